@@ -1,0 +1,303 @@
+//! Items: a value's header, what makes it that value, and how it is checked.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::DecodeError;
+use crate::codec::{Reader, Writer};
+use crate::key::Key;
+
+/// What kind of record an item is, which fixes what its key must be and how many a key holds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ItemType(pub u8);
+
+impl ItemType {
+    /// Any bytes under any key; several per key, newest first.
+    pub const RAW: Self = Self(0);
+    /// The key is the Keccak-256 hash of the value, so nobody can put another value there.
+    pub const CONTENT: Self = Self(1);
+    /// One per key and owner, with a signature and a sequence number. Reserved: answered UNSUPPORTED.
+    pub const SIGNED: Self = Self(2);
+    /// The proof that an item was deleted by whoever published it. Reserved: answered UNSUPPORTED.
+    pub const TOMBSTONE: Self = Self(3);
+
+    /// Whether this version of the crate can check items of this type.
+    pub const fn is_known(self) -> bool {
+        self.0 <= Self::CONTENT.0
+    }
+}
+
+impl fmt::Debug for ItemType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::RAW => f.write_str("RAW"),
+            Self::CONTENT => f.write_str("CONTENT"),
+            Self::SIGNED => f.write_str("SIGNED"),
+            Self::TOMBSTONE => f.write_str("TOMBSTONE"),
+            Self(other) => write!(f, "TYPE({other})"),
+        }
+    }
+}
+
+/// A set of item types, as a bit mask.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Debug)]
+#[serde(transparent)]
+pub struct TypeMask(pub u8);
+
+impl TypeMask {
+    /// Every type.
+    pub const ALL: Self = Self(0xff);
+
+    /// The set of one type; empty for a type past the eight that a mask can name.
+    pub const fn only(item_type: ItemType) -> Self {
+        if item_type.0 < 8 { Self(1 << item_type.0) } else { Self(0) }
+    }
+
+    /// Whether the set has this type.
+    pub const fn contains(self, item_type: ItemType) -> bool {
+        self.0 & Self::only(item_type).0 != 0
+    }
+}
+
+impl Default for TypeMask {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
+/// The identity of an item: the first 16 bytes of SHA-256(type, lock, H(value)), where H(value) is the key itself for
+/// [content](ItemType::CONTENT) and SHA-256(value) for every other type.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(pub [u8; 16]);
+
+impl Digest {
+    /// The digest of `value` published under `key` as `item_type` with `lock`.
+    pub fn of(key: &Key, item_type: ItemType, lock: &Lock, value: &[u8]) -> Self {
+        let value_hash = match item_type {
+            ItemType::CONTENT => *key.as_bytes(),
+            _ => Sha256::digest(value).into(),
+        };
+        Self::of_hash(item_type, lock, &value_hash)
+    }
+
+    /// The digest of a value of which only the hash is known.
+    pub fn of_hash(item_type: ItemType, lock: &Lock, value_hash: &[u8; 32]) -> Self {
+        let hash = Sha256::new().chain_update([item_type.0]).chain_update(lock.0).chain_update(value_hash).finalize();
+        let mut digest = [0; 16];
+        for (to, from) in digest.iter_mut().zip(hash) {
+            *to = from;
+        }
+        Self(digest)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", base16ct::HexDisplay(&self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a tombstone will have to open: the first 16 bytes of the SHA-256 of a secret that only the publisher knows. All
+/// zeros: nobody can delete the item, it can only lapse.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, Debug)]
+#[serde(transparent)]
+pub struct Lock(pub [u8; 16]);
+
+impl Lock {
+    /// No lock.
+    pub const NONE: Self = Self([0; 16]);
+}
+
+/// Bits of [`ItemHeader::flags`]. Unknown ones are kept and ignored.
+pub mod item_flags {
+    /// A copy left by a reader near the key, short-lived and never replicated.
+    pub const CACHED: u8 = 1;
+}
+
+/// Everything about an item but its key and its bytes: 48 bytes on the wire.
+///
+/// Lifetimes are relative. Whoever passes an item on rounds the remaining `ttl_ms` down and the `age_ms` up, so a value's
+/// life can only shrink on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ItemHeader {
+    /// What kind of record it is.
+    pub item_type: ItemType,
+    /// See [`item_flags`].
+    pub flags: u8,
+    /// How many of the value's first bytes follow this header in the same datagram.
+    pub inline_len: u16,
+    /// Length of the whole value in bytes.
+    pub total_len: u32,
+    /// Remaining lifetime in milliseconds.
+    pub ttl_ms: u32,
+    /// Time since publication in milliseconds.
+    pub age_ms: u32,
+    /// The item's identity.
+    pub digest: Digest,
+    /// What a tombstone must open.
+    pub lock: Lock,
+}
+
+/// The integers at the front of a header, as they are laid out.
+#[derive(Serialize, Deserialize)]
+struct HeaderFields {
+    item_type: ItemType,
+    flags: u8,
+    #[serde(with = "postcard::fixint::le")]
+    inline_len: u16,
+    #[serde(with = "postcard::fixint::le")]
+    total_len: u32,
+    #[serde(with = "postcard::fixint::le")]
+    ttl_ms: u32,
+    #[serde(with = "postcard::fixint::le")]
+    age_ms: u32,
+}
+
+impl ItemHeader {
+    /// The header of a value that is published now, with nothing inline yet.
+    pub fn publish(key: &Key, item_type: ItemType, lock: Lock, ttl_ms: u32, value: &[u8]) -> Self {
+        Self {
+            item_type,
+            flags: 0,
+            inline_len: 0,
+            total_len: u32::try_from(value.len()).unwrap_or(u32::MAX),
+            ttl_ms,
+            age_ms: 0,
+            digest: Digest::of(key, item_type, &lock, value),
+            lock,
+        }
+    }
+
+    /// The same header, announcing this many inline bytes.
+    #[must_use]
+    pub const fn with_inline(mut self, inline_len: u16) -> Self {
+        self.inline_len = inline_len;
+        self
+    }
+
+    /// Whether all of the value is inline.
+    pub const fn is_whole(&self) -> bool {
+        self.inline_len as u32 == self.total_len
+    }
+
+    /// Checks that `value` is the value that this header names under `key`.
+    ///
+    /// # Errors
+    /// [`Invalid`] says what does not fit.
+    pub fn verify(&self, key: &Key, value: &[u8]) -> Result<(), Invalid> {
+        if !self.item_type.is_known() {
+            return Err(Invalid::Type);
+        }
+        if value.len() != self.total_len as usize {
+            return Err(Invalid::Length);
+        }
+        if self.item_type == ItemType::CONTENT && Key::hash(value) != *key {
+            return Err(Invalid::Key);
+        }
+        if Digest::of(key, self.item_type, &self.lock, value) != self.digest {
+            return Err(Invalid::Digest);
+        }
+        Ok(())
+    }
+
+    /// The header as it is after `elapsed_ms` milliseconds (round them up): less left to live, older.
+    #[must_use]
+    pub const fn aged(mut self, elapsed_ms: u32) -> Self {
+        self.ttl_ms = self.ttl_ms.saturating_sub(elapsed_ms);
+        self.age_ms = self.age_ms.saturating_add(elapsed_ms);
+        self
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let HeaderFields { item_type, flags, inline_len, total_len, ttl_ms, age_ms } = reader.fields()?;
+        if u32::from(inline_len) > total_len {
+            return Err(DecodeError::Malformed);
+        }
+        let digest = Digest(*reader.array()?);
+        let lock = Lock(*reader.array()?);
+        Ok(Self { item_type, flags, inline_len, total_len, ttl_ms, age_ms, digest, lock })
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Option<()> {
+        let Self { item_type, flags, inline_len, total_len, ttl_ms, age_ms, digest, lock } = *self;
+        writer.fields(&HeaderFields { item_type, flags, inline_len, total_len, ttl_ms, age_ms })?;
+        writer.bytes(&digest.0)?;
+        writer.bytes(&lock.0)
+    }
+}
+
+/// Why bytes are not the value that a header names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Invalid {
+    /// The type is unknown, so nothing can be said.
+    Type,
+    /// Another length than announced.
+    Length,
+    /// A content item whose key is not the hash of its value.
+    Key,
+    /// Other bytes than the digest names.
+    Digest,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Type => "the item's type is not known here",
+            Self::Length => "the value has another length than its header says",
+            Self::Key => "the key is not the hash of the value",
+            Self::Digest => "the value is not the one that its digest names",
+        })
+    }
+}
+
+impl core::error::Error for Invalid {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_checked_against_length_digest_lock_and_key() {
+        let (key, value) = (Key::hash("name"), b"value");
+        let raw = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 1000, value);
+        assert_eq!(raw.verify(&key, value), Ok(()));
+        assert_eq!(raw.verify(&key, b"valu"), Err(Invalid::Length));
+        assert_eq!(raw.verify(&key, b"valuf"), Err(Invalid::Digest));
+        let locked = ItemHeader { lock: Lock([1; 16]), ..raw };
+        assert_eq!(locked.verify(&key, value), Err(Invalid::Digest));
+        let content = ItemHeader::publish(&Key::hash(value), ItemType::CONTENT, Lock::NONE, 1000, value);
+        assert_eq!(content.verify(&Key::hash(value), value), Ok(()));
+        assert_eq!(content.verify(&key, value), Err(Invalid::Key));
+        assert_ne!(content.digest, ItemHeader { item_type: ItemType::RAW, ..content }.digest_of(&key, value));
+        assert_eq!(ItemHeader { item_type: ItemType(9), ..raw }.verify(&key, value), Err(Invalid::Type));
+    }
+
+    impl ItemHeader {
+        fn digest_of(&self, key: &Key, value: &[u8]) -> Digest {
+            Digest::of(key, self.item_type, &self.lock, value)
+        }
+    }
+
+    #[test]
+    fn ageing_never_lengthens_a_life() {
+        let header = ItemHeader { ttl_ms: 10, age_ms: u32::MAX - 1, ..ItemHeader::default() };
+        let aged = header.aged(4).aged(100);
+        assert_eq!((aged.ttl_ms, aged.age_ms), (0, u32::MAX));
+    }
+
+    #[test]
+    fn a_mask_names_eight_types() {
+        assert!(TypeMask::ALL.contains(ItemType::TOMBSTONE) && !TypeMask::ALL.contains(ItemType(8)));
+        assert!(!TypeMask::only(ItemType::RAW).contains(ItemType::CONTENT));
+    }
+}

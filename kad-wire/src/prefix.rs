@@ -1,0 +1,238 @@
+//! What stands at the front of every datagram.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::DecodeError;
+use crate::codec::{Reader, Writer};
+use crate::key::NodeId;
+use crate::limits::{DATAGRAM_MAX, ROOM_MIN, ROOM_UNIT};
+
+/// First byte of a plain datagram. The values 4 to 15 collide with none of STUN, DTLS, RTP and QUIC (RFC 9443), so a kad
+/// node can share its port with them.
+pub const VERSION_PLAIN: u8 = 0x05;
+/// First byte of a plain datagram followed by a 16-byte keyed tag. Reserved: this version of the crate refuses it.
+pub const VERSION_AUTHENTICATED: u8 = 0x06;
+/// First byte of a sealed (AEAD) datagram. Reserved: this version of the crate refuses it.
+pub const VERSION_SEALED: u8 = 0x07;
+
+/// The kind byte of a datagram; bit 7 marks a reply.
+pub(crate) mod kind {
+    pub(crate) const REPLY: u8 = 0x80;
+    pub(crate) const PING: u8 = 0x01;
+    pub(crate) const FIND_NODE: u8 = 0x02;
+    pub(crate) const FIND_VALUE: u8 = 0x03;
+    pub(crate) const PULL: u8 = 0x04;
+    pub(crate) const STORE: u8 = 0x05;
+    pub(crate) const GOODBYE: u8 = 0x06;
+    // 0x07 (PROVE) and 0x08 (LISTEN) are reserved, with their replies.
+    pub(crate) const PONG: u8 = REPLY | PING;
+    pub(crate) const NODES: u8 = REPLY | FIND_NODE;
+    pub(crate) const VALUE: u8 = REPLY | FIND_VALUE;
+    pub(crate) const CHUNK: u8 = REPLY | PULL;
+    pub(crate) const STORED: u8 = REPLY | STORE;
+    pub(crate) const REFUSED: u8 = 0xff;
+}
+
+/// Which network a datagram belongs to. Nodes ignore datagrams of other networks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, Debug)]
+#[serde(transparent)]
+pub struct NetworkId(#[serde(with = "postcard::fixint::le")] pub u32);
+
+impl NetworkId {
+    /// The network with this name: the first four bytes of the name's Keccak-256, little-endian.
+    pub fn named(name: &str) -> Self {
+        let bytes = *crate::Key::hash(name).as_bytes();
+        Self(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    }
+}
+
+/// What a reply echoes so that it finds its request: the requester's cell (16 bits) and a nonce (48 bits), of which the low
+/// two count attempts, so that a round-trip sample is never ambiguous.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tag(#[serde(with = "postcard::fixint::le")] u64);
+
+impl Tag {
+    const ATTEMPT_BITS: u64 = 0x3_0000;
+
+    /// A tag for `cell`; of `nonce` the low 46 bits count, of `attempt` the low two.
+    pub const fn new(cell: u16, nonce: u64, attempt: u8) -> Self {
+        Self((nonce << 18) | (((attempt & 3) as u64) << 16) | cell as u64)
+    }
+
+    /// The tag that this integer is.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The tag as an integer.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Which of the requester's cells waits for the reply.
+    pub const fn cell(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// The attempt that the reply answers, modulo four.
+    pub const fn attempt(self) -> u8 {
+        ((self.0 >> 16) & 3) as u8
+    }
+
+    /// The same exchange's tag for another attempt.
+    #[must_use]
+    pub const fn with_attempt(self, attempt: u8) -> Self {
+        Self((self.0 & !Self::ATTEMPT_BITS) | (((attempt & 3) as u64) << 16))
+    }
+
+    /// Whether both name the same exchange, of whichever attempt.
+    pub const fn same_exchange(self, other: Self) -> bool {
+        (self.0 ^ other.0) & !Self::ATTEMPT_BITS == 0
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{:x}.{}", self.cell(), self.0 >> 18, self.attempt())
+    }
+}
+
+/// What an address shows to prove that it receives what is sent to it: minted by the node that it is shown to, opaque to
+/// everybody else.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Token(pub [u8; 8]);
+
+impl Token {
+    /// "I have none."
+    pub const NONE: Self = Self([0; 8]);
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
+/// Largest UDP payload that a node takes, in units of 16 bytes, as one byte of the prefix.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Debug)]
+#[serde(transparent)]
+pub struct Room(u8);
+
+impl Room {
+    /// The announcement for a receive buffer of `bytes` per datagram (rounded down, between 512 and 4080).
+    pub const fn of(bytes: usize) -> Self {
+        let units = bytes / ROOM_UNIT;
+        if units < ROOM_MIN / ROOM_UNIT {
+            Self((ROOM_MIN / ROOM_UNIT) as u8)
+        } else if units > u8::MAX as usize {
+            Self(u8::MAX)
+        } else {
+            Self(units as u8)
+        }
+    }
+
+    /// The announced capacity in bytes, never below [`ROOM_MIN`].
+    pub const fn bytes(self) -> usize {
+        let bytes = self.0 as usize * ROOM_UNIT;
+        if bytes < ROOM_MIN { ROOM_MIN } else { bytes }
+    }
+
+    /// The largest datagram other than a CHUNK to send to this node.
+    pub const fn datagram(self) -> usize {
+        if self.bytes() < DATAGRAM_MAX { self.bytes() } else { DATAGRAM_MAX }
+    }
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self::of(DATAGRAM_MAX)
+    }
+}
+
+/// The first 16 bytes of every datagram, without version and kind, which follow from the message.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Prefix {
+    /// Which of the requester's workers asked; echoed in the reply.
+    pub lane: u8,
+    /// Largest datagram that the sender takes.
+    pub room: Room,
+    /// Whose network this is.
+    pub network: NetworkId,
+    /// Finds the request that a reply belongs to; echoed in the reply.
+    pub tag: Tag,
+}
+
+/// The prefix as it is laid out.
+#[derive(Serialize, Deserialize)]
+struct PrefixFields {
+    version: u8,
+    kind: u8,
+    lane: u8,
+    room: Room,
+    network: NetworkId,
+    tag: Tag,
+}
+
+impl Prefix {
+    /// Reads version, kind and the rest; of the versions only the plain one is known.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<(u8, Self), DecodeError> {
+        let PrefixFields { version, kind, lane, room, network, tag } = reader.fields()?;
+        if version != VERSION_PLAIN {
+            return Err(DecodeError::Version);
+        }
+        Ok((kind, Self { lane, room, network, tag }))
+    }
+
+    pub(crate) fn write(&self, kind: u8, writer: &mut Writer<'_>) -> Option<()> {
+        let Self { lane, room, network, tag } = *self;
+        writer.fields(&PrefixFields { version: VERSION_PLAIN, kind, lane, room, network, tag })
+    }
+}
+
+/// The first 56 bytes of every datagram but CHUNK: prefix, token and the sender's id.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Envelope {
+    /// The prefix.
+    pub prefix: Prefix,
+    /// In a request the token that the addressee gave the sender, or none; in a reply a fresh one for the requester.
+    pub token: Token,
+    /// Who sends.
+    pub sender: NodeId,
+}
+
+impl Envelope {
+    pub(crate) fn read(prefix: Prefix, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let token = Token(*reader.array()?);
+        Ok(Self { prefix, token, sender: NodeId::from_bytes(*reader.array()?) })
+    }
+
+    pub(crate) fn write(&self, kind: u8, writer: &mut Writer<'_>) -> Option<()> {
+        self.prefix.write(kind, writer)?;
+        writer.bytes(&self.token.0)?;
+        writer.bytes(self.sender.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_keeps_its_parts_apart() {
+        let tag = Tag::new(0xabcd, u64::MAX, 6);
+        assert_eq!((tag.cell(), tag.attempt(), tag.bits() >> 18), (0xabcd, 2, u64::MAX >> 18));
+        assert!(tag.same_exchange(tag.with_attempt(1)) && tag != tag.with_attempt(1));
+        assert!(!tag.same_exchange(Tag::new(0xabcd, 1, 2)) && !tag.same_exchange(Tag::new(1, u64::MAX, 2)));
+    }
+
+    #[test]
+    fn room_is_clamped_to_what_a_byte_and_the_protocol_allow() {
+        assert_eq!(Room::of(100).bytes(), 512);
+        assert_eq!(Room::of(1472).bytes(), 1472);
+        assert_eq!(Room::of(1 << 20).bytes(), 4080);
+        assert_eq!((Room::of(4080).datagram(), Room::of(600).datagram()), (1232, 592));
+    }
+}

@@ -1,0 +1,421 @@
+//! Requests: what one node asks of another.
+
+use serde::{Deserialize, Serialize};
+
+use crate::DecodeError;
+use crate::codec::{Reader, Writer};
+use crate::item::{Digest, ItemHeader, TypeMask};
+use crate::key::Key;
+use crate::limits::{AMPLIFICATION, ENVELOPE_LEN, STORE_ITEMS_MAX};
+use crate::prefix::{Envelope, Room, Tag, kind};
+
+/// Flags of a request. Unknown ones are kept and ignored.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Debug)]
+#[serde(transparent)]
+pub struct RequestFlags(pub u8);
+
+impl RequestFlags {
+    /// The sender answers no requests: nobody should keep it as a contact.
+    pub const CLIENT: u8 = 1;
+    /// The sender can reach IPv4 contacts.
+    pub const WANT_V4: u8 = 2;
+    /// The sender can reach IPv6 contacts.
+    pub const WANT_V6: u8 = 4;
+    /// No bytes of values, please: only their headers.
+    pub const HEADERS_ONLY: u8 = 8;
+
+    /// Whether all bits of `flag` are set.
+    pub const fn has(self, flag: u8) -> bool {
+        self.0 & flag == flag
+    }
+}
+
+/// Why an item is stored, which decides what it may change at the holder.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[repr(u8)]
+pub enum StoreMode {
+    /// By whoever published it. Only this can extend the life of an item that is held.
+    #[default]
+    Publish = 0,
+    /// By another holder, hourly (paper, section 2.5).
+    Replicate = 1,
+    /// To a newcomer that is nearer the key, or by a holder that leaves.
+    Handover = 2,
+    /// By a reader, at the closest node that did not have it (paper, section 2.3).
+    Cache = 3,
+}
+
+impl TryFrom<u8> for StoreMode {
+    type Error = DecodeError;
+    fn try_from(byte: u8) -> Result<Self, DecodeError> {
+        match byte {
+            0 => Ok(Self::Publish),
+            1 => Ok(Self::Replicate),
+            2 => Ok(Self::Handover),
+            3 => Ok(Self::Cache),
+            _ => Err(DecodeError::Malformed),
+        }
+    }
+}
+
+/// FIND_NODE: the contacts nearest to a point of the key space.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FindNode {
+    /// Most contacts that the sender wants.
+    pub limit: u8,
+    /// The point.
+    pub target: Key,
+    /// Zero bytes at the end, which make room for a reply of three times the length.
+    pub padding: usize,
+}
+
+/// FIND_VALUE: the items under a key and the contacts nearest to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FindValue {
+    /// Most contacts to leave room for when there are items. Without items the rest of the reply is contacts.
+    pub limit: u8,
+    /// Which types of items.
+    pub types: TypeMask,
+    /// Reserved, 0: chunks that may be sent unasked to an address with a valid token.
+    pub burst: u8,
+    /// Only items that were published at most this many milliseconds ago; `u32::MAX` for all.
+    pub max_age_ms: u32,
+    /// 0, or where an earlier reply said that the list goes on.
+    pub cursor: u32,
+    /// The key.
+    pub key: Key,
+    /// Zero bytes at the end, which make room for a reply of three times the length.
+    pub padding: usize,
+}
+
+/// PULL: some chunks of a value. Answered by one CHUNK per set bit, in ascending order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pull {
+    /// Bytes per chunk.
+    pub chunk_len: u16,
+    /// Where the chunk of bit 0 starts, in bytes from the start of the value.
+    pub offset: u32,
+    /// Bit i asks for the chunk at `offset + i * chunk_len`. No bit: the source only proves that it can receive.
+    pub bitmap: u64,
+    /// The tag of the STORE that offered the value, or zero when a token proves the sender's address.
+    pub offer: Tag,
+    /// The value's key.
+    pub key: Key,
+    /// Which item under the key.
+    pub digest: Digest,
+}
+
+/// STORE: items to keep, each whole or with its first bytes only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Store<'a> {
+    /// Why.
+    pub mode: StoreMode,
+    /// Reserved for signed items: store only if the held sequence number is this; 0 for always.
+    pub if_sequence: u64,
+    /// What.
+    pub items: StoreItems<'a>,
+}
+
+/// The body of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Request<'a> {
+    /// Are you there? Answered by PONG.
+    Ping,
+    /// Answered by NODES.
+    FindNode(FindNode),
+    /// Answered by VALUE.
+    FindValue(FindValue),
+    /// Answered by CHUNKs. Needs a token, or the tag of an offer.
+    Pull(Pull),
+    /// Answered by STORED. Needs a token.
+    Store(Store<'a>),
+    /// The sender leaves. Not answered.
+    Goodbye,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FindValueFields {
+    limit: u8,
+    types: TypeMask,
+    burst: u8,
+    #[serde(with = "postcard::fixint::le")]
+    max_age_ms: u32,
+    #[serde(with = "postcard::fixint::le")]
+    cursor: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PullFields {
+    zero: u8,
+    #[serde(with = "postcard::fixint::le")]
+    chunk_len: u16,
+    #[serde(with = "postcard::fixint::le")]
+    offset: u32,
+    #[serde(with = "postcard::fixint::le")]
+    bitmap: u64,
+    offer: Tag,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoreFields {
+    flags: RequestFlags,
+    mode: u8,
+    count: u8,
+    zero: u8,
+    #[serde(with = "postcard::fixint::le")]
+    if_sequence: u64,
+}
+
+fn padding(reader: Reader<'_>) -> Result<usize, DecodeError> {
+    let padding = reader.rest();
+    if padding.iter().all(|&byte| byte == 0) { Ok(padding.len()) } else { Err(DecodeError::Malformed) }
+}
+
+impl<'a> Request<'a> {
+    /// The length to pad a FIND_NODE or FIND_VALUE to, so that three times it covers the largest reply that fits `room`.
+    pub const fn padded_len(room: Room) -> usize {
+        room.datagram().div_ceil(AMPLIFICATION)
+    }
+
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Ping => kind::PING,
+            Self::FindNode(_) => kind::FIND_NODE,
+            Self::FindValue(_) => kind::FIND_VALUE,
+            Self::Pull(_) => kind::PULL,
+            Self::Store(_) => kind::STORE,
+            Self::Goodbye => kind::GOODBYE,
+        }
+    }
+
+    /// Reads the body of a request of `kind`, flags first.
+    pub(crate) fn read(kind: u8, mut reader: Reader<'a>) -> Result<(RequestFlags, Self), DecodeError> {
+        if kind == kind::STORE {
+            return Store::read(reader).map(|(flags, store)| (flags, Self::Store(store)));
+        }
+        let flags = reader.fields()?;
+        let request = match kind {
+            kind::PING => {
+                reader.end()?;
+                Self::Ping
+            }
+            kind::GOODBYE => {
+                reader.end()?;
+                Self::Goodbye
+            }
+            kind::FIND_NODE => {
+                let limit = reader.fields()?;
+                let target = Key::from_bytes(*reader.array()?);
+                Self::FindNode(FindNode { limit, target, padding: padding(reader)? })
+            }
+            kind::FIND_VALUE => {
+                let FindValueFields { limit, types, burst, max_age_ms, cursor } = reader.fields()?;
+                let key = Key::from_bytes(*reader.array()?);
+                let padding = padding(reader)?;
+                Self::FindValue(FindValue { limit, types, burst, max_age_ms, cursor, key, padding })
+            }
+            kind::PULL => {
+                let PullFields { zero, chunk_len, offset, bitmap, offer } = reader.fields()?;
+                let key = Key::from_bytes(*reader.array()?);
+                let digest = Digest(*reader.array()?);
+                reader.end()?;
+                if zero != 0 {
+                    return Err(DecodeError::Malformed);
+                }
+                Self::Pull(Pull { chunk_len, offset, bitmap, offer, key, digest })
+            }
+            _ => return Err(DecodeError::Kind),
+        };
+        Ok((flags, request))
+    }
+
+    /// Writes the whole datagram and says how long it is; `None` when it does not fit.
+    pub fn encode(&self, envelope: &Envelope, flags: RequestFlags, out: &mut [u8]) -> Option<usize> {
+        let mut writer = Writer::new(out);
+        envelope.write(self.kind(), &mut writer)?;
+        match self {
+            Self::Ping | Self::Goodbye => writer.fields(&flags)?,
+            Self::FindNode(FindNode { limit, target, padding }) => {
+                writer.fields(&(flags, *limit))?;
+                writer.bytes(target.as_bytes())?;
+                writer.zeros(*padding)?;
+            }
+            Self::FindValue(FindValue { limit, types, burst, max_age_ms, cursor, key, padding }) => {
+                let (limit, types, burst, max_age_ms, cursor) = (*limit, *types, *burst, *max_age_ms, *cursor);
+                writer.fields(&(flags, FindValueFields { limit, types, burst, max_age_ms, cursor }))?;
+                writer.bytes(key.as_bytes())?;
+                writer.zeros(*padding)?;
+            }
+            Self::Pull(Pull { chunk_len, offset, bitmap, offer, key, digest }) => {
+                let (chunk_len, offset, bitmap, offer) = (*chunk_len, *offset, *bitmap, *offer);
+                writer.fields(&(flags, PullFields { zero: 0, chunk_len, offset, bitmap, offer }))?;
+                writer.bytes(key.as_bytes())?;
+                writer.bytes(&digest.0)?;
+            }
+            Self::Store(Store { mode, if_sequence, items }) => {
+                let (mode, count, if_sequence) = (*mode as u8, items.count, *if_sequence);
+                writer.fields(&StoreFields { flags, mode, count, zero: 0, if_sequence })?;
+                writer.bytes(items.bytes)?;
+            }
+        }
+        Some(writer.len())
+    }
+}
+
+impl<'a> Store<'a> {
+    fn read(mut reader: Reader<'a>) -> Result<(RequestFlags, Self), DecodeError> {
+        let StoreFields { flags, mode, count, zero, if_sequence } = reader.fields()?;
+        let mode = StoreMode::try_from(mode)?;
+        let items = StoreItems { count, bytes: reader.rest() };
+        if zero != 0 || count == 0 || usize::from(count) > STORE_ITEMS_MAX || !items.is_well_formed() {
+            return Err(DecodeError::Malformed);
+        }
+        Ok((flags, Self { mode, if_sequence, items }))
+    }
+}
+
+/// One item of a STORE as it stands in the datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoreItem<'a> {
+    /// The item's key.
+    pub key: Key,
+    /// Its header.
+    pub header: ItemHeader,
+    /// Its first `header.inline_len` bytes.
+    pub inline: &'a [u8],
+}
+
+/// The items of a STORE: a walk over the datagram, checked when it was decoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoreItems<'a> {
+    count: u8,
+    bytes: &'a [u8],
+}
+
+impl<'a> StoreItems<'a> {
+    /// How many there are, from 1 to [`STORE_ITEMS_MAX`].
+    pub const fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Never: a STORE has at least one item.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The items, in the order of the datagram.
+    pub fn iter(&self) -> impl Iterator<Item = StoreItem<'a>> + use<'a> {
+        let mut reader = Reader::new(self.bytes);
+        (0..self.count).map_while(move |_| Self::next(&mut reader).ok())
+    }
+
+    fn next(reader: &mut Reader<'a>) -> Result<StoreItem<'a>, DecodeError> {
+        let key = Key::from_bytes(*reader.array()?);
+        let header = ItemHeader::read(reader)?;
+        Ok(StoreItem { key, header, inline: reader.bytes(header.inline_len.into())? })
+    }
+
+    fn is_well_formed(&self) -> bool {
+        let mut reader = Reader::new(self.bytes);
+        (0..self.count).all(|_| Self::next(&mut reader).is_ok()) && reader.end().is_ok()
+    }
+}
+
+/// Writes a STORE item by item, leaving holes for the values' bytes.
+pub struct StoreWriter<'b> {
+    writer: Writer<'b>,
+    count: u8,
+}
+
+impl<'b> StoreWriter<'b> {
+    const COUNT_AT: usize = ENVELOPE_LEN + 2;
+
+    /// Starts the datagram in `out`, which bounds its length.
+    pub fn begin(envelope: &Envelope, flags: RequestFlags, mode: StoreMode, out: &'b mut [u8]) -> Option<Self> {
+        let mut writer = Writer::new(out);
+        envelope.write(kind::STORE, &mut writer)?;
+        writer.fields(&StoreFields { flags, mode: mode as u8, count: 0, zero: 0, if_sequence: 0 })?;
+        Some(Self { writer, count: 0 })
+    }
+
+    /// Bytes of a value that the next item can carry inline; `None` when not even its header fits.
+    pub fn inline_room(&self) -> Option<usize> {
+        let head = crate::limits::KEY_LEN + crate::limits::ITEM_HEADER_LEN;
+        if usize::from(self.count) >= STORE_ITEMS_MAX {
+            return None;
+        }
+        self.writer.remaining().checked_sub(head)
+    }
+
+    /// Adds an item with `header.inline_len` bytes to be filled; `None`, and no item, when it does not fit.
+    pub fn push(&mut self, key: &Key, header: &ItemHeader) -> Option<&mut [u8]> {
+        if self.inline_room()? < usize::from(header.inline_len) {
+            return None;
+        }
+        self.writer.bytes(key.as_bytes())?;
+        header.write(&mut self.writer)?;
+        self.count = self.count.saturating_add(1);
+        self.writer.patch(Self::COUNT_AT, &[self.count]);
+        self.writer.hole(header.inline_len.into())
+    }
+
+    /// Items so far.
+    pub const fn count(&self) -> usize {
+        self.count as usize
+    }
+
+    /// The datagram's length; `None` when there is no item.
+    pub fn finish(self) -> Option<usize> {
+        if self.count == 0 { None } else { Some(self.writer.len()) }
+    }
+}
+
+/// A place for a value's first bytes in a STORE that was just written.
+#[derive(Debug)]
+pub struct Hole<'b> {
+    /// The value's key.
+    pub key: Key,
+    /// Which item under the key.
+    pub digest: Digest,
+    /// Where the bytes go, from the start of the value.
+    pub bytes: &'b mut [u8],
+}
+
+/// The holes of a STORE datagram, found again by walking it.
+pub struct Holes<'b> {
+    rest: &'b mut [u8],
+    left: u8,
+}
+
+impl<'b> Holes<'b> {
+    /// The holes of `datagram`: none when it is no STORE.
+    pub fn of(datagram: &'b mut [u8]) -> Self {
+        let head = crate::limits::STORE_HEAD_LEN;
+        let is_store = datagram.get(1) == Some(&kind::STORE);
+        let count = datagram.get(StoreWriter::COUNT_AT).copied().unwrap_or(0);
+        match datagram.split_at_mut_checked(head) {
+            Some((_, rest)) if is_store => Self { rest, left: count },
+            _ => Self { rest: &mut [], left: 0 },
+        }
+    }
+}
+
+impl<'b> Iterator for Holes<'b> {
+    type Item = Hole<'b>;
+
+    fn next(&mut self) -> Option<Hole<'b>> {
+        loop {
+            self.left = self.left.checked_sub(1)?;
+            let rest = core::mem::take(&mut self.rest);
+            let (head, rest) = rest.split_at_mut_checked(crate::limits::KEY_LEN + crate::limits::ITEM_HEADER_LEN)?;
+            let mut reader = Reader::new(head);
+            let key = Key::from_bytes(*reader.array().ok()?);
+            let header = ItemHeader::read(&mut reader).ok()?;
+            let (bytes, rest) = rest.split_at_mut_checked(header.inline_len.into())?;
+            self.rest = rest;
+            if !bytes.is_empty() {
+                return Some(Hole { key, digest: header.digest, bytes });
+            }
+        }
+    }
+}
