@@ -164,6 +164,18 @@ struct HeaderFields {
 }
 
 impl ItemHeader {
+    /// A header of nothing, all zeros.
+    pub const EMPTY: Self = Self {
+        item_type: ItemType::RAW,
+        flags: 0,
+        inline_len: 0,
+        total_len: 0,
+        ttl_ms: 0,
+        age_ms: 0,
+        digest: Digest([0; 16]),
+        lock: Lock::NONE,
+    };
+
     /// The header of a value that is published now, with nothing inline yet.
     pub fn publish(key: &Key, item_type: ItemType, lock: Lock, ttl_ms: u32, value: &[u8]) -> Self {
         Self {

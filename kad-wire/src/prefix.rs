@@ -122,6 +122,9 @@ impl fmt::Debug for Token {
 pub struct Room(u8);
 
 impl Room {
+    /// The least that a node may announce.
+    pub const SMALLEST: Self = Self(0);
+
     /// The announcement for a receive buffer of `bytes` per datagram (rounded down, between 512 and 4080).
     pub const fn of(bytes: usize) -> Self {
         let units = bytes / ROOM_UNIT;

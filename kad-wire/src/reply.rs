@@ -70,11 +70,13 @@ pub enum ItemStatus {
     Unsupported = 9,
     /// A tombstone for this item is held.
     Deleted = 10,
+    /// Nothing is left of its lifetime.
+    Expired = 11,
 }
 
 impl ItemStatus {
     /// Every status, in the order of its byte.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Stored,
         Self::Already,
         Self::Busy,
@@ -86,6 +88,7 @@ impl ItemStatus {
         Self::BadProof,
         Self::Unsupported,
         Self::Deleted,
+        Self::Expired,
     ];
 
     /// Whether the holder has the item.

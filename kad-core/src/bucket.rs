@@ -1,0 +1,301 @@
+//! One bucket: up to k live contacts in least-recently-seen order, and a few verified spares (paper, section 4.1). This is
+//! where eviction is decided.
+//!
+//! A live contact never makes place for a new one. It leaves when it has failed twice in a row and a spare waits, or when
+//! it has failed [`HOPELESS`] times.
+
+use kad_wire::{Contact, Endpoint, Instant, NodeId};
+
+use crate::estimate::Rtt;
+
+/// Failed requests in a row after which a contact is no longer told to others, and makes place for a spare.
+pub(crate) const DOUBTFUL: u8 = 2;
+/// Failed requests in a row after which a contact is dropped without a spare.
+pub(crate) const HOPELESS: u8 = 5;
+
+/// What a slot of the table holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    Free,
+    /// One of the k of its bucket.
+    Live,
+    /// Verified, waiting for a place.
+    Spare,
+}
+
+/// A place in the routing table. Opaque: made by [`EMPTY`](Self::EMPTY), used by the node.
+#[derive(Clone, Copy, Debug)]
+pub struct ContactSlot {
+    pub(crate) contact: Contact,
+    pub(crate) place: Place,
+    /// Requests in a row that it did not answer.
+    pub(crate) failures: u8,
+    /// Somebody gave reason to ask whether it still lives.
+    pub(crate) doubted: bool,
+    pub(crate) rtt: Rtt,
+    /// When it last proved to be there.
+    pub(crate) seen: Instant,
+}
+
+impl ContactSlot {
+    /// An unused place.
+    pub const EMPTY: Self = Self {
+        contact: Contact { id: NodeId::from_bytes([0; 32]), endpoint: Endpoint::UNSPECIFIED },
+        place: Place::Free,
+        failures: 0,
+        doubted: false,
+        rtt: Rtt::UNKNOWN,
+        seen: Instant::ZERO,
+    };
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.place == Place::Live
+    }
+
+    /// Whether to use it and to tell others of it.
+    pub(crate) fn is_good(&self) -> bool {
+        self.is_live() && self.failures < DOUBTFUL
+    }
+
+    fn seen(&mut self, now: Instant, rtt_us: Option<u64>) {
+        self.seen = now;
+        self.failures = 0;
+        self.doubted = false;
+        if let Some(rtt_us) = rtt_us {
+            self.rtt.sample(rtt_us);
+        }
+    }
+}
+
+/// What became of a contact that was shown to a bucket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Admission {
+    /// It was there already.
+    Known,
+    /// It is one of the k now.
+    Added,
+    /// It waits as a spare: the bucket is full of live contacts.
+    Spare,
+    /// Its id is live at another address, or its bucket has no place for spares.
+    Refused,
+}
+
+/// One row of the table.
+pub(crate) struct Bucket<'a> {
+    pub(crate) slots: &'a mut [ContactSlot],
+    pub(crate) k: usize,
+}
+
+impl Bucket<'_> {
+    pub(crate) fn find(&mut self, id: &NodeId) -> Option<&mut ContactSlot> {
+        self.slots.iter_mut().find(|slot| slot.place != Place::Free && slot.contact.id == *id)
+    }
+
+    pub(crate) fn live(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.is_live()).count()
+    }
+
+    /// Whether all k places are taken by contacts that may still live.
+    pub(crate) fn is_full(&self) -> bool {
+        self.slots.iter().filter(|slot| slot.is_good()).count() >= self.k
+    }
+
+    fn oldest(&mut self, place: Place) -> Option<&mut ContactSlot> {
+        self.slots.iter_mut().filter(|slot| slot.place == place).min_by_key(|slot| slot.seen)
+    }
+
+    /// The live contact that was seen longest ago.
+    pub(crate) fn least_recently_seen(&mut self) -> Option<&mut ContactSlot> {
+        self.oldest(Place::Live)
+    }
+
+    /// Notes that a contact proved to be there: by an answer (with its round-trip time) or a token.
+    pub(crate) fn admit(&mut self, now: Instant, contact: &Contact, rtt_us: Option<u64>) -> Admission {
+        if let Some(slot) = self.find(&contact.id) {
+            if slot.contact.endpoint == contact.endpoint {
+                slot.seen(now, rtt_us);
+                return Admission::Known;
+            }
+            if slot.is_live() && slot.failures == 0 {
+                return Admission::Refused;
+            }
+            // The old address no longer answers, the new one does: the node moved.
+            slot.contact.endpoint = contact.endpoint;
+            slot.rtt = Rtt::UNKNOWN;
+            slot.seen(now, rtt_us);
+            return Admission::Known;
+        }
+        let (place, admission) =
+            if self.make_place() { (Place::Live, Admission::Added) } else { (Place::Spare, Admission::Spare) };
+        match self.vacancy() {
+            Some(slot) => {
+                *slot = ContactSlot { contact: *contact, place, ..ContactSlot::EMPTY };
+                slot.seen(now, rtt_us);
+                admission
+            }
+            None => Admission::Refused,
+        }
+    }
+
+    /// Whether one of the k places is free, if need be because a dead contact leaves it.
+    fn make_place(&mut self) -> bool {
+        if self.live() < self.k {
+            return true;
+        }
+        match self.slots.iter_mut().find(|slot| slot.is_live() && !slot.is_good()) {
+            Some(dead) => {
+                dead.place = Place::Free;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A slot to write to: a free one, or the spare that was seen longest ago.
+    fn vacancy(&mut self) -> Option<&mut ContactSlot> {
+        if let Some(free) = self.slots.iter().position(|slot| slot.place == Place::Free) {
+            return self.slots.get_mut(free);
+        }
+        self.oldest(Place::Spare)
+    }
+
+    /// Notes that a contact did not answer a request. Says whether it left its place.
+    pub(crate) fn failed(&mut self, contact: &Contact) -> bool {
+        let has_spare = self.slots.iter().any(|slot| slot.place == Place::Spare);
+        let Some(slot) = self.find(&contact.id) else { return false };
+        if slot.contact.endpoint != contact.endpoint {
+            return false;
+        }
+        slot.failures = slot.failures.saturating_add(1);
+        slot.doubted = true;
+        let leaves = match slot.place {
+            Place::Spare => true,
+            _ => slot.failures >= HOPELESS || (slot.failures >= DOUBTFUL && has_spare),
+        };
+        if leaves {
+            slot.place = Place::Free;
+            self.promote();
+        }
+        leaves
+    }
+
+    /// Removes a contact that is certainly not there: its address answered with another id.
+    pub(crate) fn remove(&mut self, id: &NodeId) {
+        if let Some(slot) = self.find(id) {
+            slot.place = Place::Free;
+            self.promote();
+        }
+    }
+
+    /// Fills free places among the k with the spares that were seen last.
+    pub(crate) fn promote(&mut self) {
+        while self.live() < self.k {
+            let spares = self.slots.iter_mut().filter(|slot| slot.place == Place::Spare);
+            match spares.max_by_key(|slot| slot.seen) {
+                Some(spare) => spare.place = Place::Live,
+                None => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const K: usize = 3;
+
+    fn contact(byte: u8) -> Contact {
+        let endpoint = (core::net::Ipv4Addr::new(10, 0, 0, byte), 9000).into();
+        Contact { id: NodeId::from_bytes([byte; 32]), endpoint }
+    }
+
+    fn at(micros: u64) -> Instant {
+        Instant::from_micros(micros)
+    }
+
+    fn full(slots: &mut [ContactSlot]) -> Bucket<'_> {
+        let mut bucket = Bucket { slots, k: K };
+        for byte in 1..=3 {
+            assert_eq!(bucket.admit(at(byte.into()), &contact(byte), None), Admission::Added);
+        }
+        bucket
+    }
+
+    fn live(bucket: &Bucket<'_>) -> Vec<u8> {
+        let mut ids: Vec<u8> =
+            bucket.slots.iter().filter(|slot| slot.is_live()).map(|slot| slot.contact.id.as_bytes()[0]).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    #[test]
+    fn a_newcomer_never_displaces_a_live_contact() {
+        let mut slots = [ContactSlot::EMPTY; K + 2];
+        let mut bucket = full(&mut slots);
+        for byte in 4..100 {
+            assert_eq!(bucket.admit(at(byte.into()), &contact(byte), None), Admission::Spare);
+        }
+        assert_eq!(live(&bucket), [1, 2, 3]);
+        // One lost request is no death; neither is one at an address that is not the contact's.
+        assert!(!bucket.failed(&contact(1)));
+        let elsewhere = Contact { endpoint: contact(9).endpoint, ..contact(1) };
+        assert!(!bucket.failed(&elsewhere) && !bucket.failed(&elsewhere));
+        assert_eq!(live(&bucket), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_contact_that_fails_twice_makes_place_for_the_spare_seen_last() {
+        let mut slots = [ContactSlot::EMPTY; K + 2];
+        let mut bucket = full(&mut slots);
+        bucket.admit(at(10), &contact(4), None);
+        bucket.admit(at(11), &contact(5), None);
+        assert!(!bucket.failed(&contact(2)) && bucket.failed(&contact(2)));
+        assert_eq!(live(&bucket), [1, 3, 5]);
+    }
+
+    #[test]
+    fn without_a_spare_a_contact_is_kept_until_it_is_hopeless() {
+        let mut slots = [ContactSlot::EMPTY; K + 2];
+        let mut bucket = full(&mut slots);
+        for _ in 1..HOPELESS {
+            assert!(!bucket.failed(&contact(2)));
+        }
+        assert_eq!(live(&bucket), [1, 2, 3]);
+        assert!(!bucket.find(&contact(2).id).unwrap().is_good(), "but it is not told to others");
+        assert!(bucket.failed(&contact(2)));
+        assert_eq!(live(&bucket), [1, 3]);
+    }
+
+    #[test]
+    fn an_answer_forgives_failures() {
+        let mut slots = [ContactSlot::EMPTY; K + 2];
+        let mut bucket = full(&mut slots);
+        bucket.admit(at(10), &contact(4), None);
+        bucket.failed(&contact(2));
+        assert_eq!(bucket.admit(at(20), &contact(2), Some(50)), Admission::Known);
+        assert!(!bucket.failed(&contact(2)));
+        assert_eq!(bucket.least_recently_seen().unwrap().contact, contact(1));
+    }
+
+    #[test]
+    fn a_newcomer_takes_the_place_of_a_dead_contact() {
+        let mut slots = [ContactSlot::EMPTY; K];
+        let mut bucket = full(&mut slots);
+        bucket.failed(&contact(3));
+        bucket.failed(&contact(3));
+        assert_eq!(bucket.admit(at(9), &contact(7), None), Admission::Added);
+        assert_eq!(live(&bucket), [1, 2, 7]);
+    }
+
+    #[test]
+    fn an_id_keeps_its_address_until_the_address_stops_answering() {
+        let mut slots = [ContactSlot::EMPTY; K];
+        let mut bucket = full(&mut slots);
+        let moved = Contact { endpoint: contact(8).endpoint, ..contact(1) };
+        assert_eq!(bucket.admit(at(9), &moved, None), Admission::Refused);
+        bucket.failed(&contact(1));
+        assert_eq!(bucket.admit(at(10), &moved, None), Admission::Known);
+        assert_eq!(bucket.find(&moved.id).unwrap().contact, moved);
+    }
+}

@@ -1,0 +1,276 @@
+//! What became of operations.
+
+use core::time::Duration;
+
+use kad_wire::{Contact, Digest, Endpoint, Instant, ItemStatus, Key, NodeId, TypeMask};
+
+use crate::lookup::nearest;
+use crate::operation::{Candidate, Give, ItemSlot, ItemState, Operation, Walk};
+
+/// Names an operation until its last event has been polled.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct OperationId {
+    pub(crate) index: u16,
+    pub(crate) generation: u16,
+}
+
+/// Why an operation could not be started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StartError {
+    /// Every place for an operation is taken. Try again when one has ended, or give the node more.
+    NoSlot,
+    /// More items than an operation of this node has places for, or none.
+    Items,
+    /// A value is larger than this node takes, or has no lifetime.
+    Value,
+}
+
+impl core::fmt::Display for StartError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::NoSlot => "every place for an operation is taken",
+            Self::Items => "an operation handles at least one item and no more than it has places for",
+            Self::Value => "a value is larger than this node takes, or has no lifetime",
+        })
+    }
+}
+
+impl core::error::Error for StartError {}
+
+/// Which values to look for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FindOptions {
+    /// Which types of items.
+    pub types: TypeMask,
+    /// Only values published at most this long ago.
+    pub max_age: Option<Duration>,
+    /// All values that the k closest nodes have, rather than the first that is found.
+    pub all: bool,
+}
+
+impl FindOptions {
+    /// The first value of any type and age.
+    pub const FIRST: Self = Self { types: TypeMask::ALL, max_age: None, all: false };
+    /// Every value of any type and age.
+    pub const ALL: Self = Self { all: true, ..Self::FIRST };
+}
+
+/// What became of an operation. Each ends with exactly one event, after which its [`OperationId`] names nothing; only
+/// [`Quorum`](Self::Quorum) comes before.
+#[derive(Debug)]
+pub enum Event<'n> {
+    /// A [`ping`](crate::Node::ping) ended.
+    Pinged {
+        /// Which operation.
+        operation: OperationId,
+        /// Who answered and after how long; `None` when nobody did.
+        answer: Option<(Contact, Duration)>,
+    },
+    /// A [`join`](crate::Node::join) ended.
+    Joined {
+        /// Which operation.
+        operation: OperationId,
+        /// Nodes that answered: none means that the network was not reached.
+        answered: usize,
+    },
+    /// A [`find_node`](crate::Node::find_node) ended.
+    FoundNodes {
+        /// Which operation.
+        operation: OperationId,
+        /// How the lookup went, with the closest nodes.
+        trace: Trace<'n>,
+    },
+    /// A [`find_value`](crate::Node::find_value) ended. Its values came as [`Received::Values`](crate::Received::Values).
+    FoundValues {
+        /// Which operation.
+        operation: OperationId,
+        /// How many.
+        values: usize,
+        /// There are more than this operation had places for, or larger ones than this node takes.
+        truncated: bool,
+        /// How the lookup went.
+        trace: Trace<'n>,
+    },
+    /// A [`store`](crate::Node::store) has as many copies as were asked for. It goes on.
+    Quorum {
+        /// Which operation.
+        operation: OperationId,
+        /// Copies of each item on other nodes so far.
+        copies: usize,
+    },
+    /// A [`store`](crate::Node::store) ended.
+    Stored {
+        /// Which operation.
+        operation: OperationId,
+        /// Who holds what.
+        receipt: Receipt<'n>,
+    },
+    /// A [`leave`](crate::Node::leave) ended: every contact was told.
+    Left {
+        /// Which operation.
+        operation: OperationId,
+    },
+}
+
+impl Event<'_> {
+    /// Which operation this is about.
+    pub const fn operation(&self) -> OperationId {
+        match self {
+            Self::Pinged { operation, .. }
+            | Self::Joined { operation, .. }
+            | Self::FoundNodes { operation, .. }
+            | Self::FoundValues { operation, .. }
+            | Self::Quorum { operation, .. }
+            | Self::Stored { operation, .. }
+            | Self::Left { operation } => *operation,
+        }
+    }
+}
+
+/// How a lookup went, or goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Trace<'n> {
+    pub(crate) operation: &'n Operation,
+    pub(crate) candidates: &'n [Candidate],
+}
+
+/// One candidate of a lookup.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// Who; the id of a bootstrap address that has not answered is all zeros.
+    pub contact: Contact,
+    /// How far the lookup is with it.
+    pub state: Walk,
+    /// Hops from this node's own table.
+    pub depth: u8,
+    /// The how many-th that was asked, from 1; 0 when it was not.
+    pub order: u16,
+    /// Its round-trip time in this lookup, if it answered.
+    pub rtt: Option<Duration>,
+}
+
+impl<'n> Trace<'n> {
+    /// What was looked for.
+    pub const fn target(&self) -> &'n Key {
+        &self.operation.target
+    }
+
+    /// The candidates, nearest to the target first.
+    pub fn steps(&self) -> impl Iterator<Item = Step> + use<'n> {
+        nearest(self.operation, self.candidates).map(|(_, candidate)| Step {
+            contact: candidate.contact,
+            state: candidate.walk,
+            depth: candidate.depth,
+            order: candidate.order,
+            rtt: (candidate.rtt_us > 0).then(|| Duration::from_micros(candidate.rtt_us.into())),
+        })
+    }
+
+    /// The nodes that answered, nearest to the target first.
+    pub fn closest(&self) -> impl Iterator<Item = Contact> + use<'n> {
+        let steps = nearest(self.operation, self.candidates);
+        steps.filter(|(_, candidate)| candidate.walk == Walk::Answered).map(|(_, candidate)| candidate.contact)
+    }
+
+    /// Requests sent, repeated ones included.
+    pub fn requests(&self) -> usize {
+        self.operation.requests.into()
+    }
+
+    /// Most hops that any node which answered is away from this node's own table.
+    pub fn hops(&self) -> u8 {
+        let answered = self.candidates.iter().filter(|candidate| candidate.walk == Walk::Answered);
+        answered.map(|candidate| candidate.depth.saturating_add(1)).max().unwrap_or(0)
+    }
+
+    /// How long it took, or has taken so far.
+    pub fn duration(&self, now: Instant) -> Duration {
+        now.saturating_since(self.operation.started)
+    }
+
+    /// Whether it was ended by its deadline.
+    pub const fn timed_out(&self) -> bool {
+        self.operation.timed_out
+    }
+}
+
+/// What a store achieved.
+#[derive(Clone, Copy, Debug)]
+pub struct Receipt<'n> {
+    pub(crate) trace: Trace<'n>,
+    pub(crate) items: &'n [ItemSlot],
+}
+
+/// What one holder said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Holder {
+    /// Who.
+    pub contact: Contact,
+    /// How many of the items it holds.
+    pub copies: usize,
+    /// Why it refused one, if it did.
+    pub refusal: Option<ItemStatus>,
+    /// It did not answer.
+    pub silent: bool,
+}
+
+impl<'n> Receipt<'n> {
+    /// Fewest copies on other nodes that any of the items has.
+    pub fn copies(&self) -> usize {
+        self.items().map(|(_, _, copies)| copies).min().unwrap_or(0)
+    }
+
+    /// Each item with its copies on other nodes.
+    pub fn items(&self) -> impl Iterator<Item = (Key, Digest, usize)> + use<'n> {
+        let held = self.items.iter().filter(|slot| slot.state == ItemState::Held);
+        held.map(|slot| (slot.key, slot.header.digest, slot.copies.into()))
+    }
+
+    /// Everyone who was asked to hold something, nearest to the key first.
+    pub fn holders(&self) -> impl Iterator<Item = Holder> + use<'n> {
+        let asked = nearest(self.trace.operation, self.trace.candidates);
+        asked.filter(|(_, candidate)| candidate.give != Give::Nothing).map(|(_, candidate)| Holder {
+            contact: candidate.contact,
+            copies: candidate.acked.count_ones() as usize,
+            refusal: candidate.refusal(),
+            silent: candidate.acked == 0 && candidate.refusal == 0,
+        })
+    }
+
+    /// How the lookup before it went.
+    pub const fn trace(&self) -> Trace<'n> {
+        self.trace
+    }
+}
+
+/// A node of the routing table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KnownContact {
+    /// Who and where.
+    pub contact: Contact,
+    /// Row of the table: leading bits shared with this node, as far as the table tells them apart.
+    pub row: usize,
+    /// Smoothed round-trip time.
+    pub rtt: Option<Duration>,
+    /// When it last proved to be there.
+    pub seen: Instant,
+    /// Requests in a row that it did not answer.
+    pub failures: u8,
+}
+
+/// Everything about this node that is not a counter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// Who it is.
+    pub id: NodeId,
+    /// Contacts in the routing table.
+    pub contacts: usize,
+    /// Rows of the table in use.
+    pub buckets: usize,
+    /// Operations under way.
+    pub operations: usize,
+    /// Values being pulled, or waiting for it.
+    pub transfers: usize,
+    /// Where the last node that answered saw this one.
+    pub observed: Option<Endpoint>,
+}

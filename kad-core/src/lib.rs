@@ -1,0 +1,43 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+mod arena;
+mod bucket;
+mod check;
+mod config;
+mod delivery;
+mod estimate;
+mod event;
+mod lookup;
+mod memory;
+mod node;
+mod operation;
+mod probe;
+mod schedule;
+#[cfg(feature = "alloc")]
+mod slabs;
+mod stats;
+mod table;
+mod ticket;
+mod token;
+mod transfer;
+mod window;
+
+pub use bucket::ContactSlot;
+pub use config::{Config, ConfigError, Role};
+pub use event::{Event, FindOptions, Holder, KnownContact, OperationId, Receipt, StartError, Status, Step, Trace};
+pub use kad_wire::{self as wire, Contact, Instant, Key, NodeId};
+pub use memory::{Head, Memory};
+pub use node::{Node, Received, Transmit};
+pub use operation::{Candidate, ItemSlot, Operation, Walk};
+#[cfg(feature = "alloc")]
+pub use slabs::{Capacity, Slabs};
+pub use stats::Stats;
+pub use table::Row;
+pub use ticket::{ChunkHole, FindAnswer, FindTicket, PullTicket, PulledTicket, StoreAnswer, StoreTicket, Values};
+pub use transfer::Transfer;

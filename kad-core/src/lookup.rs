@@ -1,0 +1,294 @@
+//! The iterative lookup (paper, section 2.3): which candidate to ask next, and when to stop. Pure decisions over one
+//! operation's memory.
+
+use kad_wire::{Contact, Distance, Endpoint, Instant, NodeId};
+
+use crate::operation::{Candidate, Give, ItemSlot, Operation, Walk};
+use crate::schedule::Link;
+
+/// One operation with its shortlist and its items.
+pub(crate) struct Lookup<'a> {
+    pub(crate) operation: &'a mut Operation,
+    /// The places of the shortlist, in no order: [`nearest`](Self::nearest) walks them by distance.
+    pub(crate) candidates: &'a mut [Candidate],
+    pub(crate) items: &'a mut [ItemSlot],
+}
+
+impl Lookup<'_> {
+    /// The places of the shortlist, nearest to the target first; bootstrap addresses before everyone.
+    pub(crate) fn nearest(&self) -> impl Iterator<Item = (usize, &Candidate)> {
+        nearest(self.operation, self.candidates)
+    }
+
+    fn distance(&self, candidate: &Candidate) -> Distance {
+        if candidate.anonymous { Distance::ZERO } else { candidate.contact.id.distance(&self.operation.target) }
+    }
+
+    /// Adds a candidate, unless its id or its address is there already, or everyone in the full list is nearer. Answers
+    /// with its place.
+    pub(crate) fn insert(&mut self, contact: &Contact, anonymous: bool, depth: u8) -> Option<usize> {
+        let is_known = |other: &Candidate| {
+            other.contact.endpoint == contact.endpoint
+                || (!anonymous && !other.anonymous && other.contact.id == contact.id)
+        };
+        if self.nearest().any(|(_, other)| is_known(other)) {
+            return None;
+        }
+        let candidate = Candidate { contact: *contact, anonymous, depth, walk: Walk::Unasked, ..Candidate::EMPTY };
+        let place = match self.candidates.iter().position(|candidate| candidate.walk == Walk::Free) {
+            Some(free) => free,
+            None => self.evict_beyond(self.distance(&candidate))?,
+        };
+        *self.candidates.get_mut(place)? = candidate;
+        self.link(place);
+        Some(place)
+    }
+
+    /// Frees the place of the farthest candidate that nothing is expected of, if it is farther than `distance`.
+    fn evict_beyond(&mut self, distance: Distance) -> Option<usize> {
+        let idle =
+            self.nearest().filter(|(_, candidate)| candidate.walk != Walk::Asked && candidate.give == Give::Nothing);
+        let (place, farthest) = idle.last()?;
+        if self.distance(farthest) <= distance {
+            return None;
+        }
+        self.remove(place);
+        Some(place)
+    }
+
+    /// Puts a candidate that has its place into the order.
+    fn link(&mut self, place: usize) {
+        let Some(distance) = self.candidates.get(place).map(|candidate| self.distance(candidate)) else { return };
+        let before = self.nearest().take_while(|(_, other)| self.distance(other) <= distance).last();
+        let before = before.map(|(place, _)| place);
+        let next = self.replace_link(before, Link::to(place));
+        if let Some(candidate) = self.candidates.get_mut(place) {
+            candidate.next = next;
+        }
+    }
+
+    /// Sets the link of a candidate, or of the list's head, and answers with what it was.
+    fn replace_link(&mut self, of: Option<usize>, link: Link) -> Link {
+        let slot = match of {
+            None => Some(&mut self.operation.first),
+            Some(place) => self.candidates.get_mut(place).map(|candidate| &mut candidate.next),
+        };
+        slot.map_or(Link::NONE, |slot| core::mem::replace(slot, link))
+    }
+
+    /// Takes a candidate out of the order and frees its place.
+    pub(crate) fn remove(&mut self, place: usize) {
+        let before = self.nearest().take_while(|(other, _)| *other != place).last().map(|(other, _)| other);
+        let Some(next) = self.candidates.get(place).map(|candidate| candidate.next) else { return };
+        self.replace_link(before, next);
+        if let Some(candidate) = self.candidates.get_mut(place) {
+            *candidate = Candidate::EMPTY;
+        }
+    }
+
+    /// A bootstrap address turned out to be this node: gives its candidate its place in the order. Answers `false`, and
+    /// drops the candidate, when the node is in the list already.
+    pub(crate) fn identify(&mut self, place: usize, id: NodeId) -> bool {
+        let Some(candidate) = self.candidates.get(place).copied() else { return false };
+        let known = self.nearest().any(|(other, known)| other != place && !known.anonymous && known.contact.id == id);
+        self.remove(place);
+        if known {
+            return false;
+        }
+        if let Some(slot) = self.candidates.get_mut(place) {
+            *slot = candidate;
+            slot.anonymous = false;
+            slot.contact.id = id;
+        }
+        self.link(place);
+        true
+    }
+
+    /// The candidates that matter: the k nearest that have not failed.
+    fn frontier(&self, k: usize) -> impl Iterator<Item = (usize, &Candidate)> {
+        self.nearest().filter(|(_, candidate)| candidate.walk != Walk::Failed).take(k)
+    }
+
+    /// Whom to ask next: the nearest of the frontier that was not asked, while fewer than alpha are waited for. A candidate
+    /// past its first deadline does not count among alpha, but never more than twice alpha are waited for.
+    pub(crate) fn next_to_ask(&self, k: usize, alpha: usize) -> Option<usize> {
+        let asked = self.candidates.iter().filter(|candidate| candidate.walk == Walk::Asked);
+        let (late, in_time) = asked.fold((0usize, 0usize), |(late, in_time), candidate| match candidate.late {
+            true => (late.saturating_add(1), in_time),
+            false => (late, in_time.saturating_add(1)),
+        });
+        if in_time >= alpha || late.saturating_add(in_time) >= alpha.saturating_mul(2) {
+            return None;
+        }
+        self.frontier(k).find(|(_, candidate)| candidate.walk == Walk::Unasked).map(|(place, _)| place)
+    }
+
+    /// Whether the k nearest that have not failed have all answered.
+    pub(crate) fn is_converged(&self, k: usize) -> bool {
+        self.frontier(k).all(|(_, candidate)| candidate.walk == Walk::Answered)
+    }
+
+    /// The next request to repeat.
+    pub(crate) fn next_to_resend(&self) -> Option<usize> {
+        self.candidates.iter().position(|candidate| candidate.resend)
+    }
+
+    /// The earliest moment at which something must be done if nothing comes.
+    pub(crate) fn wakes(&self) -> Instant {
+        let candidates = self.candidates.iter().filter_map(Candidate::wakes);
+        candidates.fold(self.operation.deadline, Instant::min)
+    }
+
+    /// Whether anything is asked for at this address.
+    pub(crate) fn by_endpoint(&self, endpoint: &Endpoint) -> Option<usize> {
+        let of = |candidate: &Candidate| candidate.walk != Walk::Free && candidate.contact.endpoint == *endpoint;
+        self.candidates.iter().position(of)
+    }
+}
+
+/// The places of a shortlist, nearest first.
+pub(crate) fn nearest<'a>(
+    operation: &Operation,
+    candidates: &'a [Candidate],
+) -> impl Iterator<Item = (usize, &'a Candidate)> + use<'a> {
+    let mut link = operation.first;
+    // The bound only matters if the links are broken, which `check` would find.
+    (0..candidates.len()).map_while(move |_| {
+        let place = link.get()?;
+        let candidate = candidates.get(place)?;
+        link = candidate.next;
+        Some((place, candidate))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::Kind;
+    use kad_wire::Key;
+    use proptest::prelude::*;
+
+    const K: usize = 4;
+
+    struct Bench {
+        operation: Operation,
+        candidates: Vec<Candidate>,
+    }
+
+    impl Bench {
+        fn new(places: usize) -> Self {
+            let operation = Operation { kind: Kind::FindNode, target: Key::from_bytes([0; 32]), ..Operation::EMPTY };
+            Self { operation, candidates: vec![Candidate::EMPTY; places] }
+        }
+
+        fn lookup(&mut self) -> Lookup<'_> {
+            Lookup { operation: &mut self.operation, candidates: &mut self.candidates, items: &mut [] }
+        }
+    }
+
+    fn contact(distance: u16) -> Contact {
+        let mut id = [0; 32];
+        id[..2].copy_from_slice(&distance.to_be_bytes());
+        let endpoint = (core::net::Ipv4Addr::from(0x0a00_0000 + u32::from(distance)), 9000).into();
+        Contact { id: NodeId::from_bytes(id), endpoint }
+    }
+
+    fn distances(lookup: &Lookup<'_>) -> Vec<u16> {
+        let first_two = |id: &NodeId| u16::from_be_bytes([id.as_bytes()[0], id.as_bytes()[1]]);
+        lookup.nearest().map(|(_, candidate)| first_two(&candidate.contact.id)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_list_is_the_nearest_ever_shown_in_order(shown in prop::collection::vec(1u16..500, 0..60), places in 4usize..20) {
+            let mut bench = Bench::new(places);
+            let mut lookup = bench.lookup();
+            for &distance in &shown {
+                lookup.insert(&contact(distance), false, 0);
+            }
+            let mut expected = shown;
+            expected.sort_unstable();
+            expected.dedup();
+            expected.truncate(places);
+            prop_assert_eq!(distances(&lookup), expected);
+        }
+
+        #[test]
+        fn removing_keeps_the_rest_in_order(shown in prop::collection::hash_set(1u16..500, 1..16), which in any::<prop::sample::Index>()) {
+            let mut bench = Bench::new(16);
+            let mut lookup = bench.lookup();
+            for &distance in &shown {
+                lookup.insert(&contact(distance), false, 0);
+            }
+            let mut expected = distances(&lookup);
+            let at = which.index(expected.len());
+            let place = lookup.nearest().nth(at).unwrap().0;
+            lookup.remove(place);
+            expected.remove(at);
+            prop_assert_eq!(distances(&lookup), expected);
+        }
+    }
+
+    #[test]
+    fn the_frontier_moves_past_failures_and_ends_when_the_k_nearest_answered() {
+        let mut bench = Bench::new(16);
+        let mut lookup = bench.lookup();
+        for distance in 1..=8 {
+            lookup.insert(&contact(distance), false, 0);
+        }
+        for expected in 1..=3 {
+            let place = lookup.next_to_ask(K, 3).unwrap();
+            assert_eq!(lookup.candidates[place].contact, contact(expected));
+            lookup.candidates[place].walk = Walk::Asked;
+        }
+        assert_eq!(lookup.next_to_ask(K, 3), None, "alpha are waited for");
+        lookup.candidates[0].late = true;
+        assert!(lookup.next_to_ask(K, 3).is_some(), "a late one gives its turn back");
+        lookup.candidates[0].walk = Walk::Failed;
+        for place in 1..5 {
+            assert!(!lookup.is_converged(K));
+            lookup.candidates[place].walk = Walk::Answered;
+        }
+        assert!(lookup.is_converged(K), "the failed one is replaced by the next");
+        assert_eq!(lookup.next_to_ask(K, 3), None);
+    }
+
+    #[test]
+    fn a_full_list_keeps_those_that_an_answer_is_expected_from() {
+        let mut bench = Bench::new(4);
+        let mut lookup = bench.lookup();
+        for distance in [10, 20, 30, 40] {
+            lookup.insert(&contact(distance), false, 0);
+        }
+        lookup.candidates[3].walk = Walk::Asked;
+        assert!(lookup.insert(&contact(50), false, 0).is_none());
+        assert_eq!(lookup.insert(&contact(5), false, 0), Some(2));
+        assert_eq!(distances(&lookup), [5, 10, 20, 40]);
+    }
+
+    #[test]
+    fn one_address_or_one_id_is_one_candidate() {
+        let mut bench = Bench::new(8);
+        let mut lookup = bench.lookup();
+        lookup.insert(&contact(7), false, 0);
+        assert!(lookup.insert(&contact(7), false, 0).is_none());
+        let same_address = Contact { endpoint: contact(7).endpoint, ..contact(8) };
+        let same_id = Contact { endpoint: contact(9).endpoint, ..contact(7) };
+        assert!(lookup.insert(&same_address, false, 0).is_none() && lookup.insert(&same_id, false, 0).is_none());
+    }
+
+    #[test]
+    fn a_bootstrap_address_comes_first_and_finds_its_place_when_it_answers() {
+        let mut bench = Bench::new(8);
+        let mut lookup = bench.lookup();
+        lookup.insert(&contact(3), false, 0);
+        let nobody = NodeId::from_bytes([0; 32]);
+        let first = lookup.insert(&Contact { id: nobody, ..contact(5) }, true, 0).unwrap();
+        let second = lookup.insert(&Contact { id: nobody, ..contact(6) }, true, 0).unwrap();
+        assert_eq!(distances(&lookup), [0, 0, 3]);
+        assert!(lookup.identify(first, contact(5).id));
+        assert_eq!(distances(&lookup), [0, 3, 5]);
+        assert!(!lookup.identify(second, contact(5).id), "two addresses of one node");
+        assert_eq!(distances(&lookup), [3, 5]);
+    }
+}

@@ -1,0 +1,226 @@
+//! What the owner asks for. Each command starts an operation, or says that no place is free.
+
+use core::net::SocketAddr;
+
+use kad_wire::limits::TTL_MAX_MS;
+use kad_wire::{Contact, Endpoint, Instant, ItemHeader, Key, NodeId, StoreMode};
+
+use super::Node;
+use crate::event::{FindOptions, OperationId, StartError};
+use crate::operation::{Candidate, ItemSlot, ItemState, Kind, Operation};
+use crate::stats::count;
+
+impl Node<'_> {
+    /// Asks whoever is at `address` for a sign of life. Ends with [`Event::Pinged`](crate::Event::Pinged).
+    ///
+    /// # Errors
+    /// [`StartError::NoSlot`].
+    pub fn ping(&mut self, now: Instant, deadline: Instant, address: SocketAddr) -> Result<OperationId, StartError> {
+        let operation = self.start(now, deadline, Kind::Ping, Key::default())?;
+        self.add_addresses(operation, &[address]);
+        Ok(self.started(now, operation))
+    }
+
+    /// Joins the network: looks itself up, starting from these addresses and whomever it knows, and shows itself to the
+    /// nodes nearest to it (paper, section 2.3). Ends with [`Event::Joined`](crate::Event::Joined).
+    ///
+    /// # Errors
+    /// [`StartError::NoSlot`].
+    pub fn join(
+        &mut self,
+        now: Instant,
+        deadline: Instant,
+        bootstrap: &[SocketAddr],
+    ) -> Result<OperationId, StartError> {
+        let own = *self.id().as_key();
+        let operation = self.start(now, deadline, Kind::Join, own)?;
+        self.add_addresses(operation, bootstrap);
+        self.add_nearest(operation);
+        Ok(self.started(now, operation))
+    }
+
+    /// Looks for the nodes nearest to `target`. Ends with [`Event::FoundNodes`](crate::Event::FoundNodes).
+    ///
+    /// # Errors
+    /// [`StartError::NoSlot`].
+    pub fn find_node(&mut self, now: Instant, deadline: Instant, target: Key) -> Result<OperationId, StartError> {
+        let operation = self.start(now, deadline, Kind::FindNode, target)?;
+        self.add_nearest(operation);
+        self.touch(now, target);
+        Ok(self.started(now, operation))
+    }
+
+    /// Looks for values under `key`, which come as [`Received::Values`](crate::Received::Values). Ends with
+    /// [`Event::FoundValues`](crate::Event::FoundValues). This node's own store is not asked: its owner can.
+    ///
+    /// # Errors
+    /// [`StartError::NoSlot`].
+    pub fn find_value(
+        &mut self,
+        now: Instant,
+        deadline: Instant,
+        key: Key,
+        options: FindOptions,
+    ) -> Result<OperationId, StartError> {
+        let operation = self.start(now, deadline, Kind::FindValue, key)?;
+        if let Some(slot) = self.memory.operations.get_mut(operation) {
+            slot.types = options.types;
+            slot.all = options.all;
+            slot.max_age_ms =
+                options.max_age.map_or(u32::MAX, |age| u32::try_from(age.as_millis()).unwrap_or(u32::MAX));
+        }
+        self.add_nearest(operation);
+        self.touch(now, key);
+        Ok(self.started(now, operation))
+    }
+
+    /// Stores items on the k nodes nearest to the key of the first, which should be near all their keys. The owner's store
+    /// must have their bytes until [`Event::Stored`](crate::Event::Stored), with which this ends. With a `quorum` above zero,
+    /// [`Event::Quorum`](crate::Event::Quorum) tells when each item has so many copies on other nodes.
+    ///
+    /// The headers must be true at `now`. A server counts as one of the k if it is near enough: its owner stores the items
+    /// itself.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn store(
+        &mut self,
+        now: Instant,
+        deadline: Instant,
+        mode: StoreMode,
+        quorum: u8,
+        items: &[(Key, ItemHeader)],
+    ) -> Result<OperationId, StartError> {
+        let width = self.memory.items.len().checked_div(self.memory.operations.len()).unwrap_or(0);
+        let Some((target, _)) = items.first() else { return Err(StartError::Items) };
+        if items.len() > width {
+            return Err(StartError::Items);
+        }
+        let storable = |header: &ItemHeader| (1..=TTL_MAX_MS).contains(&header.ttl_ms);
+        if !items.iter().all(|(_, header)| storable(header)) {
+            return Err(StartError::Value);
+        }
+        let operation = self.start(now, deadline, Kind::Store, *target)?;
+        if let Some(lookup) = self.memory.lookup(operation) {
+            lookup.operation.mode = mode;
+            lookup.operation.quorum = quorum;
+            lookup.operation.items = items.len() as u8;
+            for (slot, (key, header)) in lookup.items.iter_mut().zip(items) {
+                let header = ItemHeader { inline_len: 0, ..*header };
+                *slot = ItemSlot { state: ItemState::Held, key: *key, header, received: now, copies: 0 };
+            }
+        }
+        self.add_nearest(operation);
+        self.touch(now, *target);
+        Ok(self.started(now, operation))
+    }
+
+    /// Tells every contact that this node leaves. Ends with [`Event::Left`](crate::Event::Left).
+    ///
+    /// # Errors
+    /// [`StartError::NoSlot`].
+    pub fn leave(&mut self, now: Instant, deadline: Instant) -> Result<OperationId, StartError> {
+        let operation = self.start(now, deadline, Kind::Leave, Key::default())?;
+        Ok(self.started(now, operation))
+    }
+
+    /// Ends an operation without an event. Unknown and ended ones are ignored.
+    pub fn cancel(&mut self, now: Instant, operation: OperationId) {
+        let index = usize::from(operation.index);
+        let alive = self
+            .memory
+            .operations
+            .get(index)
+            .is_some_and(|slot| !slot.is_free() && slot.generation == operation.generation);
+        if alive {
+            self.drop_transfers_of(now, index);
+            self.free_operation(index);
+        }
+    }
+
+    /// Takes a place for an operation and clears it.
+    pub(crate) fn start(
+        &mut self,
+        now: Instant,
+        deadline: Instant,
+        kind: Kind,
+        target: Key,
+    ) -> Result<usize, StartError> {
+        let index = self.allocate_operation().ok_or(StartError::NoSlot)?;
+        if let Some(lookup) = self.memory.lookup(index) {
+            let before = *lookup.operation;
+            let Operation { wake, generation, next_event, listed, .. } = before;
+            *lookup.operation = Operation {
+                wake,
+                generation,
+                next_event,
+                listed,
+                kind,
+                target,
+                started: now,
+                deadline: deadline.max(now),
+                ..Operation::EMPTY
+            };
+            lookup.candidates.fill(Candidate::EMPTY);
+            lookup.items.fill(ItemSlot::EMPTY);
+        }
+        Ok(index)
+    }
+
+    fn allocate_operation(&mut self) -> Option<usize> {
+        let memory = &mut self.memory;
+        let free = &mut memory.head.free_operations;
+        if let Some(index) = free.first.get() {
+            free.first = memory.operations.get(index)?.next_free;
+            return Some(index);
+        }
+        let index = usize::from(free.fresh);
+        if index >= memory.operations.len() {
+            return None;
+        }
+        free.fresh = free.fresh.saturating_add(1);
+        Some(index)
+    }
+
+    /// Hands a new operation to the schedule and its name to the owner.
+    pub(crate) fn started(&mut self, now: Instant, operation: usize) -> OperationId {
+        count!(self.memory.head.stats, operations_started);
+        let generation = self.memory.operations.get(operation).map_or(0, |slot| slot.generation);
+        self.settle_operation(now, operation);
+        OperationId { index: operation as u16, generation }
+    }
+
+    /// Adds addresses of which only the answer tells whose they are.
+    fn add_addresses(&mut self, operation: usize, addresses: &[SocketAddr]) {
+        let families = self.memory.head.settings.families;
+        let Some(mut lookup) = self.memory.lookup(operation) else { return };
+        for address in addresses {
+            let endpoint = Endpoint::from(*address);
+            if endpoint.is_usable() && families.reach(&endpoint) {
+                lookup.insert(&Contact { id: NodeId::default(), endpoint }, true, 0);
+            }
+        }
+    }
+
+    /// Starts an operation's shortlist with the nearest contacts of the table.
+    pub(crate) fn add_nearest(&mut self, operation: usize) {
+        let Some(target) = self.memory.operations.get(operation).map(|slot| slot.target) else { return };
+        let mut slots = [0; 64];
+        let wanted = self.memory.shortlist().min(slots.len());
+        let found = match slots.get_mut(..wanted) {
+            Some(slots) => self.memory.table().closest(&target, |_| true, slots),
+            None => 0,
+        };
+        for slot in slots.iter().take(found) {
+            let Some(contact) = self.memory.contacts.get(usize::from(*slot)).map(|slot| slot.contact) else { break };
+            if let Some(mut lookup) = self.memory.lookup(operation) {
+                lookup.insert(&contact, false, 0);
+            }
+        }
+    }
+
+    /// A lookup refreshes the bucket that it goes through.
+    pub(crate) fn touch(&mut self, now: Instant, target: Key) {
+        self.memory.table().refreshed(now, &NodeId::from_bytes(*target.as_bytes()));
+    }
+}

@@ -1,0 +1,77 @@
+//! What became of operations, told when asked.
+
+use core::time::Duration;
+
+use super::Node;
+use crate::event::{Event, OperationId, Receipt, Trace};
+use crate::lookup::nearest;
+use crate::operation::{Kind, Pending, Walk};
+use crate::schedule::Link;
+
+impl Node<'_> {
+    /// The next thing that became of an operation. An operation's place is free again once its last event was polled, but
+    /// what the event lends stays until the node is used again.
+    pub fn poll_event(&mut self) -> Option<Event<'_>> {
+        let (operation, pending) = self.next_event()?;
+        let id = OperationId {
+            index: operation as u16,
+            generation: self.memory.operations.get(operation).map_or(0, |slot| slot.generation),
+        };
+        let kind = self.memory.operations.get(operation)?.kind;
+        match pending {
+            Pending::Final => {
+                self.free_operation(operation);
+                self.final_event(operation, kind, id)
+            }
+            _ => {
+                let copies = self.memory.lookup(operation).map_or(0, |lookup| lookup.copies());
+                Some(Event::Quorum { operation: id, copies: copies.into() })
+            }
+        }
+    }
+
+    /// Takes the next operation with an event off the list.
+    fn next_event(&mut self) -> Option<(usize, Pending)> {
+        let memory = &mut self.memory;
+        loop {
+            let index = memory.head.first_event.get()?;
+            let slot = memory.operations.get_mut(index)?;
+            slot.listed = false;
+            memory.head.first_event = slot.next_event;
+            if memory.head.first_event == Link::NONE {
+                memory.head.last_event = Link::NONE;
+            }
+            // Cancelled operations stay listed until here.
+            match slot.pending {
+                Pending::Nothing => {}
+                Pending::Quorum => {
+                    slot.pending = Pending::Nothing;
+                    return Some((index, Pending::Quorum));
+                }
+                Pending::Final => return Some((index, Pending::Final)),
+            }
+        }
+    }
+
+    fn final_event(&self, index: usize, kind: Kind, operation: OperationId) -> Option<Event<'_>> {
+        let slot = self.memory.operations.get(index)?;
+        let candidates = self.memory.candidates_of(index);
+        let trace = Trace { operation: slot, candidates };
+        Some(match kind {
+            Kind::Free | Kind::Refresh => return None,
+            Kind::Ping => {
+                let answered = nearest(slot, candidates).find(|(_, candidate)| candidate.walk == Walk::Answered);
+                let answer =
+                    answered.map(|(_, candidate)| (candidate.contact, Duration::from_micros(candidate.rtt_us.into())));
+                Event::Pinged { operation, answer }
+            }
+            Kind::Join => Event::Joined { operation, answered: trace.closest().count() },
+            Kind::FindNode => Event::FoundNodes { operation, trace },
+            Kind::FindValue => {
+                Event::FoundValues { operation, values: slot.values.into(), truncated: slot.truncated, trace }
+            }
+            Kind::Store => Event::Stored { operation, receipt: Receipt { trace, items: self.memory.items_of(index) } },
+            Kind::Leave => Event::Left { operation },
+        })
+    }
+}

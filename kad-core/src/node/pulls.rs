@@ -1,0 +1,469 @@
+//! Values that this node pulls: places, rows of the arena, chunks, and who gets what when there is not enough.
+
+use kad_wire::{
+    Answer, Chunk, Contact, Endpoint, Envelope, Instant, ItemStatus, Offer, Prefix, ReplyHead, StoredWriter, Tag,
+};
+
+use super::{Node, Received};
+use crate::arena;
+use crate::event::OperationId;
+use crate::operation::ItemState;
+use crate::schedule::{Link, Slot};
+use crate::stats::count;
+use crate::ticket::{PulledTicket, StoreTicket, Values};
+use crate::transfer::{Purpose, SLOTS_PER_SOURCE, State, Transfer};
+use crate::window::{Arrival, Window};
+
+/// Room that is left in every chunk for the tail of an authenticated datagram.
+const TAIL: u16 = 16;
+
+impl Node<'_> {
+    /// Rows of the arena, and places for transfers, that only this node's own finds may use.
+    fn reserve(of: usize) -> usize {
+        of.div_ceil(4).min(of.saturating_sub(1))
+    }
+
+    fn allocate_transfer(&mut self) -> Option<usize> {
+        let memory = &mut self.memory;
+        let free = &mut memory.head.free_transfers;
+        if let Some(index) = free.first.get() {
+            free.first = memory.transfers.get(index)?.next_free;
+            return Some(index);
+        }
+        let index = usize::from(free.fresh);
+        if index >= memory.transfers.len() {
+            return None;
+        }
+        free.fresh = free.fresh.saturating_add(1);
+        Some(index)
+    }
+
+    /// Frees a transfer's place and its row, and lets others have them.
+    fn free_transfer(&mut self, index: usize) {
+        let memory = &mut self.memory;
+        let Some(transfer) = memory.transfers.get_mut(index) else { return };
+        if transfer.is_free() {
+            return;
+        }
+        let was_short = memory.head.granted >= u32::from(memory.head.settings.receive_window);
+        memory.head.granted = memory.head.granted.saturating_sub(transfer.window.outstanding());
+        memory.head.arena.release(transfer.row);
+        // The wake stays: the schedule's lists go through it.
+        let wake = transfer.wake;
+        *transfer = Transfer { wake, next_free: memory.head.free_transfers.first, ..Transfer::EMPTY };
+        memory.head.free_transfers.first = Link::to(index);
+        let mut schedule = memory.schedule();
+        schedule.set_ready(Slot::Transfer(index), false);
+        schedule.set_deadline(Slot::Transfer(index), None);
+        self.assign_rows();
+        self.credit_came_back(was_short);
+    }
+
+    /// Starts to pull a value that somebody offered.
+    pub(crate) fn pull_offer(&mut self, offer: &Offer<'_>, ticket: &StoreTicket<'_>, index: u8) -> Result<(), Answer> {
+        let source = &ticket.asker.contact;
+        let store = ticket.asker.envelope.prefix.tag;
+        if self.is_pulled_already(offer, &source.endpoint, store) {
+            return Ok(());
+        }
+        if self.memory.head.arena.rows() == Self::reserve(self.memory.head.arena.rows()) {
+            return Err(Answer::refused(ItemStatus::TooLarge));
+        }
+        let offered = || self.memory.transfers.iter().filter(|transfer| transfer.is_offered());
+        let of_source = offered().filter(|transfer| transfer.source.endpoint == source.endpoint).count();
+        let places = self.memory.transfers.len();
+        let crowded =
+            of_source >= SLOTS_PER_SOURCE || offered().count() >= places.saturating_sub(Self::reserve(places));
+        let Some(place) = (if crowded { None } else { self.allocate_transfer() }) else {
+            count!(self.memory.head.stats, offers_busy);
+            let jitter = self.memory.head.random.below(150) as u16;
+            return Err(Answer::busy(jitter.saturating_add(50)));
+        };
+        let received = offer.received;
+        self.start_transfer(
+            place,
+            received,
+            Transfer {
+                purpose: Purpose::Offered { index, mode: offer.mode },
+                source: *source,
+                offer: store,
+                lane: ticket.asker.envelope.prefix.lane,
+                key: offer.key,
+                header: offer.header,
+                ..Transfer::EMPTY
+            },
+        );
+        Ok(())
+    }
+
+    /// Whether the same offer is being pulled. A publisher that repeats it wants a sign of life, which a new proof is.
+    fn is_pulled_already(&mut self, offer: &Offer<'_>, from: &Endpoint, store: Tag) -> bool {
+        let same = |transfer: &Transfer| {
+            transfer.is_offered()
+                && transfer.source.endpoint == *from
+                && transfer.key == offer.key
+                && transfer.header.digest == offer.header.digest
+        };
+        let Some(index) = self.memory.transfers.iter().position(same) else { return false };
+        if let Some(transfer) = self.memory.transfers.get_mut(index) {
+            transfer.offer = store;
+            transfer.proven = transfer.proven && transfer.state == State::Pulling;
+            transfer.proving = false;
+        }
+        self.settle_transfer(index);
+        true
+    }
+
+    fn start_transfer(&mut self, place: usize, now: Instant, transfer: Transfer) {
+        let cell = self.memory.transfer_cell(place);
+        let tag = Tag::new(cell, self.memory.head.random.next(), 0);
+        let deadline = Transfer::deadline(now, transfer.header.total_len);
+        if let Some(slot) = self.memory.transfers.get_mut(place) {
+            let wake = slot.wake;
+            *slot = Transfer { wake, state: State::Waiting, tag, received: now, deadline, ..transfer };
+        }
+        self.assign_rows();
+        self.settle_transfer(place);
+    }
+
+    /// Starts to pull the items that an operation wants, as far as there are places and holders. Answers whether all that
+    /// can be done now is done; if not, the operation waits for a place.
+    pub(crate) fn pull_wanted(&mut self, now: Instant, operation: usize) {
+        loop {
+            let Some(lookup) = self.memory.lookup(operation) else { return };
+            let Some(item) = lookup.items.iter().position(|slot| slot.state == ItemState::Wanted) else { return };
+            let bit = 1u32.checked_shl(item as u32).unwrap_or(0);
+            let has = |place: &usize| {
+                lookup.candidates.get(*place).is_some_and(|candidate| candidate.carried & !candidate.closed & bit != 0)
+            };
+            let holder = lookup.nearest().map(|(place, _)| place).find(has);
+            let Some(holder) = holder.and_then(|place| lookup.candidates.get(place)).copied() else {
+                if let Some(slot) = lookup.items.get_mut(item) {
+                    slot.state = ItemState::Failed;
+                }
+                continue;
+            };
+            let Some((key, header)) = lookup.items.get(item).map(|slot| (slot.key, slot.header)) else { return };
+            let Some(place) = self.allocate_transfer() else {
+                self.memory.head.starved = true;
+                return;
+            };
+            if let Some(lookup) = self.memory.lookup(operation)
+                && let Some(slot) = lookup.items.get_mut(item)
+            {
+                slot.state = ItemState::Pulling;
+            }
+            self.start_transfer(
+                place,
+                now,
+                Transfer {
+                    purpose: Purpose::Own { operation: operation as u16, item: item as u8 },
+                    source: holder.contact,
+                    token: holder.token,
+                    key,
+                    header,
+                    ..Transfer::EMPTY
+                },
+            );
+        }
+    }
+
+    /// Gives free rows of the arena to transfers that wait for one: own ones first, then proven sources, the longest
+    /// waiting first. A source that has proven nothing gets one only while nobody else wants it.
+    fn assign_rows(&mut self) {
+        let rows = self.memory.head.arena.rows();
+        let reserve = Self::reserve(rows);
+        loop {
+            let free = self.memory.head.arena.free();
+            let Some((index, own)) = self.next_in_line(free, rows.saturating_sub(reserve)) else { return };
+            let Some(row) = self.memory.head.arena.take(if own { 0 } else { reserve }) else { return };
+            let chunk_len = self.chunk_len();
+            if let Some(transfer) = self.memory.transfers.get_mut(index) {
+                transfer.state = State::Pulling;
+                transfer.row = row;
+                transfer.window = Window::new(transfer.header.total_len, chunk_len);
+                transfer.round_ends = Instant::ZERO;
+                transfer.empty_rounds = 0;
+                transfer.proving = false;
+            }
+            self.settle_transfer(index);
+        }
+    }
+
+    /// Bytes per chunk: what fits this node's largest datagram with a tail, in whole 16 bytes.
+    fn chunk_len(&self) -> u16 {
+        let room = self.memory.head.settings.receive_max;
+        room.saturating_sub(kad_wire::limits::CHUNK_HEAD_LEN as u16).saturating_sub(TAIL) & !15
+    }
+
+    fn next_in_line(&self, free_rows: usize, shared_rows: usize) -> Option<(usize, bool)> {
+        let transfers = self.memory.transfers.iter().enumerate();
+        let waiting = transfers.filter(|(_, transfer)| transfer.state == State::Waiting);
+        let contended = waiting.clone().filter(|(_, transfer)| transfer.is_offered()).count() > free_rows;
+        let per_source = shared_rows.div_ceil(4).max(1);
+        let may_have = |transfer: &Transfer| {
+            let pulled_from = |other: &&Transfer| {
+                other.state == State::Pulling && other.is_offered() && other.source.endpoint == transfer.source.endpoint
+            };
+            let of_source = self.memory.transfers.iter().filter(pulled_from).count();
+            of_source < per_source && (transfer.proven || !contended)
+        };
+        let able = waiting.filter(|(_, transfer)| !transfer.is_offered() || may_have(transfer));
+        let rank = |transfer: &Transfer| (transfer.is_offered(), !transfer.proven, transfer.received);
+        let first = able.min_by_key(|(_, transfer)| rank(transfer));
+        first.map(|(index, transfer)| (index, !transfer.is_offered()))
+    }
+
+    /// Takes in a chunk.
+    pub(crate) fn chunk<'s>(
+        &'s mut self,
+        now: Instant,
+        from: Endpoint,
+        prefix: &Prefix,
+        chunk: &Chunk<'_>,
+        reply: &mut [u8],
+    ) -> Received<'s, 'static> {
+        let crate::memory::Cell::Transfer(index) = self.memory.cell(prefix.tag.cell()) else {
+            count!(self.memory.head.stats, dropped_unsolicited);
+            return Received::Nothing;
+        };
+        match self.chunk_arrived(now, index, &from, prefix.tag, chunk) {
+            Some(true) => self.complete(now, index, reply),
+            Some(false) => Received::Nothing,
+            None => {
+                count!(self.memory.head.stats, dropped_unsolicited);
+                Received::Nothing
+            }
+        }
+    }
+
+    /// Believes a chunk, or not (`None`); says whether the value is complete.
+    fn chunk_arrived(
+        &mut self,
+        now: Instant,
+        index: usize,
+        from: &Endpoint,
+        tag: Tag,
+        chunk: &Chunk<'_>,
+    ) -> Option<bool> {
+        let was_short = self.is_short_of_credit();
+        let memory = &mut self.memory;
+        let value_max = memory.head.settings.value_max;
+        let transfer = memory.transfers.get_mut(index)?;
+        let ours = !transfer.is_free()
+            && transfer.attempt > 0
+            && transfer.tag.same_exchange(tag)
+            && transfer.source.endpoint == *from;
+        if !ours {
+            return None;
+        }
+        let before = transfer.window.outstanding();
+        if transfer.state == State::Pulling && !chunk.bytes.is_empty() {
+            match transfer.window.arrived(chunk.offset, chunk.bytes.len()) {
+                Arrival::Invalid => return None,
+                Arrival::Duplicate => {}
+                Arrival::New => {
+                    let row = arena::row(memory.arena, transfer.row, value_max)?;
+                    let start = chunk.offset as usize;
+                    row.get_mut(start..start.checked_add(chunk.bytes.len())?)?.copy_from_slice(chunk.bytes);
+                }
+            }
+        }
+        count!(memory.head.stats, chunks);
+        let sample = tag == transfer.tag && transfer.sent != Instant::ZERO;
+        let elapsed_us = now.micros_since(transfer.sent);
+        if sample {
+            // Only the first chunk of a round measures the path; the rest measures the bandwidth.
+            transfer.sent = Instant::ZERO;
+        }
+        transfer.proven = true;
+        transfer.proving = false;
+        transfer.empty_rounds = 0;
+        let after = transfer.window.outstanding();
+        memory.head.granted = memory.head.granted.saturating_sub(before.saturating_sub(after));
+        let (complete, waiting) = (transfer.window.is_complete(), transfer.state == State::Waiting);
+        let source = transfer.source;
+        let timeout_us = self.timeout_us(&source);
+        if let Some(transfer) = self.memory.transfers.get_mut(index) {
+            transfer.round_ends = if after == 0 { Instant::ZERO } else { now.plus_micros(timeout_us) };
+        }
+        if sample && let Some(slot) = self.memory.table().find(&source.id) {
+            slot.rtt.sample(elapsed_us);
+        }
+        if waiting {
+            self.assign_rows();
+        }
+        self.settle_transfer(index);
+        self.credit_came_back(was_short);
+        Some(complete && !waiting)
+    }
+
+    fn is_short_of_credit(&self) -> bool {
+        self.memory.head.granted >= u32::from(self.memory.head.settings.receive_window)
+    }
+
+    /// Transfers that had nothing to send for lack of credit may have something again.
+    fn credit_came_back(&mut self, was_short: bool) {
+        if !was_short || self.is_short_of_credit() {
+            return;
+        }
+        for index in 0..self.memory.transfers.len() {
+            self.settle_transfer(index);
+        }
+    }
+
+    /// All chunks are there: checks them, frees the transfer and lends the bytes out.
+    fn complete<'s>(&'s mut self, now: Instant, index: usize, reply: &mut [u8]) -> Received<'s, 'static> {
+        let value_max = self.memory.head.settings.value_max;
+        let Some(transfer) = self.memory.transfers.get(index).copied() else { return Received::Nothing };
+        let len = transfer.header.total_len as usize;
+        let bytes = arena::row(self.memory.arena, transfer.row, value_max).and_then(|row| row.get(..len));
+        let right = bytes.is_some_and(|bytes| transfer.header.verify(&transfer.key, bytes).is_ok());
+        if !right {
+            count!(self.memory.head.stats, digest_mismatches);
+            return self.wrong_bytes(now, index, &transfer, reply);
+        }
+        count!(self.memory.head.stats, transfers_completed);
+        // The row is free from here on, but nothing writes to it before the next datagram comes in.
+        self.free_transfer(index);
+        match transfer.purpose {
+            Purpose::Own { operation, item } => self.pulled_own(now, &transfer, operation.into(), item.into()),
+            Purpose::Offered { index, mode } => {
+                count!(self.memory.head.stats, tickets_out);
+                let (envelope, head) = self.final_answer(now, &transfer);
+                let ticket = PulledTicket { to: transfer.source.endpoint, envelope, head, index };
+                let bytes = arena::row(self.memory.arena, transfer.row, value_max).and_then(|row| row.get(..len));
+                let Transfer { key, header, received, source, .. } = transfer;
+                Received::Pulled(ticket, Offer { key, header, bytes, mode, source: source.endpoint, received })
+            }
+        }
+    }
+
+    fn pulled_own(
+        &mut self,
+        now: Instant,
+        transfer: &Transfer,
+        operation: usize,
+        item: usize,
+    ) -> Received<'_, 'static> {
+        let Some(lookup) = self.memory.lookup(operation) else { return Received::Nothing };
+        if let Some(slot) = lookup.items.get_mut(item) {
+            slot.state = ItemState::Delivered;
+        }
+        lookup.operation.values = lookup.operation.values.saturating_add(1);
+        let generation = lookup.operation.generation;
+        self.wake_starved(now);
+        self.settle_operation(now, operation);
+        let (value_max, len) = (self.memory.head.settings.value_max, transfer.header.total_len as usize);
+        let row = arena::row(self.memory.arena, transfer.row, value_max).and_then(|row| row.get(..len));
+        let Some(bytes) = row else { return Received::Nothing };
+        Received::Values(Values {
+            operation: OperationId { index: operation as u16, generation },
+            origin: transfer.source,
+            inline: None,
+            pulled: Some((transfer.header, bytes)),
+        })
+    }
+
+    /// Envelope and head of the STORED that ends an offered transfer.
+    fn final_answer(&self, now: Instant, transfer: &Transfer) -> (Envelope, ReplyHead) {
+        let head = &self.memory.head;
+        let (network, Contact { id, endpoint }) = (head.settings.network, transfer.source);
+        let prefix = Prefix { lane: transfer.lane, room: head.settings.room(), network, tag: transfer.offer };
+        let token = head.tokens.mint(now, network, &endpoint, &id);
+        (Envelope { prefix, token, sender: head.id }, ReplyHead { flags: 0, observed: endpoint })
+    }
+
+    fn wrong_bytes(
+        &mut self,
+        now: Instant,
+        index: usize,
+        transfer: &Transfer,
+        reply: &mut [u8],
+    ) -> Received<'static, 'static> {
+        let answer = match transfer.purpose {
+            Purpose::Own { .. } => None,
+            Purpose::Offered { index, .. } => {
+                let (envelope, head) = self.final_answer(now, transfer);
+                StoredWriter::begin(&envelope, &head, reply).and_then(|mut writer| {
+                    writer.push(&Answer::refused(ItemStatus::BadProof).of_item(index))?;
+                    writer.finish()
+                })
+            }
+        };
+        self.fail_transfer(now, index);
+        match answer {
+            Some(len) => {
+                self.sent();
+                Received::Reply(len)
+            }
+            None => Received::Nothing,
+        }
+    }
+
+    /// Gives a transfer up. An operation that waited for it tries another holder.
+    pub(crate) fn fail_transfer(&mut self, now: Instant, index: usize) {
+        let Some(transfer) = self.memory.transfers.get(index).copied() else { return };
+        count!(self.memory.head.stats, transfers_failed);
+        self.free_transfer(index);
+        if let Purpose::Own { operation, item } = transfer.purpose {
+            let (operation, item) = (usize::from(operation), usize::from(item));
+            if let Some(lookup) = self.memory.lookup(operation) {
+                let holder = lookup.by_endpoint(&transfer.source.endpoint);
+                if let Some(candidate) = holder.and_then(|place| lookup.candidates.get_mut(place)) {
+                    candidate.closed |= 1u32.checked_shl(item as u32).unwrap_or(0);
+                }
+                if let Some(slot) = lookup.items.get_mut(item)
+                    && slot.state == ItemState::Pulling
+                {
+                    slot.state = ItemState::Wanted;
+                }
+            }
+            self.settle_operation(now, operation);
+        }
+        self.wake_starved(now);
+    }
+
+    /// A place is free: operations that waited for one try again.
+    fn wake_starved(&mut self, now: Instant) {
+        if !core::mem::replace(&mut self.memory.head.starved, false) {
+            return;
+        }
+        for operation in 0..self.memory.operations.len() {
+            let wants = self.memory.items_of(operation).iter().any(|slot| slot.state == ItemState::Wanted);
+            if wants {
+                self.settle_operation(now, operation);
+            }
+        }
+    }
+
+    /// Ends the transfers of an operation that is over.
+    pub(crate) fn drop_transfers_of(&mut self, now: Instant, operation: usize) {
+        for index in 0..self.memory.transfers.len() {
+            let of_operation = self.memory.transfers.get(index).is_some_and(|transfer| {
+                !transfer.is_free()
+                    && matches!(transfer.purpose, Purpose::Own { operation: own, .. } if usize::from(own) == operation)
+            });
+            if of_operation {
+                self.free_transfer(index);
+            }
+        }
+        self.wake_starved(now);
+    }
+
+    /// Whether other offers wait for a row.
+    pub(crate) fn rows_are_contended(&self) -> bool {
+        self.memory.transfers.iter().any(|transfer| transfer.state == State::Waiting && transfer.is_offered())
+    }
+
+    /// Puts a transfer's readiness and deadline into the schedule.
+    pub(crate) fn settle_transfer(&mut self, index: usize) {
+        let window = u32::from(self.memory.head.settings.receive_window);
+        let credit = window.saturating_sub(self.memory.head.granted);
+        let Some(transfer) = self.memory.transfers.get(index) else { return };
+        let (ready, deadline) = (transfer.wants(credit).is_some(), transfer.wakes());
+        let mut schedule = self.memory.schedule();
+        schedule.set_ready(Slot::Transfer(index), ready);
+        schedule.set_deadline(Slot::Transfer(index), deadline);
+    }
+}

@@ -1,0 +1,432 @@
+//! Replies to this node's own requests: found by their tag, believed by nonce and source.
+
+use kad_wire::{
+    Contact, Contacts, Endpoint, Envelope, Instant, ItemHeader, Refusal, Reply, ReplyHead, StoredItems, Tag, Value,
+    ValueItems, reply_flags,
+};
+
+use super::{Node, Received};
+use crate::event::OperationId;
+use crate::lookup::Lookup;
+use crate::memory::Cell;
+use crate::operation::{Give, ItemSlot, ItemState, Kind, Phase, Walk};
+use crate::probe::{Probe, Reason};
+use crate::stats::count;
+use crate::ticket::Values;
+
+/// Parts of a holder's list that one operation reads at the most.
+const PAGES: u8 = 8;
+
+impl Node<'_> {
+    pub(crate) fn replied<'d>(
+        &mut self,
+        now: Instant,
+        from: Endpoint,
+        envelope: &Envelope,
+        head: &ReplyHead,
+        reply: Reply<'d>,
+    ) -> Received<'static, 'd> {
+        let tag = envelope.prefix.tag;
+        let contact = Contact { id: envelope.sender, endpoint: from };
+        let known = match self.memory.cell(tag.cell()) {
+            Cell::Probe(cell) => self.probe_answered(now, cell, tag, &contact, head),
+            Cell::Transfer(index) => self.pull_refused(now, index, tag, &from),
+            Cell::Candidate(operation, place) => {
+                if self.candidate_answered(now, operation, place, envelope, &contact, head) {
+                    count!(self.memory.head.stats, replies);
+                    return self.answered(now, operation, place, reply);
+                }
+                false
+            }
+            Cell::None => false,
+        };
+        if known {
+            count!(self.memory.head.stats, replies);
+        } else {
+            count!(self.memory.head.stats, dropped_unsolicited);
+        }
+        Received::Nothing
+    }
+
+    fn probe_answered(&mut self, now: Instant, cell: usize, tag: Tag, contact: &Contact, head: &ReplyHead) -> bool {
+        let Some(probe) = self.memory.head.probes.answered(cell, tag, &contact.endpoint) else { return false };
+        let rtt_us = (tag == probe.tag).then(|| now.micros_since(probe.sent));
+        self.answered_from(now, &probe.contact, contact, rtt_us, head);
+        self.settle_upkeep();
+        true
+    }
+
+    /// What an answer from an address says of whoever was thought to be there, and of who is.
+    fn answered_from(
+        &mut self,
+        now: Instant,
+        asked: &Contact,
+        answering: &Contact,
+        rtt_us: Option<u64>,
+        head: &ReplyHead,
+    ) {
+        let memory = &mut self.memory;
+        memory.head.observed = head.observed;
+        if let Some(rtt_us) = rtt_us {
+            count!(memory.head.stats, rtt_samples);
+            memory.head.rtt.sample(rtt_us);
+        }
+        if asked.id != answering.id {
+            count!(memory.head.stats, identities_changed);
+            memory.table().remove(&asked.id);
+        }
+        if head.flags & reply_flags::CLIENT == 0 {
+            self.admit(now, answering, rtt_us);
+        }
+    }
+
+    /// Believes a reply to a candidate, or not. A believed one ends the candidate's wait.
+    fn candidate_answered(
+        &mut self,
+        now: Instant,
+        operation: usize,
+        place: usize,
+        envelope: &Envelope,
+        contact: &Contact,
+        head: &ReplyHead,
+    ) -> bool {
+        let Some(lookup) = self.memory.lookup(operation) else { return false };
+        if lookup.operation.is_free() {
+            return false;
+        }
+        let Some(candidate) = lookup.candidates.get_mut(place) else { return false };
+        let expected = candidate.is_in_flight() || candidate.give == Give::Pulling;
+        let ours = expected
+            && candidate.attempts > 0
+            && candidate.tag.same_exchange(envelope.prefix.tag)
+            && candidate.contact.endpoint == contact.endpoint;
+        if !ours {
+            return false;
+        }
+        let asked = if candidate.anonymous { *contact } else { candidate.contact };
+        // A STORE's answer may include a disk's commit, and says nothing of the path.
+        let sample = envelope.prefix.tag == candidate.tag && candidate.give != Give::Pulling;
+        let elapsed_us = now.micros_since(candidate.sent);
+        let is_path = candidate.give != Give::Sent || lookup.operation.kind != Kind::Store;
+        candidate.token = envelope.token;
+        candidate.room = envelope.prefix.room;
+        candidate.resend = false;
+        candidate.late = false;
+        if sample && is_path {
+            candidate.rtt_us = u32::try_from(elapsed_us).unwrap_or(u32::MAX).max(1);
+        }
+        let changed = asked.id != contact.id;
+        if changed {
+            candidate.walk = Walk::Failed;
+            candidate.give = if candidate.give == Give::Nothing { Give::Nothing } else { Give::Failed };
+        }
+        let own = self.memory.head.id;
+        let identified = self.identify(operation, place, contact, own);
+        if sample && !is_path {
+            self.memory.head.store_rtt.sample(elapsed_us);
+        }
+        self.answered_from(now, &asked, contact, (sample && is_path).then_some(elapsed_us), head);
+        if changed || !identified {
+            self.settle_operation(now, operation);
+        }
+        // Somebody else at that address, or one bootstrap address too many: the answer is no news for the operation.
+        !changed && identified && self.memory.operations.get(operation).is_some_and(|slot| slot.is_running())
+    }
+
+    fn identify(&mut self, operation: usize, place: usize, contact: &Contact, own: kad_wire::NodeId) -> bool {
+        let Some(mut lookup) = self.memory.lookup(operation) else { return false };
+        let anonymous = lookup.candidates.get(place).is_some_and(|candidate| candidate.anonymous);
+        if !anonymous {
+            return true;
+        }
+        if contact.id == own {
+            lookup.remove(place);
+            return false;
+        }
+        lookup.identify(place, contact.id)
+    }
+
+    /// An answer that was believed: what it says.
+    fn answered<'d>(
+        &mut self,
+        now: Instant,
+        operation: usize,
+        place: usize,
+        reply: Reply<'d>,
+    ) -> Received<'static, 'd> {
+        let received = match reply {
+            Reply::Pong => self.ponged(operation, place),
+            Reply::Nodes(contacts) => self.nodes(operation, place, contacts),
+            Reply::Value(value) => self.value(now, operation, place, &value),
+            Reply::Stored(items) => self.stored(operation, place, items),
+            Reply::Refused { refusal, argument, .. } => self.refused(now, operation, place, refusal, argument),
+        };
+        self.settle_operation(now, operation);
+        received
+    }
+
+    fn ponged(&mut self, operation: usize, place: usize) -> Received<'static, 'static> {
+        if let Some(lookup) = self.memory.lookup(operation)
+            && let Some(candidate) = lookup.candidates.get_mut(place)
+        {
+            match (lookup.operation.kind, lookup.operation.phase) {
+                (Kind::Ping, _) => candidate.walk = Walk::Answered,
+                (Kind::Join, Phase::Give) => candidate.give = Give::Done,
+                _ => {}
+            }
+        }
+        Received::Nothing
+    }
+
+    fn nodes(&mut self, operation: usize, place: usize, contacts: Contacts<'_>) -> Received<'static, 'static> {
+        self.candidates_heard(operation, place, contacts);
+        Received::Nothing
+    }
+
+    /// Ends a candidate's part of the walk and takes in the contacts that it named.
+    fn candidates_heard(&mut self, operation: usize, place: usize, contacts: Contacts<'_>) {
+        let (own, families) = (self.memory.head.id, self.memory.head.settings.families);
+        let Some(mut lookup) = self.memory.lookup(operation) else { return };
+        if lookup.operation.phase != Phase::Walk {
+            return;
+        }
+        let Some(candidate) = lookup.candidates.get_mut(place) else { return };
+        candidate.walk = Walk::Answered;
+        let depth = candidate.depth.saturating_add(1);
+        for contact in contacts.iter() {
+            let usable = contact.id != own && contact.endpoint.is_usable() && families.reach(&contact.endpoint);
+            if usable {
+                lookup.insert(&contact, false, depth);
+            }
+        }
+    }
+
+    fn value<'d>(&mut self, now: Instant, operation: usize, place: usize, value: &Value<'d>) -> Received<'static, 'd> {
+        let asked = self.memory.lookup(operation).is_some_and(|lookup| lookup.operation.kind == Kind::FindValue);
+        if !asked {
+            return Received::Nothing;
+        }
+        self.candidates_heard(operation, place, value.contacts);
+        let fresh = self.items_heard(now, operation, place, value.items);
+        let Some(lookup) = self.memory.lookup(operation) else { return Received::Nothing };
+        let generation = lookup.operation.generation;
+        let Some(candidate) = lookup.candidates.get_mut(place) else { return Received::Nothing };
+        let more = lookup.operation.all && value.next_cursor != 0 && !value.items.is_empty();
+        if more && candidate.pages < PAGES {
+            candidate.pages = candidate.pages.saturating_add(1);
+            candidate.cursor = value.next_cursor;
+            candidate.walk = Walk::Unasked;
+            candidate.attempts = 0;
+        }
+        if fresh == 0 {
+            return Received::Nothing;
+        }
+        Received::Values(Values {
+            operation: OperationId { index: operation as u16, generation },
+            origin: candidate.contact,
+            inline: Some((value.items, fresh)),
+            pulled: None,
+        })
+    }
+
+    /// Takes in the items of a VALUE. Answers with a mask of those that are whole, right and new.
+    fn items_heard(&mut self, now: Instant, operation: usize, place: usize, items: ValueItems<'_>) -> u32 {
+        let value_max = self.memory.head.settings.value_max;
+        let mut fresh = 0;
+        let mut mismatches = 0;
+        let Some(mut lookup) = self.memory.lookup(operation) else { return 0 };
+        for (index, item) in items.iter().enumerate() {
+            let (all, values, key) = (lookup.operation.all, lookup.operation.values, lookup.operation.target);
+            if !all && values > 0 {
+                break;
+            }
+            if !wanted(&lookup, &item.header) {
+                continue;
+            }
+            if item.header.total_len > value_max {
+                lookup.operation.truncated = true;
+                continue;
+            }
+            let whole = item.header.is_whole();
+            if whole && item.header.verify(&key, item.inline).is_err() {
+                mismatches += 1u64;
+                continue;
+            }
+            let Some(slot) = place_item(now, &mut lookup, &item.header) else { continue };
+            let bit = 1u32.checked_shl(slot as u32).unwrap_or(0);
+            if let Some(candidate) = lookup.candidates.get_mut(place) {
+                candidate.carried |= bit;
+            }
+            let Some(slot) = lookup.items.get_mut(slot) else { continue };
+            if whole && slot.state == ItemState::Wanted {
+                slot.state = ItemState::Delivered;
+                lookup.operation.values = lookup.operation.values.saturating_add(1);
+                fresh |= 1u32.checked_shl(index as u32).unwrap_or(0);
+            }
+        }
+        let counter = &mut self.memory.head.stats.digest_mismatches;
+        *counter = counter.wrapping_add(mismatches);
+        fresh
+    }
+
+    fn stored(&mut self, operation: usize, place: usize, items: StoredItems<'_>) -> Received<'static, 'static> {
+        let Some(mut lookup) = self.memory.lookup(operation) else { return Received::Nothing };
+        if lookup.operation.kind != Kind::Store || lookup.operation.phase != Phase::Give {
+            return Received::Nothing;
+        }
+        let Some(carried) = lookup.candidates.get(place).map(|candidate| candidate.carried) else {
+            return Received::Nothing;
+        };
+        let mut retry_ms = 0;
+        for answer in items.iter() {
+            let Some(item) = nth_bit(carried, answer.index.into()) else { continue };
+            if answer.status == Some(kad_wire::ItemStatus::Busy) {
+                retry_ms = retry_ms.max(u32::from(answer.retry_ms).max(1));
+                if let Some(candidate) = lookup.candidates.get_mut(place) {
+                    candidate.refused(answer.status);
+                }
+                continue;
+            }
+            lookup.item_answered(place, item, answer.status);
+        }
+        lookup.holder_goes_on(place);
+        self.wait_for_busy(operation, place, retry_ms);
+        Received::Nothing
+    }
+
+    /// A busy holder is asked again after the time that it named, within reason.
+    fn wait_for_busy(&mut self, operation: usize, place: usize, retry_ms: u32) {
+        if retry_ms == 0 {
+            return;
+        }
+        if let Some(lookup) = self.memory.lookup(operation)
+            && let Some(candidate) = lookup.candidates.get_mut(place)
+            && matches!(candidate.give, Give::Sent | Give::Due)
+        {
+            // The deadline counts from the last request, which is good enough for a pause.
+            candidate.give = Give::Waiting;
+            candidate.carried = 0;
+            candidate.attempts = 0;
+            candidate.deadline = candidate.sent.plus_millis(u64::from(retry_ms.clamp(10, 5000)));
+        }
+    }
+
+    fn refused(
+        &mut self,
+        now: Instant,
+        operation: usize,
+        place: usize,
+        refusal: Option<Refusal>,
+        argument: u32,
+    ) -> Received<'static, 'static> {
+        let attempts = self.attempts();
+        let Some(lookup) = self.memory.lookup(operation) else { return Received::Nothing };
+        let Some(candidate) = lookup.candidates.get_mut(place) else { return Received::Nothing };
+        let retries = candidate.attempts < attempts;
+        match refusal {
+            // The reply brought a fresh token: the same request again.
+            Some(Refusal::NeedToken) if retries => candidate.resend = true,
+            Some(Refusal::Busy) if retries && lookup.operation.phase == Phase::Give => {
+                candidate.give = Give::Waiting;
+                candidate.deadline = now.plus_millis(u64::from(argument.clamp(10, 5000)));
+            }
+            _ if lookup.operation.phase == Phase::Walk => candidate.walk = Walk::Failed,
+            _ => candidate.give = Give::Failed,
+        }
+        Received::Nothing
+    }
+
+    /// A PULL was refused: the value is not there.
+    fn pull_refused(&mut self, now: Instant, index: usize, tag: Tag, from: &Endpoint) -> bool {
+        let ours = self.memory.transfers.get(index).is_some_and(|transfer| {
+            !transfer.is_free()
+                && transfer.attempt > 0
+                && transfer.tag.same_exchange(tag)
+                && transfer.source.endpoint == *from
+        });
+        if ours {
+            self.fail_transfer(now, index);
+        }
+        ours
+    }
+
+    /// What is concluded when a probe got no answer.
+    pub(crate) fn probe_failed(&mut self, probe: &Probe) {
+        count!(self.memory.head.stats, timeouts);
+        match probe.reason {
+            Reason::Free | Reason::Unknown => {}
+            Reason::Doubted => self.contact_failed(&probe.contact),
+            // It said goodbye and is silent: gone.
+            Reason::Goodbye => {
+                let here = self.memory.table().find(&probe.contact.id).map(|slot| slot.contact.endpoint);
+                if here == Some(probe.contact.endpoint) {
+                    count!(self.memory.head.stats, contacts_lost);
+                    self.memory.table().remove(&probe.contact.id);
+                }
+            }
+        }
+    }
+
+    /// Notes that a contact did not answer a request.
+    pub(crate) fn contact_failed(&mut self, contact: &Contact) {
+        if self.memory.table().failed(contact) {
+            count!(self.memory.head.stats, contacts_lost);
+        }
+        self.settle_upkeep();
+    }
+}
+
+/// Whether an operation looks for items like this one.
+fn wanted(lookup: &Lookup<'_>, header: &ItemHeader) -> bool {
+    let operation = &lookup.operation;
+    header.item_type.is_known() && operation.types.contains(header.item_type) && header.age_ms <= operation.max_age_ms
+}
+
+/// The place of an item that was heard of: its own, or a free one. `None` when there is no place left.
+fn place_item(now: Instant, lookup: &mut Lookup<'_>, header: &ItemHeader) -> Option<usize> {
+    let key = lookup.operation.target;
+    if let Some(known) = lookup.item(&key, &header.digest) {
+        if let Some(slot) = lookup.items.get_mut(known)
+            && slot.state == ItemState::Failed
+        {
+            slot.state = ItemState::Wanted;
+        }
+        return Some(known);
+    }
+    // The first value is enough: no second one while it is on its way.
+    let on_its_way = |slot: &ItemSlot| matches!(slot.state, ItemState::Wanted | ItemState::Pulling);
+    if !lookup.operation.all && !header.is_whole() && lookup.items.iter().any(on_its_way) {
+        return None;
+    }
+    match lookup.items.iter().position(|slot| slot.state == ItemState::Free) {
+        Some(free) => {
+            let slot = lookup.items.get_mut(free)?;
+            *slot = ItemSlot { state: ItemState::Wanted, key, header: *header, received: now, copies: 0 };
+            Some(free)
+        }
+        None => {
+            lookup.operation.truncated = true;
+            None
+        }
+    }
+}
+
+/// The index of the `n`-th set bit.
+fn nth_bit(mask: u32, n: u32) -> Option<u32> {
+    let mut rest = mask;
+    for _ in 0..n.min(32) {
+        rest &= rest.wrapping_sub(1);
+    }
+    (rest != 0).then(|| rest.trailing_zeros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nth_bit;
+
+    #[test]
+    fn answers_name_items_by_their_place_in_the_datagram() {
+        assert_eq!([0, 1, 2, 3].map(|n| nth_bit(0b1011_0000, n)), [Some(4), Some(5), Some(7), None]);
+        assert_eq!((nth_bit(0, 0), nth_bit(u32::MAX, 31), nth_bit(u32::MAX, 255)), (None, Some(31), None));
+    }
+}

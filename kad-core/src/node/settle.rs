@@ -1,0 +1,140 @@
+//! After anything happened to an operation: is it over, does it go on, when must it be woken.
+
+use kad_wire::Instant;
+
+use super::Node;
+use super::transmit::walk_width;
+use crate::lookup::Lookup;
+use crate::operation::{ItemState, Kind, Operation, Pending, Phase, Walk};
+use crate::schedule::{Link, Slot};
+use crate::stats::count;
+
+impl Node<'_> {
+    /// Moves an operation on as far as it gets without a datagram, and puts its readiness and deadline into the schedule.
+    pub(crate) fn settle_operation(&mut self, now: Instant, operation: usize) {
+        if !self.memory.operations.get(operation).is_some_and(Operation::is_running) {
+            return;
+        }
+        self.pull_wanted(now, operation);
+        if self.is_over(operation) {
+            self.end(now, operation);
+            return;
+        }
+        self.tell_quorum(operation);
+        let ready = self.wants_to_send(operation);
+        let Some(lookup) = self.memory.lookup(operation) else { return };
+        let deadline = lookup.wakes();
+        let mut schedule = self.memory.schedule();
+        schedule.set_ready(Slot::Operation(operation), ready);
+        schedule.set_deadline(Slot::Operation(operation), Some(deadline));
+    }
+
+    /// Whether an operation has reached its end; a store or a join that has found its nodes goes on to give.
+    fn is_over(&mut self, operation: usize) -> bool {
+        let (own, settings) = (self.memory.head.id, self.memory.head.settings);
+        let Some(mut lookup) = self.memory.lookup(operation) else { return true };
+        let k = walk_width(&lookup, settings.k);
+        if lookup.operation.phase == Phase::Walk {
+            if !walk_is_over(&lookup, k) {
+                return false;
+            }
+            match lookup.operation.kind {
+                Kind::Store | Kind::Join => begin_giving(&mut lookup),
+                Kind::Leave => return self.is_told(operation),
+                _ => return true,
+            }
+        }
+        // A server keeps what it publishes itself: it is one of the holders if it is near enough.
+        let holds = lookup.operation.kind == Kind::Store && !settings.client;
+        let own = holds.then_some(own);
+        lookup.choose_holders(k, own);
+        lookup.is_delivered(k, own)
+    }
+
+    fn is_told(&mut self, operation: usize) -> bool {
+        !self.wants_to_send(operation)
+    }
+
+    fn tell_quorum(&mut self, operation: usize) {
+        let Some(lookup) = self.memory.lookup(operation) else { return };
+        let slot = &mut *lookup.operation;
+        if slot.kind != Kind::Store || slot.quorum == 0 || slot.pending != Pending::Nothing {
+            return;
+        }
+        let held = lookup.items.iter().filter(|item| item.state == ItemState::Held);
+        if held.map(|item| item.copies).min().unwrap_or(0) >= slot.quorum {
+            slot.quorum = 0;
+            slot.pending = Pending::Quorum;
+            self.list_event(operation);
+        }
+    }
+
+    /// Ends an operation: its event is next to be polled. Nobody waits for a refresh.
+    pub(crate) fn end(&mut self, now: Instant, operation: usize) {
+        self.drop_transfers_of(now, operation);
+        let Some(slot) = self.memory.operations.get_mut(operation) else { return };
+        let kind = slot.kind;
+        slot.pending = Pending::Final;
+        let mut schedule = self.memory.schedule();
+        schedule.set_ready(Slot::Operation(operation), false);
+        schedule.set_deadline(Slot::Operation(operation), None);
+        match kind {
+            Kind::Refresh => self.free_operation(operation),
+            _ => self.list_event(operation),
+        }
+        match kind {
+            Kind::Refresh => self.settle_upkeep(),
+            Kind::Join => self.refresh_after_join(now),
+            _ => {}
+        }
+    }
+
+    /// Puts an operation on the list of those that have an event.
+    fn list_event(&mut self, operation: usize) {
+        let memory = &mut self.memory;
+        let Some(slot) = memory.operations.get_mut(operation) else { return };
+        if slot.listed {
+            return;
+        }
+        slot.listed = true;
+        slot.next_event = Link::NONE;
+        let last = core::mem::replace(&mut memory.head.last_event, Link::to(operation));
+        match last.get().and_then(|last| memory.operations.get_mut(last)) {
+            Some(last) => last.next_event = Link::to(operation),
+            None => memory.head.first_event = Link::to(operation),
+        }
+    }
+
+    /// Frees an operation's place. What it held stays readable until the place is used again.
+    pub(crate) fn free_operation(&mut self, operation: usize) {
+        let memory = &mut self.memory;
+        let Some(slot) = memory.operations.get_mut(operation) else { return };
+        slot.kind = Kind::Free;
+        slot.pending = Pending::Nothing;
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.next_free = core::mem::replace(&mut memory.head.free_operations.first, Link::to(operation));
+        count!(memory.head.stats, operations_ended);
+        let mut schedule = memory.schedule();
+        schedule.set_ready(Slot::Operation(operation), false);
+        schedule.set_deadline(Slot::Operation(operation), None);
+    }
+}
+
+fn walk_is_over(lookup: &Lookup<'_>, k: usize) -> bool {
+    let on_its_way = lookup.items.iter().any(|slot| matches!(slot.state, ItemState::Wanted | ItemState::Pulling));
+    match lookup.operation.kind {
+        Kind::FindValue if lookup.operation.values > 0 && !lookup.operation.all => true,
+        Kind::FindValue if on_its_way => false,
+        _ => lookup.is_converged(k),
+    }
+}
+
+/// From finding to giving. Answers of those beyond the k nearest are no longer waited for.
+fn begin_giving(lookup: &mut Lookup<'_>) {
+    lookup.operation.phase = Phase::Give;
+    for candidate in lookup.candidates.iter_mut().filter(|candidate| candidate.walk == Walk::Asked) {
+        candidate.walk = Walk::Unasked;
+        candidate.attempts = 0;
+        candidate.resend = false;
+    }
+}

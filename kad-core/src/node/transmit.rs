@@ -1,0 +1,329 @@
+//! Requests of this node: which is next for a slot that is ready, and its bytes.
+
+use kad_wire::{
+    Contact, Endpoint, FindNode, FindValue, Instant, ItemHeader, Pull, Request, RequestFlags, Room, StoreMode,
+    StoreWriter, Tag, Token,
+};
+
+use super::{Node, Transmit};
+use crate::config::Settings;
+use crate::lookup::Lookup;
+use crate::operation::{Give, Kind, Phase, Walk};
+use crate::probe::Reason;
+use crate::schedule::Slot;
+use crate::stats::count;
+
+/// Contacts that a find of all values wants besides the values.
+const CONTACTS_WITH_VALUES: u8 = 8;
+/// Values up to this size travel inside a STORE that is most likely no news to the holder.
+const INLINE_REPLICA: u32 = 256;
+
+/// What a request to a candidate is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Send {
+    /// For the first time.
+    First(usize),
+    /// Again, because its answer is late.
+    Again(usize),
+}
+
+impl Node<'_> {
+    /// After how many microseconds a first request to somebody is late.
+    pub(crate) fn timeout_us(&mut self, contact: &Contact) -> u64 {
+        let of_contact = self.memory.table().find(&contact.id).and_then(|slot| slot.rtt.timeout_us());
+        let settings = &self.memory.head.settings;
+        // Of strangers only the others' average is known, which deserves more patience.
+        let of_all = self.memory.head.rtt.timeout_us().map(|all| all.saturating_mul(2));
+        let timeout = of_contact.or(of_all).unwrap_or(settings.initial_timeout_us);
+        timeout.clamp(settings.min_timeout_us, settings.max_timeout_us)
+    }
+
+    pub(crate) fn attempts(&self) -> u8 {
+        self.memory.head.settings.attempts
+    }
+
+    /// The timeout of attempt number `attempt`, from 1.
+    fn backed_off(&self, timeout_us: u64, attempt: u8) -> u64 {
+        let max = self.memory.head.settings.max_timeout_us;
+        let doubled = timeout_us.checked_shl(attempt.saturating_sub(1).into()).unwrap_or(u64::MAX);
+        doubled.min(max.max(timeout_us))
+    }
+
+    /// Whether an operation has something to send.
+    pub(crate) fn wants_to_send(&mut self, operation: usize) -> bool {
+        let settings = self.memory.head.settings;
+        let Some(lookup) = self.memory.lookup(operation) else { return false };
+        match lookup.operation.kind {
+            Kind::Leave => lookup.operation.is_running() && self.next_to_tell(operation).is_some(),
+            _ => next_send(&lookup, &settings).is_some(),
+        }
+    }
+
+    pub(crate) fn transmit_operation(&mut self, now: Instant, operation: usize, out: &mut [u8]) -> Option<Transmit> {
+        if self.memory.operations.get(operation)?.kind == Kind::Leave {
+            return self.transmit_goodbye(operation, out);
+        }
+        let settings = self.memory.head.settings;
+        let send = next_send(&self.memory.lookup(operation)?, &settings)?;
+        let place = self.prepare(now, operation, send)?;
+        let transmit = self.write_request(now, operation, place, out);
+        if transmit.is_none() {
+            // A request that does not fit anywhere will not fit later either.
+            self.candidate_failed(operation, place);
+        }
+        transmit
+    }
+
+    /// Notes that a request goes out to a candidate: its tag, its attempt, when it is late.
+    fn prepare(&mut self, now: Instant, operation: usize, send: Send) -> Option<usize> {
+        let (place, again) = match send {
+            Send::First(place) => (place, false),
+            Send::Again(place) => (place, true),
+        };
+        let cell = self.memory.candidate_cell(operation, place);
+        let nonce = self.memory.head.random.next();
+        let lookup = self.memory.lookup(operation)?;
+        let (kind, phase) = (lookup.operation.kind, lookup.operation.phase);
+        let candidate = lookup.candidates.get_mut(place)?;
+        candidate.resend = false;
+        if again {
+            candidate.tag = candidate.tag.with_attempt(candidate.attempts);
+        } else {
+            candidate.tag = Tag::new(cell, nonce, 0);
+            candidate.attempts = 0;
+            candidate.late = false;
+            match phase {
+                Phase::Walk => candidate.walk = Walk::Asked,
+                Phase::Give => candidate.give = Give::Sent,
+            }
+        }
+        candidate.attempts = candidate.attempts.saturating_add(1);
+        candidate.sent = now;
+        lookup.operation.requests = lookup.operation.requests.saturating_add(1);
+        if candidate.order == 0 {
+            candidate.order = lookup.operation.requests;
+        }
+        let (contact, attempt, deadline) = (candidate.contact, candidate.attempts, lookup.operation.deadline);
+        let path_us = self.timeout_us(&contact);
+        let timeout_us = if kind == Kind::Store && phase == Phase::Give {
+            let settings = &self.memory.head.settings;
+            let service_us = self.memory.head.store_rtt.timeout_us();
+            service_us.unwrap_or(settings.initial_timeout_us.saturating_mul(4)).clamp(path_us, settings.max_timeout_us)
+        } else {
+            path_us
+        };
+        let late_at = now.plus_micros(self.backed_off(timeout_us, attempt)).min(deadline);
+        let lookup = self.memory.lookup(operation)?;
+        lookup.candidates.get_mut(place)?.deadline = late_at;
+        let stats = &mut self.memory.head.stats;
+        count!(stats, requests_out);
+        if again {
+            count!(stats, retransmissions);
+        }
+        Some(place)
+    }
+
+    fn write_request(&mut self, now: Instant, operation: usize, place: usize, out: &mut [u8]) -> Option<Transmit> {
+        let flags = self.flags();
+        let lookup = self.memory.lookup(operation)?;
+        let candidate = lookup.candidates.get(place).copied()?;
+        let (kind, phase) = (lookup.operation.kind, lookup.operation.phase);
+        let (target, to) = (lookup.operation.target, candidate.contact.endpoint);
+        let k = self.memory.head.settings.k;
+        let room = self.memory.head.settings.room();
+        match (kind, phase) {
+            (Kind::Ping, _) | (Kind::Join, Phase::Give) => {
+                self.write(&to, &Request::Ping, candidate.tag, candidate.token, flags, out)
+            }
+            (Kind::Store, Phase::Give) => self.write_store(now, operation, place, out),
+            (Kind::FindValue, _) => {
+                let find = self.find_value_request(operation, candidate.cursor, room)?;
+                self.write(&to, &Request::FindValue(find), candidate.tag, Token::NONE, flags, out)
+            }
+            _ => {
+                let padding = Request::padded_len(room).saturating_sub(90);
+                let find = FindNode { limit: k, target, padding };
+                self.write(&to, &Request::FindNode(find), candidate.tag, Token::NONE, flags, out)
+            }
+        }
+    }
+
+    fn find_value_request(&mut self, operation: usize, cursor: u32, room: Room) -> Option<FindValue> {
+        let operation = self.memory.operations.get(operation)?;
+        Some(FindValue {
+            limit: if operation.all { CONTACTS_WITH_VALUES } else { 0 },
+            types: operation.types,
+            burst: 0,
+            max_age_ms: operation.max_age_ms,
+            cursor,
+            key: operation.target,
+            padding: Request::padded_len(room).saturating_sub(100),
+        })
+    }
+
+    fn write(
+        &mut self,
+        to: &Endpoint,
+        request: &Request<'_>,
+        tag: Tag,
+        token: Token,
+        flags: RequestFlags,
+        out: &mut [u8],
+    ) -> Option<Transmit> {
+        let len = request.encode(&self.envelope(tag, token), flags, out)?;
+        Some(Transmit { to: (*to).into(), len, has_holes: false })
+    }
+
+    /// Writes as many of the items that a holder has not answered for as fit one datagram: whole where they fit, as offers
+    /// where they never would.
+    fn write_store(&mut self, now: Instant, operation: usize, place: usize, out: &mut [u8]) -> Option<Transmit> {
+        let flags = self.flags();
+        let candidate = self.memory.lookup(operation)?.candidates.get(place).copied()?;
+        let envelope = self.envelope(candidate.tag, candidate.token);
+        let lookup = self.memory.lookup(operation)?;
+        let mode = lookup.operation.mode;
+        let within = candidate.room.datagram().min(out.len());
+        let mut writer = StoreWriter::begin(&envelope, flags, mode, out.get_mut(..within)?)?;
+        let alone = writer.inline_room().unwrap_or(0);
+        // A repeated STORE has the same items in the same places, because the answer names them by place.
+        let again = candidate.attempts > 1;
+        let open = lookup.operation.item_mask() & !candidate.acked & !candidate.closed;
+        let mut left = if again { candidate.carried } else { open };
+        let (mut carried, mut has_holes) = (0u32, false);
+        while left != 0 {
+            let item = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            let Some(slot) = lookup.items.get(item as usize) else { break };
+            let header = slot.header_at(now);
+            let inline = inline_len(&header, mode, alone);
+            if writer.push(&slot.key, &header.with_inline(inline)).is_none() {
+                break;
+            }
+            has_holes |= inline > 0;
+            carried |= 1u32.checked_shl(item).unwrap_or(0);
+        }
+        let len = writer.finish()?;
+        lookup.candidates.get_mut(place)?.carried = carried;
+        Some(Transmit { to: candidate.contact.endpoint.into(), len, has_holes })
+    }
+
+    /// Tells the next contact of the table that this node leaves.
+    fn transmit_goodbye(&mut self, operation: usize, out: &mut [u8]) -> Option<Transmit> {
+        let nonce = self.memory.head.random.next();
+        let flags = self.flags();
+        let (index, contact) = self.next_to_tell(operation)?;
+        let slot = self.memory.operations.get_mut(operation)?;
+        slot.cursor = u16::try_from(index.saturating_add(1)).unwrap_or(u16::MAX);
+        count!(self.memory.head.stats, requests_out);
+        self.write(&contact.endpoint, &Request::Goodbye, Tag::new(0, nonce, 0), Token::NONE, flags, out)
+    }
+
+    /// The next contact that a leaving node says goodbye to, and its slot.
+    fn next_to_tell(&self, operation: usize) -> Option<(usize, Contact)> {
+        let cursor = usize::from(self.memory.operations.get(operation)?.cursor);
+        let mut slots = self.memory.contacts.iter().enumerate().skip(cursor);
+        slots.find(|(_, slot)| slot.is_live()).map(|(index, slot)| (index, slot.contact))
+    }
+
+    pub(crate) fn transmit_probe(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
+        let flags = self.flags();
+        let contact = self.memory.head.probes.next_due()?.contact;
+        let timeout_us = self.timeout_us(&contact);
+        let attempt = self.memory.head.probes.next_due()?.attempts.saturating_add(1);
+        let late_at = now.plus_micros(self.backed_off(timeout_us, attempt));
+        let probe = self.memory.head.probes.next_due()?;
+        probe.due = false;
+        probe.tag = probe.tag.with_attempt(probe.attempts);
+        probe.attempts = attempt;
+        probe.sent = now;
+        probe.deadline = late_at;
+        let (tag, first) = (probe.tag, attempt == 1 && probe.reason != Reason::Free);
+        if first {
+            count!(self.memory.head.stats, probes);
+        }
+        count!(self.memory.head.stats, requests_out);
+        self.write(&contact.endpoint, &Request::Ping, tag, Token::NONE, flags, out)
+    }
+
+    pub(crate) fn transmit_pull(&mut self, now: Instant, index: usize, out: &mut [u8]) -> Option<Transmit> {
+        let flags = self.flags();
+        let window = u32::from(self.memory.head.settings.receive_window);
+        let credit = window.saturating_sub(self.memory.head.granted);
+        let source = self.memory.transfers.get(index)?.source;
+        let path_us = self.timeout_us(&source);
+        let transfer = self.memory.transfers.get_mut(index)?;
+        let request = transfer.wants(credit)?;
+        let proof = request.bitmap == 0;
+        transfer.window.sent(&request);
+        transfer.tag = transfer.tag.with_attempt(transfer.attempt);
+        transfer.attempt = transfer.attempt.wrapping_add(1).max(1);
+        transfer.sent = now;
+        transfer.proving = proof;
+        let rounds = transfer.empty_rounds.saturating_add(1);
+        let pull = Pull {
+            chunk_len: if proof { 256 } else { transfer.window.chunk_len() },
+            offset: request.offset,
+            bitmap: request.bitmap,
+            offer: transfer.offer,
+            key: transfer.key,
+            digest: transfer.header.digest,
+        };
+        let (tag, token) = (transfer.tag, transfer.token);
+        self.memory.head.granted = self.memory.head.granted.saturating_add(request.bitmap.count_ones());
+        let ends = now.plus_micros(self.backed_off(path_us, rounds));
+        self.memory.transfers.get_mut(index)?.round_ends = ends;
+        count!(self.memory.head.stats, requests_out);
+        self.write(&source.endpoint, &Request::Pull(pull), tag, token, flags, out)
+    }
+
+    /// Marks the upkeep's readiness and deadline.
+    pub(crate) fn settle_upkeep(&mut self) {
+        let ready = self.memory.head.probes.has_due();
+        let deadline = self.upkeep_deadline();
+        let mut schedule = self.memory.schedule();
+        schedule.set_ready(Slot::Upkeep, ready);
+        schedule.set_deadline(Slot::Upkeep, deadline);
+    }
+}
+
+/// What an operation sends next.
+fn next_send(lookup: &Lookup<'_>, settings: &Settings) -> Option<Send> {
+    if !lookup.operation.is_running() {
+        return None;
+    }
+    if let Some(place) = lookup.next_to_resend() {
+        return Some(Send::Again(place));
+    }
+    let first = match lookup.operation.phase {
+        Phase::Walk if waits_for_a_value(lookup) => None,
+        Phase::Walk => lookup.next_to_ask(walk_width(lookup, settings.k), settings.alpha.into()),
+        Phase::Give => lookup.next_to_give(give_width(lookup, settings.store_width)),
+    };
+    first.map(Send::First)
+}
+
+/// How many of the nearest must answer before a walk is over.
+pub(crate) fn walk_width(lookup: &Lookup<'_>, k: u8) -> usize {
+    if lookup.operation.kind == Kind::Ping { 1 } else { k.into() }
+}
+
+/// How many holders are given to at a time: everyone when the items travel inside, a few when they are pulled.
+fn give_width(lookup: &Lookup<'_>, store_width: u8) -> usize {
+    let large = lookup.items.iter().any(|slot| slot.header.total_len as usize > kad_wire::limits::STORE_INLINE_MAX);
+    if lookup.operation.kind == Kind::Store && large { store_width.into() } else { usize::from(u8::MAX) }
+}
+
+/// Whether the first value is on its way, so that nobody else need be asked.
+fn waits_for_a_value(lookup: &Lookup<'_>) -> bool {
+    use crate::operation::ItemState::Pulling;
+    lookup.operation.kind == Kind::FindValue
+        && !lookup.operation.all
+        && lookup.items.iter().any(|slot| slot.state == Pulling)
+}
+
+/// How many bytes of an item travel inside a STORE: all or none.
+fn inline_len(header: &ItemHeader, mode: StoreMode, alone: usize) -> u16 {
+    let likely_held = matches!(mode, StoreMode::Replicate | StoreMode::Handover);
+    let fits = header.total_len as usize <= alone;
+    if fits && (!likely_held || header.total_len <= INLINE_REPLICA) { header.total_len as u16 } else { 0 }
+}

@@ -1,0 +1,160 @@
+//! The routing table's own life: doubted contacts are asked whether they live, quiet buckets are refreshed.
+
+use kad_wire::{Contact, Instant, Key};
+
+use super::Node;
+use crate::operation::Kind;
+use crate::probe::Reason;
+use crate::stats::count;
+
+/// How often doubted contacts are looked for.
+const LOOK_INTERVAL_MS: u64 = 5_000;
+/// A contact that was seen this recently is not asked again for a newcomer's sake.
+const RECENT_US: u64 = 60_000_000;
+/// A refresh must be done by then.
+const REFRESH_LIMIT_MS: u64 = 30_000;
+/// A refresh that found no free place is tried again after this.
+const REFRESH_RETRY_MS: u64 = 10_000;
+
+impl Node<'_> {
+    pub(crate) fn upkeep(&mut self, now: Instant) {
+        let attempts = self.attempts();
+        while let Some(probe) = self.memory.head.probes.expire(now, attempts) {
+            self.probe_failed(&probe);
+        }
+        if self.memory.head.probes.next_look <= now {
+            self.memory.head.probes.next_look = now.plus_millis(LOOK_INTERVAL_MS);
+            self.probe_doubted(now);
+        }
+        self.refresh_quiet_bucket(now);
+        self.settle_upkeep();
+    }
+
+    /// When the upkeep must be woken.
+    pub(crate) fn upkeep_deadline(&self) -> Option<Instant> {
+        let head = &self.memory.head;
+        let doubted = self.memory.contacts.iter().any(|slot| slot.is_live() && slot.doubted);
+        let look = doubted.then_some(head.probes.next_look);
+        let refresh = self.next_refresh().map(|(_, at)| at);
+        [head.probes.wakes(), look, refresh].into_iter().flatten().min()
+    }
+
+    fn probe_doubted(&mut self, now: Instant) {
+        for index in 0..self.memory.contacts.len() {
+            let Some(slot) = self.memory.contacts.get(index) else { return };
+            if !(slot.is_live() && slot.doubted) {
+                continue;
+            }
+            let contact = slot.contact;
+            let head = &mut self.memory.head;
+            if !head.probes.plan(now, &contact, Reason::Doubted, head.random.next()) {
+                return;
+            }
+            if let Some(slot) = self.memory.contacts.get_mut(index) {
+                slot.doubted = false;
+            }
+        }
+    }
+
+    /// Somebody gave reason to doubt a contact. Only the contact's own silence counts against it.
+    pub(crate) fn doubt(&mut self, now: Instant, contact: &Contact, reason: Reason) {
+        let known = self.memory.table().find(&contact.id).map(|slot| slot.contact.endpoint);
+        if known != Some(contact.endpoint) {
+            return;
+        }
+        let head = &mut self.memory.head;
+        if !head.probes.plan(now, contact, reason, head.random.next())
+            && let Some(slot) = self.memory.table().find(&contact.id)
+        {
+            slot.doubted = true;
+        }
+        self.settle_upkeep();
+    }
+
+    /// A newcomer waits as a spare: the contact of its bucket that was seen longest ago is asked whether it still lives.
+    pub(crate) fn doubt_least_recently_seen(&mut self, now: Instant, newcomer: &Contact) {
+        let mut table = self.memory.table();
+        let row = table.row_of(&newcomer.id);
+        let oldest = table.bucket(row).least_recently_seen().map(|slot| (slot.contact, slot.seen));
+        if let Some((contact, seen)) = oldest
+            && now.micros_since(seen) > RECENT_US
+        {
+            self.doubt(now, &contact, Reason::Doubted);
+        }
+    }
+
+    /// The bucket that has gone longest without a lookup, and when it is due.
+    fn next_refresh(&self) -> Option<(usize, Instant)> {
+        let head = &self.memory.head;
+        if head.settings.client || !self.memory.contacts.iter().any(|slot| slot.is_live()) {
+            return None;
+        }
+        let rows = self.memory.rows.iter().take(head.depth.into()).enumerate();
+        let due = rows.map(|(row, meta)| (row, meta.refreshed.plus_micros(head.settings.refresh_us)));
+        due.min_by_key(|(_, at)| *at)
+    }
+
+    /// Looks up a random id in a bucket that went without a lookup for too long (paper, section 2.3), one at a time.
+    fn refresh_quiet_bucket(&mut self, now: Instant) {
+        let Some((row, at)) = self.next_refresh() else { return };
+        if at > now {
+            return;
+        }
+        let free = self.memory.operations.iter().filter(|operation| operation.is_free()).count();
+        let busy = self.memory.operations.iter().any(|operation| operation.kind == Kind::Refresh);
+        let own_need = usize::from(self.memory.operations.len() > 1);
+        let started = if busy || free <= own_need {
+            None
+        } else {
+            let target = self.random_in_row(row);
+            self.start(now, now.plus_millis(REFRESH_LIMIT_MS), Kind::Refresh, target).ok()
+        };
+        // Also when it could not be started: then it is due again soon.
+        let settings_us = self.memory.head.settings.refresh_us;
+        let refreshed = match started {
+            Some(_) => now,
+            None => {
+                let soon = now.plus_millis(REFRESH_RETRY_MS).as_micros();
+                Instant::from_micros(soon.saturating_sub(settings_us))
+            }
+        };
+        if let Some(meta) = self.memory.rows.get_mut(row) {
+            meta.refreshed = refreshed;
+        }
+        if let Some(operation) = started {
+            count!(self.memory.head.stats, refreshes);
+            self.add_nearest(operation);
+            self.started(now, operation);
+        }
+    }
+
+    /// A random point whose ids belong in this row.
+    fn random_in_row(&mut self, row: usize) -> Key {
+        let head = &mut self.memory.head;
+        let (own, depth) = (*head.id.as_bytes(), usize::from(head.depth));
+        let mut bytes = head.random.bytes32();
+        let is_last = row.saturating_add(1) >= depth;
+        // The first `row` bits are this node's; in all rows but the last, the next one differs.
+        for bit in 0..=row.min(255) {
+            let (byte, mask) = (bit / 8, 0x80u8 >> (bit % 8));
+            let own_bit = own.get(byte).copied().unwrap_or(0) & mask;
+            let differs = bit == row;
+            if let Some(byte) = bytes.get_mut(byte)
+                && !(differs && is_last)
+            {
+                *byte = (*byte & !mask) | if differs { own_bit ^ mask } else { own_bit };
+            }
+        }
+        Key::from_bytes(bytes)
+    }
+
+    /// After a join every bucket but the last is due for a refresh: the self-lookup has only seen the neighbourhood.
+    pub(crate) fn refresh_after_join(&mut self, now: Instant) {
+        let last = usize::from(self.memory.head.depth).saturating_sub(1);
+        let due = Instant::from_micros(now.as_micros().saturating_sub(self.memory.head.settings.refresh_us));
+        for (row, meta) in self.memory.rows.iter_mut().enumerate() {
+            meta.refreshed = if row < last { due } else { now };
+        }
+        self.settle_upkeep();
+    }
+}

@@ -1,0 +1,288 @@
+//! What an operation remembers: its slot, its shortlist's places, its items. The decisions are in `lookup` and `delivery`.
+
+use kad_wire::{
+    Contact, Endpoint, Instant, ItemHeader, ItemStatus, Key, NodeId, Room, StoreMode, Tag, Token, TypeMask,
+};
+
+use crate::schedule::{Link, Wake};
+
+/// What somebody wants of the node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Free,
+    Ping,
+    Join,
+    FindNode,
+    FindValue,
+    Store,
+    /// A bucket's lookup of a random id (paper, section 2.3): nobody waits for it.
+    Refresh,
+    Leave,
+}
+
+/// The two halves of an operation: finding the nodes nearest to the target, then giving them something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    Walk,
+    /// Items for a store, this node's token for a join, a farewell for a leave.
+    Give,
+}
+
+/// What `poll_event` has to say of an operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pending {
+    Nothing,
+    Quorum,
+    Final,
+}
+
+/// An operation's place. Opaque: made by [`EMPTY`](Self::EMPTY), used by the node.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    pub(crate) wake: Wake,
+    pub(crate) kind: Kind,
+    pub(crate) phase: Phase,
+    /// Counts the operations that had this place, so that an old handle does not name a new one.
+    pub(crate) generation: u16,
+    pub(crate) target: Key,
+    pub(crate) started: Instant,
+    pub(crate) deadline: Instant,
+    /// The nearest candidate of the shortlist.
+    pub(crate) first: Link,
+    pub(crate) requests: u16,
+    pub(crate) timed_out: bool,
+    pub(crate) pending: Pending,
+    /// Next of the event list.
+    pub(crate) next_event: Link,
+    pub(crate) listed: bool,
+    /// Next of the free list.
+    pub(crate) next_free: Link,
+    /// FIND_VALUE: which types, how old, all of them or the first.
+    pub(crate) types: TypeMask,
+    pub(crate) max_age_ms: u32,
+    pub(crate) all: bool,
+    pub(crate) values: u8,
+    /// More values were seen than the operation has places for, or larger ones than this node takes.
+    pub(crate) truncated: bool,
+    /// STORE: why, how many items, how many copies of each are enough to say so.
+    pub(crate) mode: StoreMode,
+    pub(crate) items: u8,
+    pub(crate) quorum: u8,
+    /// LEAVE: the slot of the table to go on from.
+    pub(crate) cursor: u16,
+}
+
+impl Operation {
+    /// An unused place.
+    pub const EMPTY: Self = Self {
+        wake: Wake::EMPTY,
+        kind: Kind::Free,
+        phase: Phase::Walk,
+        generation: 0,
+        target: Key::from_bytes([0; 32]),
+        started: Instant::ZERO,
+        deadline: Instant::ZERO,
+        first: Link::NONE,
+        requests: 0,
+        timed_out: false,
+        pending: Pending::Nothing,
+        next_event: Link::NONE,
+        listed: false,
+        next_free: Link::NONE,
+        types: TypeMask(0),
+        max_age_ms: 0,
+        all: false,
+        values: 0,
+        truncated: false,
+        mode: StoreMode::Publish,
+        items: 0,
+        quorum: 0,
+        cursor: 0,
+    };
+
+    pub(crate) fn is_free(&self) -> bool {
+        self.kind == Kind::Free
+    }
+
+    /// Whether it still does something, rather than wait for its event to be polled.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.is_free() && self.pending != Pending::Final
+    }
+
+    /// One bit per item.
+    pub(crate) fn item_mask(&self) -> u32 {
+        match 1u32.checked_shl(self.items.into()) {
+            Some(bit) => bit.wrapping_sub(1),
+            None => u32::MAX,
+        }
+    }
+}
+
+/// How far the walk is with a candidate.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Walk {
+    /// The place is unused.
+    #[doc(hidden)]
+    Free,
+    /// Known, not asked.
+    Unasked,
+    /// Asked; the answer has not come.
+    Asked,
+    /// It answered.
+    Answered,
+    /// It did not answer, or refused.
+    Failed,
+}
+
+/// How far the second half is with a candidate.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Give {
+    /// Not chosen.
+    Nothing,
+    /// To be sent.
+    Due,
+    /// Sent; the answer has not come.
+    Sent,
+    /// The holder pulls what it was offered.
+    Pulling,
+    /// The holder is busy until the deadline.
+    Waiting,
+    Done,
+    Failed,
+}
+
+/// A place of a shortlist. Opaque: made by [`EMPTY`](Self::EMPTY), used by the node. It stays where it is while the order
+/// changes around it, because the tag of a request names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    pub(crate) contact: Contact,
+    pub(crate) walk: Walk,
+    pub(crate) give: Give,
+    /// The next farther candidate of the same shortlist.
+    pub(crate) next: Link,
+    /// A bootstrap address: whose it is shows in the answer.
+    pub(crate) anonymous: bool,
+    /// Past its first deadline: it no longer counts among alpha.
+    pub(crate) late: bool,
+    /// The request is to be sent again.
+    pub(crate) resend: bool,
+    pub(crate) attempts: u8,
+    /// Hops from this node's own table.
+    pub(crate) depth: u8,
+    /// How many requests of the operation went out before this one's first, plus one.
+    pub(crate) order: u16,
+    pub(crate) room: Room,
+    /// What it gave this node.
+    pub(crate) token: Token,
+    pub(crate) tag: Tag,
+    pub(crate) sent: Instant,
+    pub(crate) deadline: Instant,
+    pub(crate) rtt_us: u32,
+    /// STORE: items in the datagram that waits for an answer. FIND_VALUE: items that it says it has.
+    pub(crate) carried: u32,
+    /// STORE: items that it holds now.
+    pub(crate) acked: u32,
+    /// STORE: items that it refused. FIND_VALUE: items that could not be pulled from it.
+    pub(crate) closed: u32,
+    /// STORE: items that it pulls.
+    pub(crate) pulling: u32,
+    /// STORE: why it last refused one, as a place in [`ItemStatus::ALL`] plus one; 0 for never.
+    pub(crate) refusal: u8,
+    /// FIND_VALUE: where its list goes on, and how many parts it may still have.
+    pub(crate) cursor: u32,
+    pub(crate) pages: u8,
+}
+
+impl Candidate {
+    /// An unused place.
+    pub const EMPTY: Self = Self {
+        contact: Contact { id: NodeId::from_bytes([0; 32]), endpoint: Endpoint::UNSPECIFIED },
+        walk: Walk::Free,
+        give: Give::Nothing,
+        next: Link::NONE,
+        anonymous: false,
+        late: false,
+        resend: false,
+        attempts: 0,
+        depth: 0,
+        order: 0,
+        room: Room::SMALLEST,
+        token: Token::NONE,
+        tag: Tag::from_bits(0),
+        sent: Instant::ZERO,
+        deadline: Instant::ZERO,
+        rtt_us: 0,
+        carried: 0,
+        acked: 0,
+        closed: 0,
+        pulling: 0,
+        refusal: 0,
+        cursor: 0,
+        pages: 0,
+    };
+
+    /// Whether a request to it waits for an answer.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.walk == Walk::Asked || self.give == Give::Sent
+    }
+
+    /// Notes why it refused an item; a status that this version does not know counts as unsupported.
+    pub(crate) fn refused(&mut self, status: Option<ItemStatus>) {
+        self.refusal = (status.unwrap_or(ItemStatus::Unsupported) as u8).saturating_add(1);
+    }
+
+    /// Why it last refused an item.
+    pub(crate) fn refusal(&self) -> Option<ItemStatus> {
+        ItemStatus::ALL.get(usize::from(self.refusal.checked_sub(1)?)).copied()
+    }
+
+    /// When something must be done about it if nothing comes.
+    pub(crate) fn wakes(&self) -> Option<Instant> {
+        let timed = self.is_in_flight() || matches!(self.give, Give::Pulling | Give::Waiting);
+        if timed && !self.resend { Some(self.deadline) } else { None }
+    }
+}
+
+/// How far an operation is with one of its items.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ItemState {
+    Free,
+    /// STORE: to be given to holders.
+    Held,
+    /// FIND_VALUE: known by its header, to be pulled.
+    Wanted,
+    Pulling,
+    Delivered,
+    /// Nobody who had it could be pulled from.
+    Failed,
+}
+
+/// A place for an item of an operation: what is stored, or what was found. Opaque: made by [`EMPTY`](Self::EMPTY), used by
+/// the node.
+#[derive(Clone, Copy, Debug)]
+pub struct ItemSlot {
+    pub(crate) state: ItemState,
+    pub(crate) key: Key,
+    pub(crate) header: ItemHeader,
+    /// When the header was true: lifetimes count from here.
+    pub(crate) received: Instant,
+    /// STORE: holders that have it.
+    pub(crate) copies: u8,
+}
+
+impl ItemSlot {
+    /// An unused place.
+    pub const EMPTY: Self = Self {
+        state: ItemState::Free,
+        key: Key::from_bytes([0; 32]),
+        header: ItemHeader::EMPTY,
+        received: Instant::ZERO,
+        copies: 0,
+    };
+
+    /// The header as it is `now`, rounded so that a life only shrinks.
+    pub(crate) fn header_at(&self, now: Instant) -> ItemHeader {
+        let elapsed_ms = now.micros_since(self.received).div_ceil(1000);
+        self.header.aged(u32::try_from(elapsed_ms).unwrap_or(u32::MAX))
+    }
+}

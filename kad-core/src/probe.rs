@@ -1,0 +1,176 @@
+//! PINGs that no operation asked for: to unknown senders, and to contacts that somebody gave reason to doubt. They are few
+//! and budgeted, because their addressees did not ask for them.
+
+use kad_wire::{Contact, Endpoint, Instant, NodeId, Tag};
+
+/// Probes that wait for an answer at a time.
+const PLACES: usize = 8;
+/// One probe per this many microseconds on average ...
+const INTERVAL_US: u64 = 125_000;
+/// ... and at most this many at once.
+const BURST: u64 = 8;
+
+/// Why somebody is probed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reason {
+    Free,
+    /// It asked something and the table has a place for it.
+    Unknown,
+    /// A contact that did not answer, or that is in a newcomer's way.
+    Doubted,
+    /// A contact in whose name a GOODBYE came.
+    Goodbye,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe {
+    pub(crate) reason: Reason,
+    pub(crate) contact: Contact,
+    pub(crate) tag: Tag,
+    pub(crate) attempts: u8,
+    /// To be sent, for the first time or again.
+    pub(crate) due: bool,
+    pub(crate) sent: Instant,
+    pub(crate) deadline: Instant,
+}
+
+impl Probe {
+    const EMPTY: Self = Self {
+        reason: Reason::Free,
+        contact: Contact { id: NodeId::from_bytes([0; 32]), endpoint: Endpoint::UNSPECIFIED },
+        tag: Tag::from_bits(0),
+        attempts: 0,
+        due: false,
+        sent: Instant::ZERO,
+        deadline: Instant::ZERO,
+    };
+
+    /// When something must be done if no answer comes.
+    pub(crate) fn wakes(&self) -> Option<Instant> {
+        if self.reason == Reason::Free || self.due { None } else { Some(self.deadline) }
+    }
+}
+
+/// All probes, and their budget.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probes {
+    pub(crate) places: [Probe; PLACES],
+    /// When the budget is full again.
+    full_at: Instant,
+    /// When the upkeep next looks for doubted contacts.
+    pub(crate) next_look: Instant,
+}
+
+impl Probes {
+    pub(crate) const CELLS: usize = PLACES;
+    pub(crate) const EMPTY: Self =
+        Self { places: [Probe::EMPTY; PLACES], full_at: Instant::ZERO, next_look: Instant::ZERO };
+
+    /// Plans a probe, unless one to this address is under way, no place is free or the budget is spent.
+    pub(crate) fn plan(&mut self, now: Instant, contact: &Contact, reason: Reason, nonce: u64) -> bool {
+        let busy = |probe: &Probe| probe.reason != Reason::Free && probe.contact.endpoint == contact.endpoint;
+        let spent = self.full_at.micros_since(now) > INTERVAL_US.saturating_mul(BURST.saturating_sub(1));
+        if spent || self.places.iter().any(busy) {
+            return false;
+        }
+        let Some((cell, place)) = self.places.iter_mut().enumerate().find(|(_, probe)| probe.reason == Reason::Free)
+        else {
+            return false;
+        };
+        let tag = Tag::new(cell as u16, nonce, 0);
+        *place = Probe { reason, contact: *contact, tag, due: true, ..Probe::EMPTY };
+        self.full_at = self.full_at.max(now).plus_micros(INTERVAL_US);
+        true
+    }
+
+    /// The probe to send next.
+    pub(crate) fn next_due(&mut self) -> Option<&mut Probe> {
+        self.places.iter_mut().find(|probe| probe.due)
+    }
+
+    pub(crate) fn has_due(&self) -> bool {
+        self.places.iter().any(|probe| probe.due)
+    }
+
+    pub(crate) fn wakes(&self) -> Option<Instant> {
+        self.places.iter().filter_map(Probe::wakes).min()
+    }
+
+    /// The probe that an answer with this tag from this address belongs to, which is over then.
+    pub(crate) fn answered(&mut self, cell: usize, tag: Tag, from: &Endpoint) -> Option<Probe> {
+        let probe = self.places.get_mut(cell)?;
+        let ours = probe.reason != Reason::Free
+            && probe.attempts > 0
+            && probe.tag.same_exchange(tag)
+            && probe.contact.endpoint == *from;
+        ours.then(|| core::mem::replace(probe, Probe::EMPTY))
+    }
+
+    /// A probe whose last attempt is late, which is over then; one with attempts left is made due again.
+    pub(crate) fn expire(&mut self, now: Instant, attempts: u8) -> Option<Probe> {
+        for probe in &mut self.places {
+            if probe.wakes().is_none_or(|at| at > now) {
+                continue;
+            }
+            if probe.attempts >= attempts {
+                return Some(core::mem::replace(probe, Probe::EMPTY));
+            }
+            probe.due = true;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contact(number: u8) -> Contact {
+        let endpoint = (core::net::Ipv4Addr::new(10, 0, 0, number), 9000).into();
+        Contact { id: NodeId::from_bytes([number; 32]), endpoint }
+    }
+
+    #[test]
+    fn a_flood_of_strangers_causes_eight_probes_and_then_eight_a_second() {
+        let mut probes = Probes::EMPTY;
+        let mut sent = 0;
+        for step in 0..100_000u64 {
+            let now = Instant::from_micros(step * 100);
+            if probes.plan(now, &contact((step % 250) as u8), Reason::Unknown, step) {
+                sent += 1;
+                // The place is free again at once, so that only the budget counts.
+                probes.places = Probes::EMPTY.places;
+            }
+        }
+        assert!((80..=89).contains(&sent), "{sent} probes in ten seconds");
+    }
+
+    #[test]
+    fn an_address_is_probed_once_at_a_time_and_answers_from_there() {
+        let mut probes = Probes::EMPTY;
+        let now = Instant::from_micros(1);
+        assert!(probes.plan(now, &contact(1), Reason::Unknown, 5));
+        assert!(!probes.plan(now, &contact(1), Reason::Doubted, 6));
+        let probe = probes.next_due().unwrap();
+        (probe.due, probe.attempts) = (false, 1);
+        let tag = probe.tag;
+        assert!(probes.answered(0, tag, &contact(2).endpoint).is_none(), "from elsewhere");
+        assert!(probes.answered(0, Tag::new(0, 99, 0), &contact(1).endpoint).is_none(), "wrong nonce");
+        assert!(probes.answered(1, tag, &contact(1).endpoint).is_none(), "wrong cell");
+        assert!(probes.answered(0, tag.with_attempt(3), &contact(1).endpoint).is_some());
+        assert!(probes.answered(0, tag, &contact(1).endpoint).is_none(), "only once");
+    }
+
+    #[test]
+    fn a_silent_address_is_asked_again_and_then_given_up() {
+        let mut probes = Probes::EMPTY;
+        probes.plan(Instant::from_micros(1), &contact(1), Reason::Doubted, 5);
+        for attempt in 1..=2 {
+            let probe = probes.next_due().unwrap();
+            (probe.due, probe.attempts, probe.deadline) = (false, attempt, Instant::from_micros(attempt.into()));
+            let gone = probes.expire(Instant::from_micros(10), 2);
+            assert_eq!(gone.map(|probe| probe.contact), (attempt == 2).then(|| contact(1)));
+        }
+        assert!(probes.places.iter().all(|probe| probe.reason == Reason::Free) && probes.wakes().is_none());
+    }
+}

@@ -1,0 +1,323 @@
+//! The routing table: rows of one flat slice, the last row splitting as in section 2.4 of the paper.
+//!
+//! Row i holds the contacts that share exactly i leading bits with this node's id; the last row in use holds all that share
+//! more. `closest` walks the rows in order of distance, so it sorts only within a row.
+
+use kad_wire::{Contact, Endpoint, Instant, Key, NodeId};
+
+use crate::bucket::{Admission, Bucket, ContactSlot, Place};
+
+/// What the table knows of one row. Opaque: made by [`EMPTY`](Self::EMPTY), used by the node.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// When a lookup last went through this row's part of the key space.
+    pub(crate) refreshed: Instant,
+}
+
+impl Row {
+    /// An unused row.
+    pub const EMPTY: Self = Self { refreshed: Instant::ZERO };
+}
+
+/// A view of the whole table.
+pub(crate) struct Table<'a> {
+    pub(crate) own: NodeId,
+    pub(crate) k: usize,
+    /// Rows in use, at least one.
+    pub(crate) depth: &'a mut u16,
+    pub(crate) rows: &'a mut [Row],
+    pub(crate) slots: &'a mut [ContactSlot],
+}
+
+impl Table<'_> {
+    /// Slots of one row: k, and the spares.
+    fn width(&self) -> usize {
+        self.slots.len().checked_div(self.rows.len()).unwrap_or(0)
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        usize::from(*self.depth).clamp(1, self.rows.len().max(1))
+    }
+
+    /// The row that an id belongs to.
+    pub(crate) fn row_of(&self, id: &NodeId) -> usize {
+        let shared = self.own.distance(id.as_key()).shared_bits();
+        shared.min(self.depth().saturating_sub(1))
+    }
+
+    pub(crate) fn bucket(&mut self, row: usize) -> Bucket<'_> {
+        let width = self.width();
+        let start = row.saturating_mul(width);
+        let slots = self.slots.get_mut(start..start.saturating_add(width)).unwrap_or_default();
+        Bucket { slots, k: self.k }
+    }
+
+    fn row(&self, row: usize) -> &[ContactSlot] {
+        let width = self.width();
+        let start = row.saturating_mul(width);
+        self.slots.get(start..start.saturating_add(width)).unwrap_or_default()
+    }
+
+    pub(crate) fn find(&mut self, id: &NodeId) -> Option<&mut ContactSlot> {
+        let row = self.row_of(id);
+        let width = self.width();
+        let start = row.saturating_mul(width);
+        let slots = self.slots.get_mut(start..start.saturating_add(width))?;
+        slots.iter_mut().find(|slot| slot.place != Place::Free && slot.contact.id == *id)
+    }
+
+    /// Notes that a contact proved to be there: by an answer (with its round-trip time) or a token.
+    pub(crate) fn admit(&mut self, now: Instant, contact: &Contact, rtt_us: Option<u64>) -> Admission {
+        if contact.id == self.own || !contact.endpoint.is_usable() {
+            return Admission::Refused;
+        }
+        if self.find(&contact.id).is_none() {
+            self.forget_endpoint(&contact.endpoint);
+        }
+        loop {
+            let row = self.row_of(&contact.id);
+            let is_last = row.saturating_add(1) == self.depth();
+            let mut bucket = self.bucket(row);
+            let splits = is_last && bucket.is_full() && bucket.find(&contact.id).is_none();
+            if !(splits && self.split()) {
+                return self.bucket(row).admit(now, contact, rtt_us);
+            }
+        }
+    }
+
+    /// Whether an unproven sender would get a place, so that asking for its proof is worth a datagram.
+    pub(crate) fn has_place_for(&mut self, contact: &Contact) -> bool {
+        if contact.id == self.own || !contact.endpoint.is_usable() || self.find(&contact.id).is_some() {
+            return false;
+        }
+        let row = self.row_of(&contact.id);
+        let may_split = row.saturating_add(1) == self.depth() && self.depth() < self.rows.len();
+        may_split || !self.bucket(row).is_full()
+    }
+
+    /// An address that answers with one id does not belong to another one.
+    fn forget_endpoint(&mut self, endpoint: &Endpoint) {
+        let other = self.slots.iter().find(|slot| slot.place != Place::Free && slot.contact.endpoint == *endpoint);
+        if let Some(id) = other.map(|slot| slot.contact.id) {
+            self.remove(&id);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: &NodeId) {
+        let row = self.row_of(id);
+        self.bucket(row).remove(id);
+    }
+
+    /// Notes that a contact did not answer. Says whether it left the table.
+    pub(crate) fn failed(&mut self, contact: &Contact) -> bool {
+        let row = self.row_of(&contact.id);
+        self.bucket(row).failed(contact)
+    }
+
+    /// Gives the contacts that share more bits than the last row's number a row of their own.
+    fn split(&mut self) -> bool {
+        let depth = self.depth();
+        if depth >= self.rows.len() {
+            return false;
+        }
+        let refreshed = depth.checked_sub(1).and_then(|last| self.rows.get(last)).map(|row| row.refreshed);
+        if let (Some(row), Some(refreshed)) = (self.rows.get_mut(depth), refreshed) {
+            row.refreshed = refreshed;
+        }
+        *self.depth = u16::try_from(depth.saturating_add(1)).unwrap_or(u16::MAX);
+        let (width, own) = (self.width(), self.own);
+        let upper_start = depth.saturating_sub(1).saturating_mul(width);
+        let rows = self.slots.get_mut(upper_start..).unwrap_or_default();
+        if let Some((upper, rest)) = rows.split_at_mut_checked(width) {
+            let moving = upper.iter_mut().filter(|slot| {
+                slot.place != Place::Free && own.distance(slot.contact.id.as_key()).shared_bits() >= depth
+            });
+            for (from, to) in moving.zip(rest.iter_mut()) {
+                *to = *from;
+                from.place = Place::Free;
+            }
+        }
+        self.bucket(depth.saturating_sub(1)).promote();
+        self.bucket(depth).promote();
+        true
+    }
+
+    /// Rows in order of their contacts' distance to `target`.
+    ///
+    /// Contacts of row i differ from this node first in bit i. Where this node and the target differ in bit i too, such a
+    /// contact agrees with the target there and every contact of a later row does not: it is nearer than all of them. Where
+    /// they agree, it is farther than all of them.
+    fn rows_by_distance(&self, target: &Key) -> impl Iterator<Item = usize> + use<> {
+        let difference = self.own.distance(target);
+        let last = self.depth().saturating_sub(1);
+        let nearer = (0..last).filter(move |&row| difference.bit(row));
+        let farther = (0..last).rev().filter(move |&row| !difference.bit(row));
+        nearer.chain(core::iter::once(last)).chain(farther)
+    }
+
+    /// Writes the slots of the eligible live contacts nearest to `target` to `out`, nearest first, and says how many.
+    pub(crate) fn closest(&self, target: &Key, eligible: impl Fn(&ContactSlot) -> bool, out: &mut [u16]) -> usize {
+        let mut found = 0usize;
+        for row in self.rows_by_distance(target) {
+            let start = row.saturating_mul(self.width());
+            let Some(group) = out.get_mut(found..) else { break };
+            let mut sorted = NearestFirst { target, slots: self.slots, out: group, len: 0 };
+            for (offset, slot) in self.row(row).iter().enumerate() {
+                if slot.is_good() && eligible(slot) {
+                    sorted.insert(start.saturating_add(offset), &slot.contact.id);
+                }
+            }
+            found = found.saturating_add(sorted.len);
+            if found >= out.len() {
+                break;
+            }
+        }
+        found.min(out.len())
+    }
+
+    /// Notes that a lookup went through the part of the key space that `target` is in.
+    pub(crate) fn refreshed(&mut self, now: Instant, target: &NodeId) {
+        let row = self.row_of(target);
+        if let Some(row) = self.rows.get_mut(row) {
+            row.refreshed = now;
+        }
+    }
+}
+
+/// A bounded insertion sort of slots by distance.
+struct NearestFirst<'a> {
+    target: &'a Key,
+    slots: &'a [ContactSlot],
+    out: &'a mut [u16],
+    len: usize,
+}
+
+impl NearestFirst<'_> {
+    fn insert(&mut self, index: usize, id: &NodeId) {
+        let Ok(index) = u16::try_from(index) else { return };
+        let distance = id.distance(self.target);
+        let mut at = self.len.min(self.out.len());
+        while let Some(before) = at.checked_sub(1)
+            && let Some(&other) = self.out.get(before)
+            && let Some(slot) = self.slots.get(usize::from(other))
+            && distance < slot.contact.id.distance(self.target)
+        {
+            if let Some(place) = self.out.get_mut(at) {
+                *place = other;
+            }
+            at = before;
+        }
+        if let Some(place) = self.out.get_mut(at) {
+            *place = index;
+            self.len = self.len.saturating_add(1).min(self.out.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const K: usize = 4;
+    const WIDTH: usize = K + 1;
+
+    struct Bench {
+        own: NodeId,
+        depth: u16,
+        rows: Vec<Row>,
+        slots: Vec<ContactSlot>,
+    }
+
+    impl Bench {
+        fn new(own: NodeId, rows: usize) -> Self {
+            Self { own, depth: 1, rows: vec![Row::EMPTY; rows], slots: vec![ContactSlot::EMPTY; rows * WIDTH] }
+        }
+
+        fn table(&mut self) -> Table<'_> {
+            Table { own: self.own, k: K, depth: &mut self.depth, rows: &mut self.rows, slots: &mut self.slots }
+        }
+    }
+
+    /// An id that shares a given number of bits with zero, so that deep rows fill too.
+    fn near_zero() -> impl Strategy<Value = NodeId> {
+        (0usize..40, any::<[u8; 32]>()).prop_map(|(shared, mut bytes)| {
+            for bit in 0..shared {
+                bytes[bit / 8] &= !(0x80 >> (bit % 8));
+            }
+            bytes[shared / 8] |= 0x80 >> (shared % 8);
+            NodeId::from_bytes(bytes)
+        })
+    }
+
+    fn contact(id: NodeId, number: usize) -> Contact {
+        let endpoint = (core::net::Ipv4Addr::new(10, 0, (number / 250) as u8, (number % 250) as u8), 9000).into();
+        Contact { id, endpoint }
+    }
+
+    proptest! {
+        #[test]
+        fn closest_equals_brute_force_and_every_contact_is_in_its_row(
+            ids in prop::collection::vec(near_zero(), 0..200),
+            target in any::<[u8; 32]>(),
+            near_target in near_zero(),
+            rows in 1usize..12,
+            wanted in 0usize..30,
+        ) {
+            let mut bench = Bench::new(NodeId::from_bytes([0; 32]), rows);
+            let mut table = bench.table();
+            for (number, id) in ids.iter().enumerate() {
+                table.admit(Instant::from_micros(number as u64), &contact(*id, number), None);
+            }
+            for target in [Key::from_bytes(target), *near_target.as_key()] {
+                let mut out = vec![0; wanted];
+                let found = table.closest(&target, |_| true, &mut out);
+                let found: Vec<_> = out[..found].iter().map(|&i| table.slots[usize::from(i)].contact.id).collect();
+                let mut all: Vec<_> = table.slots.iter().filter(|slot| slot.is_live()).map(|slot| slot.contact.id).collect();
+                all.sort_by_key(|id| id.distance(&target));
+                all.truncate(wanted);
+                prop_assert_eq!(found, all);
+            }
+            for row in 0..rows {
+                let ids: Vec<_> = table.row(row).iter().filter(|slot| slot.place != Place::Free).map(|slot| slot.contact.id).collect();
+                prop_assert!(ids.iter().all(|id| table.row_of(id) == row));
+                prop_assert!(table.bucket(row).live() <= K);
+            }
+        }
+
+        #[test]
+        fn whoever_got_a_place_keeps_it_through_every_split(ids in prop::collection::vec(near_zero(), 0..200)) {
+            let mut bench = Bench::new(NodeId::from_bytes([0; 32]), 64);
+            let mut table = bench.table();
+            let mut placed = Vec::new();
+            for (number, id) in ids.iter().enumerate() {
+                let contact = contact(*id, number);
+                if table.admit(Instant::from_micros(number as u64), &contact, None) == Admission::Added {
+                    placed.push(*id);
+                }
+                prop_assert!(placed.iter().all(|id| table.find(id).is_some_and(|slot| slot.is_live())));
+            }
+        }
+    }
+
+    #[test]
+    fn oneself_and_martians_are_refused() {
+        let own = NodeId::from_bytes([1; 32]);
+        let mut bench = Bench::new(own, 4);
+        let mut table = bench.table();
+        assert_eq!(table.admit(Instant::ZERO, &contact(own, 1), None), Admission::Refused);
+        let nowhere = Contact { id: NodeId::from_bytes([2; 32]), endpoint: Endpoint::UNSPECIFIED };
+        assert_eq!(table.admit(Instant::ZERO, &nowhere, None), Admission::Refused);
+        assert_eq!(table.slots.iter().filter(|slot| slot.is_live()).count(), 0);
+    }
+
+    #[test]
+    fn an_address_belongs_to_the_id_that_answered_last() {
+        let mut bench = Bench::new(NodeId::from_bytes([0; 32]), 4);
+        let mut table = bench.table();
+        let (old, new) = (NodeId::from_bytes([2; 32]), NodeId::from_bytes([3; 32]));
+        table.admit(Instant::ZERO, &contact(old, 1), None);
+        table.admit(Instant::ZERO, &contact(new, 1), None);
+        assert!(table.find(&old).is_none() && table.find(&new).is_some());
+    }
+}
