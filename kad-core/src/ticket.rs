@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use kad_wire::limits::{CHUNK_HEAD_LEN, PULL_CHUNKS, TTL_MAX_MS};
 use kad_wire::{
     Answer, Chunk, Contact, Digest, Endpoint, Envelope, Instant, ItemHeader, ItemStatus, Key, Offer, Prefix, Query,
-    ReplyHead, StoreItem, StoreItems, StoreMode, StoredWriter, ValueItems, ValueWriter,
+    ReplyHead, Sink, StoreItem, StoreItems, StoreMode, StoredWriter, ValueItems, ValueWriter,
 };
 
 use crate::config::Families;
@@ -62,10 +62,8 @@ pub struct FindAnswer<'a, 'm, 'b> {
     pub(crate) writer: Option<ValueWriter<'b>>,
 }
 
-impl FindAnswer<'_, '_, '_> {
-    /// Adds an item. What comes back must be filled with the value's first bytes: all of them, or none when the value is to
-    /// be pulled. `None`: no room, the rest belongs to the next page.
-    pub fn push(&mut self, header: &ItemHeader) -> Option<&mut [u8]> {
+impl Sink for FindAnswer<'_, '_, '_> {
+    fn push(&mut self, header: &ItemHeader) -> Option<&mut [u8]> {
         let writer = self.writer.as_mut()?;
         let (room, len) = (writer.inline_room()?, header.total_len as usize);
         let fits = len <= room && !self.ticket.headers_only;
@@ -77,10 +75,13 @@ impl FindAnswer<'_, '_, '_> {
         }
         writer.push(&header.with_inline(if fits { len as u16 } else { 0 }))
     }
+}
 
+impl FindAnswer<'_, '_, '_> {
     /// Adds the contacts nearest to the key and answers with the datagram's length; 0 when nothing may be sent.
     ///
-    /// `total` is the number of items that match; `next_cursor` says where the list goes on, 0 when it does not.
+    /// Before, every item that the store has was [pushed](Sink::push): whole where it fits, its header alone where it must be
+    /// pulled. `total` is the number of items that match; `next_cursor` says where the list goes on, 0 when it does not.
     pub fn finish(self, total: usize, next_cursor: u32) -> usize {
         let Self { node, ticket, writer } = self;
         match writer {

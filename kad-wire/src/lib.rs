@@ -19,7 +19,7 @@ pub use contact::{Contact, Contacts, Endpoint};
 pub use item::{Digest, Invalid, ItemHeader, ItemType, Lock, TypeMask, item_flags};
 pub use key::{Distance, Key, NodeId, ParseKeyError};
 pub use message::{Datagram, DecodeError};
-pub use offer::{Answer, Offer, Query};
+pub use offer::{Answer, Offer, Query, Sink};
 pub use prefix::{Envelope, NetworkId, Prefix, Room, Tag, Token, VERSION_AUTHENTICATED, VERSION_PLAIN, VERSION_SEALED};
 pub use reply::{
     Chunk, ItemStatus, NodesWriter, Refusal, Reply, ReplyHead, StoredItem, StoredItems, StoredWriter, Value, ValueItem,

@@ -78,3 +78,10 @@ impl Query {
         Self { key, types: TypeMask::ALL, max_age: None, cursor: 0 }
     }
 }
+
+/// Takes the items of a find, one by one: an answer that is being written, or a list of values.
+pub trait Sink {
+    /// Takes an item's header. What comes back is to be filled with the value's first bytes: all of them or none. `None`:
+    /// there is no room, and the item was not taken.
+    fn push(&mut self, header: &ItemHeader) -> Option<&mut [u8]>;
+}

@@ -1,0 +1,476 @@
+//! What every store must do, as a test that any store can run.
+//!
+//! ```
+//! use kad_store::{MemoryStore, conformance};
+//! conformance::run(MemoryStore::new);
+//! ```
+//!
+//! [`run`] panics at the first rule that is broken and says which. The store must be able to hold 64 items and 64 KiB.
+
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use core::time::Duration;
+
+use kad_wire::limits::TTL_MAX_MS;
+use kad_wire::{
+    Answer, Digest, Endpoint, Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId, Offer, Query, Sink,
+    StoreMode, TypeMask,
+};
+
+use crate::{Limits, Store};
+
+/// Runs every rule on stores that `make` makes. Each store must be empty and keep to the limits that it is given.
+///
+/// # Panics
+/// When a rule is broken.
+pub fn run<S: Store>(mut make: impl FnMut(Limits) -> S) {
+    let mut fresh = |change: &dyn Fn(&mut Limits)| {
+        let mut limits = Limits { items: 64, bytes: 64 << 10, ..Limits::new(OWN) };
+        change(&mut limits);
+        make(limits)
+    };
+    keeps_and_reads_bytes(&mut fresh(&|_| {}));
+    forgets_exactly_at_the_end_of_a_life(&mut fresh(&|_| {}));
+    finds_newest_first_by_age_and_type(&mut fresh(&|_| {}));
+    pages_without_loss_or_repetition(&mut fresh(&|_| {}));
+    says_what_it_wants_before_the_bytes_come(&mut fresh(&|_| {}));
+    lifetimes_shrink_and_only_publishers_extend_them(&mut fresh(&|_| {}));
+    cached_copies_are_short_lived_and_not_passed_on(&mut fresh(&|_| {}));
+    a_flood_of_one_source_leaves_the_others_their_places(&mut fresh(&|limits| limits.values_per_key = 8));
+    bytes_per_key_are_bounded(&mut fresh(&|limits| limits.bytes_per_key = 1000));
+    near_items_stay_when_room_is_short(&mut fresh(&|limits| limits.items = 10));
+    bytes_in_total_are_bounded(&mut fresh(&|limits| limits.bytes = 8 * 1024));
+    own_items_stay_until_forgotten(&mut fresh(&|limits| limits.items = 4));
+    is_due_hourly_unless_somebody_else_did_it(&mut fresh(&|_| {}));
+    own_items_are_republished_daily(&mut fresh(&|_| {}));
+    lists_every_item_once(&mut fresh(&|_| {}));
+    for seed in 1..=20 {
+        behaves_like_a_plain_map(&mut fresh(&|_| {}), seed);
+    }
+}
+
+const OWN: NodeId = NodeId::from_bytes([0; 32]);
+const HOUR_MS: u32 = 3_600_000;
+
+fn at_ms(ms: u64) -> Instant {
+    Instant::ZERO.plus_millis(1_000_000 + ms)
+}
+
+fn key(distance: u8) -> Key {
+    let mut bytes = [0; 32];
+    bytes[0] = distance;
+    bytes[31] = 1;
+    Key::from_bytes(bytes)
+}
+
+fn source(subnet: u8) -> Endpoint {
+    (Ipv4Addr::new(10, 1, subnet, 7), 9000).into()
+}
+
+fn header(key: &Key, ttl_ms: u32, age_ms: u32, value: &[u8]) -> ItemHeader {
+    ItemHeader { age_ms, ..ItemHeader::publish(key, ItemType::RAW, Lock::NONE, ttl_ms, value) }
+}
+
+fn offer<'a>(now: Instant, mode: StoreMode, key: &Key, header: ItemHeader, value: &'a [u8]) -> Offer<'a> {
+    Offer { key: *key, header, bytes: Some(value), mode, source: source(1), received: now }
+}
+
+fn put(store: &mut impl Store, now: Instant, mode: StoreMode, key: &Key, ttl_ms: u32, value: &[u8]) -> Answer {
+    let offer = offer(now, mode, key, header(key, ttl_ms, 0, value), value);
+    store.offer(now, &offer).expect("with bytes there is always an answer")
+}
+
+/// Collects what a find hands out, up to a number of items.
+struct Collect {
+    room: usize,
+    found: Vec<(ItemHeader, Vec<u8>)>,
+}
+
+impl Sink for Collect {
+    fn push(&mut self, header: &ItemHeader) -> Option<&mut [u8]> {
+        if self.found.len() >= self.room {
+            return None;
+        }
+        self.found.push((*header, vec![0xee; header.total_len as usize]));
+        self.found.last_mut().map(|(_, bytes)| &mut bytes[..])
+    }
+}
+
+fn find(store: &mut impl Store, now: Instant, query: &Query) -> Vec<(ItemHeader, Vec<u8>)> {
+    let mut sink = Collect { room: usize::MAX, found: Vec::new() };
+    let page = store.find(now, query, &mut sink);
+    assert_eq!((page.total, page.next_cursor), (sink.found.len(), 0), "the total counts what matches");
+    sink.found
+}
+
+fn values(store: &mut impl Store, now: Instant, key: &Key) -> Vec<Vec<u8>> {
+    find(store, now, &Query::all(*key)).into_iter().map(|(_, bytes)| bytes).collect()
+}
+
+fn keeps_and_reads_bytes(store: &mut impl Store) {
+    let now = at_ms(0);
+    let long: Vec<u8> = (0..5000u32).map(|at| at as u8).collect();
+    for (distance, value) in [(1, &[][..]), (2, b"x"), (3, &long)] {
+        let key = key(distance);
+        let answer = put(store, now, StoreMode::Publish, &key, HOUR_MS, value);
+        assert_eq!((answer.status, answer.ttl_ms), (ItemStatus::Stored, HOUR_MS));
+        assert_eq!(values(store, now, &key), [value], "what was stored is found");
+        let digest = header(&key, 0, 0, value).digest;
+        let mut window = [0xaa; 700];
+        for offset in [0, 1, 125, 126, 127, 1000, 4999, 5000, 70_000] {
+            let read = store.read(now, &key, &digest, offset, &mut window);
+            let rest = value.get(offset as usize..).unwrap_or_default();
+            assert_eq!(window[..read], rest[..rest.len().min(700)], "reading at {offset} gives the bytes from there");
+        }
+        assert_eq!(store.read(now, &key, &Digest([9; 16]), 0, &mut window), 0, "another digest is another item");
+    }
+    assert_eq!((store.usage().items, store.usage().bytes), (3, 5001));
+    assert_eq!(values(store, now, &key(9)), [] as [Vec<u8>; 0], "an unknown key has no values");
+}
+
+fn forgets_exactly_at_the_end_of_a_life(store: &mut impl Store) {
+    let (now, key) = (at_ms(0), key(1));
+    put(store, now, StoreMode::Publish, &key, 1000, b"short");
+    put(store, now, StoreMode::Publish, &key, HOUR_MS, b"long");
+    assert_eq!(values(store, at_ms(999), &key).len(), 2);
+    assert_eq!(values(store, at_ms(1000), &key), [b"long"], "gone at the end of its life, swept or not");
+    let digest = header(&key, 0, 0, b"short").digest;
+    assert_eq!(store.read(at_ms(1000), &key, &digest, 0, &mut [0; 9]), 0);
+    assert!(store.next_wake().is_some_and(|at| at <= at_ms(1000)), "it says when something expires");
+    assert_eq!((store.expire(at_ms(999)), store.expire(at_ms(1000)), store.expire(at_ms(1000))), (0, 1, 0));
+    assert_eq!((store.usage().items, store.usage().bytes), (1, 4));
+    assert_eq!(values(store, at_ms(u64::from(HOUR_MS) - 1), &key), [b"long"]);
+    let expired = put(store, at_ms(0), StoreMode::Publish, &key, 0, b"dead");
+    assert_eq!(expired.status, ItemStatus::Expired, "nothing is stored without a life");
+    let again = put(store, at_ms(2000), StoreMode::Publish, &key, 1000, b"short");
+    assert_eq!(again.status, ItemStatus::Stored, "what has expired can be stored anew");
+}
+
+fn finds_newest_first_by_age_and_type(store: &mut impl Store) {
+    let (now, key) = (at_ms(10_000), key(1));
+    for (age_ms, value) in [(5000, b"b"), (9000, b"c"), (1000, b"a")] {
+        let offer = offer(now, StoreMode::Replicate, &key, header(&key, HOUR_MS, age_ms, value), value);
+        store.offer(now, &offer);
+    }
+    // An item may be older than the clock.
+    let ancient = header(&key, HOUR_MS, u32::MAX, b"z");
+    store.offer(now, &offer(now, StoreMode::Replicate, &key, ancient, b"z"));
+    let content = ItemHeader::publish(&key, ItemType::CONTENT, Lock::NONE, HOUR_MS, b"content");
+    store.offer(now, &offer(now, StoreMode::Publish, &key, content, b"content"));
+    assert_eq!(values(store, now, &key), [&b"content"[..], b"a", b"b", b"c", b"z"]);
+    let later = at_ms(12_000);
+    let young = |max_ms| Query { max_age: Some(Duration::from_millis(max_ms)), ..Query::all(key) };
+    let ages: Vec<_> = find(store, later, &young(7000)).iter().map(|(header, _)| header.age_ms).collect();
+    assert_eq!(ages, [2000, 3000, 7000], "an age filter gives exactly the newer ones");
+    assert_eq!(find(store, later, &young(6999)).len(), 2);
+    let raw = Query { types: TypeMask::only(ItemType::RAW), ..Query::all(key) };
+    assert_eq!(find(store, now, &raw).len(), 4);
+    let both = Query { types: TypeMask::only(ItemType::CONTENT), ..young(60_000) };
+    assert_eq!(find(store, now, &both).len(), 1);
+}
+
+fn pages_without_loss_or_repetition(store: &mut impl Store) {
+    let (now, key) = (at_ms(10_000), key(1));
+    for number in 0..20u8 {
+        let (value, age_ms) = ([number], u32::from(number % 5));
+        store.offer(now, &offer(now, StoreMode::Replicate, &key, header(&key, HOUR_MS, age_ms, &value), &value));
+    }
+    let whole: Vec<_> = find(store, now, &Query::all(key)).iter().map(|(header, _)| header.digest).collect();
+    let (mut paged, mut cursor, mut pages) = (Vec::new(), 0, 0);
+    loop {
+        let mut sink = Collect { room: 3, found: Vec::new() };
+        let page = store.find(now, &Query { cursor, ..Query::all(key) }, &mut sink);
+        assert_eq!(page.total, 20);
+        paged.extend(sink.found.iter().map(|(header, _)| header.digest));
+        (cursor, pages) = (page.next_cursor, pages + 1);
+        if cursor == 0 || pages > 20 {
+            break;
+        }
+    }
+    assert_eq!((paged, pages), (whole, 7), "pages join to the whole list");
+}
+
+fn says_what_it_wants_before_the_bytes_come(store: &mut impl Store) {
+    let (now, key) = (at_ms(0), key(1));
+    let header = header(&key, HOUR_MS, 0, b"value");
+    let announced = Offer { bytes: None, ..offer(now, StoreMode::Publish, &key, header, b"value") };
+    assert_eq!(store.offer(now, &announced), None, "a new item is wanted");
+    assert_eq!(store.usage().items, 0, "and nothing is stored yet");
+    store.offer(now, &offer(now, StoreMode::Publish, &key, header, b"value"));
+    let held = store.offer(at_ms(1000), &Offer { mode: StoreMode::Replicate, received: at_ms(1000), ..announced });
+    assert_eq!(held, Some(Answer::held(ItemStatus::Already, HOUR_MS - 1000)), "a held one is not");
+}
+
+fn lifetimes_shrink_and_only_publishers_extend_them(store: &mut impl Store) {
+    let key = key(1);
+    let put_at = |store: &mut _, ms, mode, ttl_ms| put(store, at_ms(ms), mode, &key, ttl_ms, b"value").ttl_ms;
+    assert_eq!(put_at(store, 0, StoreMode::Publish, 10_000), 10_000);
+    for mode in [StoreMode::Replicate, StoreMode::Handover, StoreMode::Cache] {
+        assert_eq!(put_at(store, 4000, mode, 10_000), 6000, "{mode:?} never extends a life");
+    }
+    assert_eq!(put_at(store, 4000, StoreMode::Publish, 1000), 6000, "and nothing shortens it");
+    let found = |store: &mut _, ms: u64| find(store, at_ms(ms), &Query::all(key))[0].0;
+    assert_eq!((found(store, 4000).ttl_ms, found(store, 4000).age_ms), (6000, 4000));
+    assert_eq!(put_at(store, 5000, StoreMode::Publish, 10_000), 10_000, "its publisher extends it");
+    assert_eq!(found(store, 5000).age_ms, 5000, "which makes it no younger");
+    // A fraction of a millisecond counts as lived.
+    let between = at_ms(5000).plus_micros(1);
+    let header = find(store, between, &Query::all(key))[0].0;
+    assert_eq!((header.ttl_ms, header.age_ms), (9999, 5001));
+    // However long the bytes took, the life counts from the offer.
+    let late = Offer {
+        received: at_ms(6000),
+        ..offer(at_ms(8000), StoreMode::Publish, &key, self::header(&key, 9000, 0, b"w"), b"w")
+    };
+    assert_eq!(store.offer(at_ms(8000), &late).map(|answer| answer.ttl_ms), Some(7000));
+    // The network's longest life bounds every life.
+    let endless = put(store, at_ms(0), StoreMode::Publish, &key, u32::MAX, b"x");
+    assert_eq!(endless.ttl_ms, TTL_MAX_MS);
+    // Two holders that pass an item to and fro: its life only shrinks.
+    let mut ttl_ms = u32::MAX;
+    for step in 1..50u64 {
+        let header = found(store, 8000 + step * 7);
+        assert!(header.ttl_ms <= ttl_ms);
+        ttl_ms = header.ttl_ms;
+        let passed_on = offer(at_ms(8000 + step * 7), StoreMode::Replicate, &key, header, b"value");
+        store.offer(at_ms(8000 + step * 7), &passed_on);
+    }
+}
+
+fn cached_copies_are_short_lived_and_not_passed_on(store: &mut impl Store) {
+    let (now, key) = (at_ms(0), key(1));
+    let limit_ms = Limits::new(OWN).cache_ttl_ms;
+    let cached = put(store, now, StoreMode::Cache, &key, TTL_MAX_MS, b"value");
+    assert_eq!((cached.status, cached.ttl_ms), (ItemStatus::Stored, limit_ms));
+    let days = at_ms(u64::from(limit_ms) - 1);
+    assert_eq!(store.poll_due(days), None, "a reader's copy is not passed on");
+    let promoted = put(store, at_ms(1000), StoreMode::Replicate, &key, 5 * HOUR_MS, b"value");
+    assert_eq!(
+        (promoted.status, promoted.ttl_ms),
+        (ItemStatus::Already, 5 * HOUR_MS),
+        "a holder's copy takes its place"
+    );
+    assert!(store.poll_due(at_ms(2 * u64::from(HOUR_MS))).is_some());
+}
+
+fn a_flood_of_one_source_leaves_the_others_their_places(store: &mut impl Store) {
+    let (now, key) = (at_ms(0), key(1));
+    let send = |store: &mut dyn Store, subnet: u8, value: &[u8], ms: u64| {
+        let offer = Offer {
+            source: source(subnet),
+            ..offer(at_ms(ms), StoreMode::Publish, &key, header(&key, HOUR_MS, 0, value), value)
+        };
+        store.offer(at_ms(ms), &offer).map(|answer| answer.status)
+    };
+    send(store, 1, b"honest one", 0);
+    send(store, 2, b"honest two", 0);
+    for number in 0..100u8 {
+        send(store, 66, &[number], 1 + u64::from(number));
+    }
+    let held = values(store, now, &key);
+    assert_eq!(held.len(), 8, "the key's places are bounded");
+    assert!(held.contains(&b"honest one".to_vec()) && held.contains(&b"honest two".to_vec()));
+    assert!(held.contains(&vec![99]), "a source's newest displace its own oldest");
+    assert_eq!(send(store, 3, b"honest three", 200), Some(ItemStatus::Stored), "and leave room for others");
+    let usage = store.usage();
+    let announced = Offer {
+        bytes: None,
+        source: source(66),
+        ..offer(now, StoreMode::Replicate, &key, header(&key, HOUR_MS, 999_000, b"old"), b"")
+    };
+    assert_eq!(
+        store.offer(now, &announced).map(|answer| answer.status),
+        Some(ItemStatus::Full),
+        "older ones are not wanted"
+    );
+    assert_eq!(store.usage(), usage);
+}
+
+fn bytes_per_key_are_bounded(store: &mut impl Store) {
+    let key = key(1);
+    for number in 0..10u8 {
+        put(store, at_ms(number.into()), StoreMode::Publish, &key, HOUR_MS, &[number; 300]);
+    }
+    let held = values(store, at_ms(10), &key);
+    assert_eq!(held.iter().map(|value| value[0]).collect::<Vec<_>>(), [9, 8, 7], "the newest that fit");
+}
+
+fn near_items_stay_when_room_is_short(store: &mut impl Store) {
+    let now = at_ms(0);
+    for distance in (100..200).rev() {
+        put(store, now, StoreMode::Publish, &key(distance), HOUR_MS, b"value");
+    }
+    assert_eq!((store.usage().items, store.usage().evicted), (10, 90));
+    for distance in 100..110 {
+        assert_eq!(values(store, now, &key(distance)).len(), 1, "the nearest stay");
+    }
+    let far = put(store, now, StoreMode::Publish, &key(150), HOUR_MS, b"value");
+    assert_eq!(far.status, ItemStatus::Full, "what would have to leave first is refused");
+    put(store, now, StoreMode::Cache, &key(1), HOUR_MS, b"value");
+    assert!(values(store, now, &key(1)).is_empty(), "a cached copy displaces nothing");
+    put(store, now, StoreMode::Publish, &key(2), HOUR_MS, b"value");
+    assert!(values(store, now, &key(109)).is_empty() && !values(store, now, &key(2)).is_empty());
+}
+
+fn bytes_in_total_are_bounded(store: &mut impl Store) {
+    let now = at_ms(0);
+    for distance in (10..60).rev() {
+        put(store, now, StoreMode::Publish, &key(distance), HOUR_MS, &[distance; 1000]);
+        assert!(store.usage().bytes <= 8 * 1024);
+    }
+    assert!(store.usage().items >= 6, "and used: {:?}", store.usage());
+    assert_eq!(values(store, now, &key(10)), [vec![10; 1000]]);
+    let whole = put(store, now, StoreMode::Publish, &key(1), HOUR_MS, &[1; 9000]);
+    assert!(!whole.status.is_held(), "what never fits is refused");
+    assert!(store.usage().items >= 6, "and displaces nothing");
+}
+
+fn own_items_stay_until_forgotten(store: &mut impl Store) {
+    let now = at_ms(0);
+    let own = |store: &mut dyn Store, distance: u8| {
+        let key = key(distance);
+        store.publish(now, &key, &header(&key, HOUR_MS, 0, &[distance]), &[distance]).status
+    };
+    for distance in [250, 251, 252] {
+        assert_eq!(own(store, distance), ItemStatus::Stored);
+    }
+    for distance in 1..20 {
+        put(store, now, StoreMode::Publish, &key(distance), HOUR_MS, b"near");
+    }
+    for distance in [250, 251, 252] {
+        assert_eq!(values(store, now, &key(distance)).len(), 1, "own items are not evicted");
+    }
+    assert_eq!(own(store, 253), ItemStatus::Stored, "others' make way for them");
+    assert_eq!(own(store, 254), ItemStatus::Full, "but they do not for each other");
+    assert_eq!(store.forget(&key(250), Some(&Digest([1; 16]))), 0);
+    assert_eq!((store.forget(&key(250), None), store.forget(&key(250), None)), (1, 0));
+    assert_eq!(values(store, now, &key(250)).len(), 1, "a forgotten item is still held");
+    put(store, now, StoreMode::Publish, &key(1), HOUR_MS, b"near");
+    assert!(values(store, now, &key(250)).is_empty(), "until its place is needed");
+}
+
+fn is_due_hourly_unless_somebody_else_did_it(store: &mut impl Store) {
+    let key = key(1);
+    put(store, at_ms(0), StoreMode::Publish, &key, 10 * HOUR_MS, b"value");
+    let hour = u64::from(HOUR_MS);
+    assert_eq!(store.poll_due(at_ms(hour * 3 / 4 - 1)), None, "not before three quarters of an hour");
+    let due = store.poll_due(at_ms(hour * 5 / 4)).expect("by an hour and a quarter");
+    assert_eq!((due.key, due.mode, due.header.ttl_ms), (key, StoreMode::Replicate, 10 * HOUR_MS - HOUR_MS * 5 / 4));
+    assert_eq!(store.poll_due(at_ms(hour * 5 / 4)), None, "once an interval");
+    // Another holder passes it on: this one need not, for an interval.
+    put(store, at_ms(hour * 15 / 8), StoreMode::Replicate, &key, 10 * HOUR_MS, b"value");
+    assert_eq!(store.poll_due(at_ms(hour * 21 / 8 - 1)), None);
+    assert!(store.next_wake().is_some_and(|at| at >= at_ms(hour * 21 / 8)));
+    assert!(store.poll_due(at_ms(hour * 25 / 8)).is_some());
+    // In its last seconds it is no longer passed on.
+    let nearly_over = at_ms(10 * hour - 1000);
+    assert_eq!(store.poll_due(nearly_over), None);
+}
+
+fn own_items_are_republished_daily(store: &mut impl Store) {
+    let key = key(1);
+    let ttl_ms = 72 * HOUR_MS;
+    store.publish(at_ms(0), &key, &header(&key, ttl_ms, 0, b"value"), b"value");
+    let (mut replicated, mut published) = (0, 0);
+    for quarter in 1..=4 * 48u64 {
+        let now = at_ms(quarter * u64::from(HOUR_MS) / 4);
+        while let Some(due) = store.poll_due(now) {
+            match due.mode {
+                StoreMode::Publish => published += 1,
+                _ => replicated += 1,
+            }
+        }
+    }
+    assert!((1..=2).contains(&published), "{published} times in two days");
+    assert!((36..=60).contains(&(replicated + published)), "hourly besides: {replicated}");
+    store.forget(&key, None);
+    for hour in 48..72u64 {
+        let due = store.poll_due(at_ms(hour * u64::from(HOUR_MS) + 1));
+        assert!(due.is_none_or(|due| due.mode == StoreMode::Replicate), "a forgotten item is not republished");
+    }
+}
+
+fn lists_every_item_once(store: &mut impl Store) {
+    let now = at_ms(0);
+    for distance in 1..30 {
+        put(store, now, StoreMode::Publish, &key(distance), if distance < 5 { 100 } else { HOUR_MS }, &[distance]);
+    }
+    store.publish(now, &key(40), &header(&key(40), HOUR_MS, 0, b"own"), b"own");
+    let (mut cursor, mut keys, mut own) = (0, Vec::new(), 0);
+    while let Some(listed) = store.next_item(at_ms(100), cursor) {
+        assert!(listed.cursor > cursor);
+        cursor = listed.cursor;
+        own += usize::from(listed.own);
+        keys.push(listed.key);
+    }
+    let expected: Vec<_> = (5..30).chain([40]).map(key).collect();
+    assert_eq!((keys, own), (expected, 1), "the living, in the order in which they came");
+}
+
+/// A small generator, so that the suite needs no dependency: xorshift64*.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % sides
+    }
+}
+
+/// Random steps, with room for everything: the store against a map from key and digest to born, expiry and bytes.
+fn behaves_like_a_plain_map(store: &mut impl Store, seed: u64) {
+    let mut dice = Dice(seed);
+    let mut model: BTreeMap<(Key, Digest), (u64, u64, bool, Vec<u8>)> = BTreeMap::new();
+    let mut ms = 0;
+    for _ in 0..400 {
+        ms += dice.roll(400);
+        let (key, value) = (key(1 + dice.roll(4) as u8), vec![dice.roll(8) as u8; dice.roll(300) as usize % 7 * 90]);
+        let ttl_ms = 1 + dice.roll(20_000) as u32;
+        let header = header(&key, ttl_ms, 0, &value);
+        model.retain(|_, (_, expires, _, _)| *expires > ms);
+        match dice.roll(6) {
+            0 => {
+                store.expire(at_ms(ms));
+                assert_eq!(store.usage().items, model.len());
+            }
+            1 => {
+                let digest = header.digest;
+                let held = model.get(&(key, digest));
+                let mut out = vec![0; 700];
+                let read = store.read(at_ms(ms), &key, &digest, 0, &mut out);
+                assert_eq!(&out[..read], held.map_or(&[][..], |(_, _, _, bytes)| bytes));
+            }
+            2 => {
+                let publish = store.publish(at_ms(ms), &key, &header, &value);
+                assert!(publish.status.is_held());
+                let slot = model.entry((key, header.digest)).or_insert((ms, 0, true, value));
+                *slot = (slot.0, slot.1.max(ms + u64::from(ttl_ms)), true, slot.3.clone());
+            }
+            roll => {
+                let mode = if roll == 3 { StoreMode::Replicate } else { StoreMode::Publish };
+                let known = model.contains_key(&(key, header.digest));
+                let answer = put(store, at_ms(ms), mode, &key, ttl_ms, &value);
+                let expected = if known { ItemStatus::Already } else { ItemStatus::Stored };
+                assert_eq!(answer.status, expected, "at {ms} ms");
+                let until = ms + u64::from(ttl_ms);
+                let slot = model.entry((key, header.digest)).or_insert((ms, until, false, value));
+                if mode == StoreMode::Publish {
+                    slot.1 = slot.1.max(until);
+                }
+                assert_eq!(u64::from(answer.ttl_ms), slot.1 - ms);
+            }
+        }
+        let mut expected: Vec<_> = model.iter().filter(|((of, _), _)| *of == key).collect();
+        expected.sort_by_key(|((_, digest), (born, _, _, _))| (core::cmp::Reverse(*born), *digest));
+        let found = find(store, at_ms(ms), &Query::all(key));
+        assert_eq!(found.len(), expected.len());
+        for ((header, bytes), ((_, digest), (born, expires, _, value))) in found.iter().zip(expected) {
+            assert_eq!((header.digest, bytes), (*digest, value));
+            assert_eq!((u64::from(header.ttl_ms), u64::from(header.age_ms)), (expires - ms, ms - born));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod due;
+mod fixed;
+mod limits;
+#[cfg(feature = "memory")]
+mod memory;
+mod record;
+
+pub use fixed::{FixedBlock, FixedRecord, FixedStore};
+pub use limits::Limits;
+#[cfg(feature = "memory")]
+pub use memory::MemoryStore;
+
+use kad_wire::{Answer, Digest, Instant, ItemHeader, Key, Offer, Query, Sink, StoreMode};
+
+/// What a node remembers. Every method takes the time; none waits.
+///
+/// A store of one's own is one implementation of this trait and a test that runs the conformance suite
+/// (`kad_store::conformance`, behind the feature of that name) on it.
+pub trait Store {
+    /// Decides about an item that another node wants kept. With its bytes there is always an answer, and
+    /// [`Stored`](kad_wire::ItemStatus::Stored) means that the item survives what this store survives. Without them `None`
+    /// means: bring the bytes.
+    fn offer(&mut self, now: Instant, offer: &Offer<'_>) -> Option<Answer>;
+
+    /// Keeps an item that this node itself publishes. It is never evicted, and due for republishing until it expires or is
+    /// [forgotten](Self::forget). The header must be true at `now`.
+    fn publish(&mut self, now: Instant, key: &Key, header: &ItemHeader, bytes: &[u8]) -> Answer;
+
+    /// Hands the items that a query asks for to `sink`, newest first, until it takes no more.
+    fn find(&mut self, now: Instant, query: &Query, sink: &mut dyn Sink) -> Page;
+
+    /// Copies bytes of a value from `offset` on to `out` and says how many. 0: it is not here, or ends before.
+    fn read(&mut self, now: Instant, key: &Key, digest: &Digest, offset: u32, out: &mut [u8]) -> usize;
+
+    /// Stops to publish the items under a key, or one of them: they are no longer republished, and evicted and replaced
+    /// like anybody's. Says how many there were.
+    fn forget(&mut self, key: &Key, digest: Option<&Digest>) -> usize;
+
+    /// Drops what has expired and says how much that was. Finding and reading never depend on when this is called.
+    fn expire(&mut self, now: Instant) -> usize;
+
+    /// The next item that is to be passed on: replicated to the nodes nearest to its key, or republished. It is due again
+    /// only after its interval.
+    fn poll_due(&mut self, now: Instant) -> Option<Due>;
+
+    /// When [`expire`](Self::expire) or [`poll_due`](Self::poll_due) has something to do next.
+    fn next_wake(&self) -> Option<Instant>;
+
+    /// The first item, in the order in which they came, after the one with this cursor; 0 for the very first.
+    fn next_item(&self, now: Instant, cursor: u32) -> Option<Listed>;
+
+    /// How much it holds.
+    fn usage(&self) -> Usage;
+}
+
+/// How a find ended.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Page {
+    /// Items that match, on all pages.
+    pub total: usize,
+    /// The query's cursor for the next page; 0 when this was the last.
+    pub next_cursor: u32,
+}
+
+/// An item that is to be passed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Due {
+    /// The item's key.
+    pub key: Key,
+    /// Its header, true now.
+    pub header: ItemHeader,
+    /// Why: [`StoreMode::Publish`] for this node's own, [`StoreMode::Replicate`] for others'.
+    pub mode: StoreMode,
+}
+
+/// An item of a listing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// Where it stands: the cursor to go on from.
+    pub cursor: u32,
+    /// The item's key.
+    pub key: Key,
+    /// Its header, true now.
+    pub header: ItemHeader,
+    /// Whether this node publishes it.
+    pub own: bool,
+}
+
+/// How much a store holds.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Usage {
+    /// Items.
+    pub items: usize,
+    /// Bytes of their values.
+    pub bytes: u64,
+    /// Items that were dropped before their time, for lack of room.
+    pub evicted: u64,
+}

@@ -1,0 +1,282 @@
+//! A store that grows with what it holds, for nodes with an allocator.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+use kad_wire::{Answer, Digest, Endpoint, Instant, ItemHeader, ItemStatus, Key, Offer, Query, Sink, StoreMode};
+
+use crate::record::{PlaceUnderKey, Rank, Record, place_under_key};
+use crate::{Due, Limits, Listed, Page, Store, Usage};
+
+/// Holds values in memory; nothing of it survives a restart.
+///
+/// Finding is a hash-map hit; storing keeps four ordered indexes: by rank (what makes way first), expiry, due time and
+/// arrival. Nothing is ever iterated in hash order, so two stores with the same inputs behave the same.
+///
+/// ```
+/// use kad_store::{Limits, MemoryStore, Store};
+/// use kad_wire::{Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId};
+///
+/// let mut store = MemoryStore::new(Limits::new(NodeId::from_bytes([7; 32])));
+/// let (now, key) = (Instant::ZERO, Key::hash("name"));
+/// let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 60_000, b"value");
+/// assert_eq!(store.publish(now, &key, &header, b"value").status, ItemStatus::Stored);
+///
+/// let mut bytes = [0; 5];
+/// assert_eq!(store.read(now, &key, &header.digest, 0, &mut bytes), 5);
+/// assert_eq!(store.read(now.plus_millis(60_000), &key, &header.digest, 0, &mut bytes), 0, "expired");
+/// ```
+#[derive(Debug)]
+pub struct MemoryStore {
+    limits: Limits,
+    keys: HashMap<Key, Vec<Held>>,
+    ranks: BTreeMap<Rank, (Key, Digest)>,
+    expiries: BTreeSet<(Instant, u32)>,
+    dues: BTreeSet<(Instant, u32)>,
+    arrivals: BTreeMap<u32, (Key, Digest)>,
+    bytes: u64,
+    evicted: u64,
+    last_cursor: u32,
+}
+
+#[derive(Debug)]
+struct Held {
+    record: Record,
+    bytes: Box<[u8]>,
+}
+
+impl MemoryStore {
+    /// An empty store with these bounds.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            keys: HashMap::new(),
+            ranks: BTreeMap::new(),
+            expiries: BTreeSet::new(),
+            dues: BTreeSet::new(),
+            arrivals: BTreeMap::new(),
+            bytes: 0,
+            evicted: 0,
+            last_cursor: 0,
+        }
+    }
+
+    fn held(&self, key: &Key, digest: &Digest) -> Option<&Held> {
+        self.keys.get(key)?.iter().find(|held| held.record.digest == *digest)
+    }
+
+    /// Changes a record, and its places in the indexes.
+    fn change<R>(&mut self, key: &Key, digest: &Digest, change: impl FnOnce(&mut Record, &Limits) -> R) -> Option<R> {
+        let held = self.keys.get_mut(key)?.iter_mut().find(|held| held.record.digest == *digest)?;
+        let before = held.record;
+        let result = change(&mut held.record, &self.limits);
+        let after = held.record;
+        self.unindex(&before);
+        self.index(&after);
+        Some(result)
+    }
+
+    fn index(&mut self, record: &Record) {
+        let place = (record.key, record.digest);
+        self.ranks.insert(record.rank(&self.limits), place);
+        self.expiries.insert((record.expires, record.cursor));
+        self.arrivals.insert(record.cursor, place);
+        if let Some((at, _)) = record.due() {
+            self.dues.insert((at, record.cursor));
+        }
+    }
+
+    fn unindex(&mut self, record: &Record) {
+        self.ranks.remove(&record.rank(&self.limits));
+        self.expiries.remove(&(record.expires, record.cursor));
+        self.arrivals.remove(&record.cursor);
+        if let Some((at, _)) = record.due() {
+            self.dues.remove(&(at, record.cursor));
+        }
+    }
+
+    fn remove(&mut self, key: &Key, digest: &Digest) {
+        let Some(list) = self.keys.get_mut(key) else { return };
+        let Some(at) = list.iter().position(|held| held.record.digest == *digest) else { return };
+        let held = list.remove(at);
+        if list.is_empty() {
+            self.keys.remove(key);
+        }
+        self.bytes -= u64::from(held.record.len);
+        self.unindex(&held.record);
+    }
+
+    /// What must leave the store so that a newcomer fits the totals; `None` when it would have to leave itself.
+    fn victims(&self, newcomer: &Record, freed: Option<&Record>) -> Option<Vec<(Key, Digest)>> {
+        let freed_bytes = freed.map_or(0, |record| u64::from(record.len));
+        let mut bytes = self.bytes - freed_bytes + u64::from(newcomer.len);
+        let mut items = self.arrivals.len() - usize::from(freed.is_some()) + 1;
+        let mut victims = Vec::new();
+        let rank = newcomer.rank(&self.limits);
+        for (other, place) in &self.ranks {
+            if bytes <= self.limits.bytes && items <= self.limits.items {
+                break;
+            }
+            if other.own || *other >= rank {
+                return None;
+            }
+            if freed.is_some_and(|freed| freed.rank(&self.limits) == *other) {
+                continue;
+            }
+            bytes -= u64::from(self.held(&place.0, &place.1)?.record.len);
+            items -= 1;
+            victims.push(*place);
+        }
+        (bytes <= self.limits.bytes && items <= self.limits.items).then_some(victims)
+    }
+
+    fn next_cursor(&mut self) -> u32 {
+        loop {
+            self.last_cursor = self.last_cursor.wrapping_add(1);
+            if self.last_cursor != 0 && !self.arrivals.contains_key(&self.last_cursor) {
+                return self.last_cursor;
+            }
+        }
+    }
+
+    /// Decides about an item that is not held. Without bytes, and a place for them: `None`.
+    fn newcomer(&mut self, now: Instant, offer: &Offer<'_>, own: bool) -> Option<Answer> {
+        self.expire(now);
+        let cursor = self.next_cursor();
+        let record = Record::new(now, &self.limits, offer, own, cursor);
+        if !record.is_alive(now) {
+            return Some(Answer::refused(ItemStatus::Expired));
+        }
+        let list = self.keys.get(&record.key).map(Vec::as_slice).unwrap_or_default();
+        let alive = list.iter().map(|held| &held.record).filter(|held| held.is_alive(now));
+        let instead = match place_under_key(&self.limits, &record, alive.clone()) {
+            PlaceUnderKey::Free => None,
+            PlaceUnderKey::Instead(digest) => Some(digest),
+            PlaceUnderKey::None => return Some(Answer::refused(ItemStatus::Full)),
+        };
+        let freed = instead.and_then(|digest| alive.clone().find(|held| held.digest == digest));
+        let Some(victims) = self.victims(&record, freed) else {
+            return Some(Answer::refused(ItemStatus::Full));
+        };
+        let bytes = offer.bytes?;
+        for (key, digest) in victims.into_iter().chain(instead.map(|digest| (record.key, digest))) {
+            self.evicted += 1;
+            self.remove(&key, &digest);
+        }
+        self.bytes += u64::from(record.len);
+        self.index(&record);
+        let list = self.keys.entry(record.key).or_default();
+        let at = list.partition_point(|held| held.record.newest_first(&record).is_lt());
+        list.insert(at, Held { record, bytes: bytes.into() });
+        Some(record.answer(now, ItemStatus::Stored))
+    }
+
+    fn drop_if_expired(&mut self, now: Instant, key: &Key, digest: &Digest) {
+        if self.held(key, digest).is_some_and(|held| !held.record.is_alive(now)) {
+            self.remove(key, digest);
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    fn offer(&mut self, now: Instant, offer: &Offer<'_>) -> Option<Answer> {
+        self.drop_if_expired(now, &offer.key, &offer.header.digest);
+        let again = self.change(&offer.key, &offer.header.digest, |record, limits| {
+            record.offered_again(now, limits, offer);
+            record.answer(now, ItemStatus::Already)
+        });
+        again.or_else(|| self.newcomer(now, offer, false))
+    }
+
+    fn publish(&mut self, now: Instant, key: &Key, header: &ItemHeader, bytes: &[u8]) -> Answer {
+        self.drop_if_expired(now, key, &header.digest);
+        let (mode, source) = (StoreMode::Publish, Endpoint::UNSPECIFIED);
+        let offer = Offer { key: *key, header: *header, bytes: Some(bytes), mode, source, received: now };
+        let again = self.change(key, &header.digest, |record, limits| {
+            record.offered_again(now, limits, &offer);
+            record.own = true;
+            record.answer(now, ItemStatus::Already)
+        });
+        again.or_else(|| self.newcomer(now, &offer, true)).unwrap_or(Answer::refused(ItemStatus::Full))
+    }
+
+    fn find(&mut self, now: Instant, query: &Query, sink: &mut dyn Sink) -> Page {
+        let list = self.keys.get(&query.key).map(Vec::as_slice).unwrap_or_default();
+        let matching = list.iter().filter(|held| held.record.matches(now, query));
+        let total = matching.clone().count();
+        let resume = matching.clone().position(|held| held.record.cursor == query.cursor);
+        let mut last = 0;
+        for held in matching.skip(resume.map_or(0, |at| at + 1)) {
+            let Some(hole) = sink.push(&held.record.header(now)) else {
+                return Page { total, next_cursor: last };
+            };
+            hole.copy_from_slice(held.bytes.get(..hole.len()).unwrap_or_default());
+            last = held.record.cursor;
+        }
+        Page { total, next_cursor: 0 }
+    }
+
+    fn read(&mut self, now: Instant, key: &Key, digest: &Digest, offset: u32, out: &mut [u8]) -> usize {
+        let Some(held) = self.held(key, digest).filter(|held| held.record.is_alive(now)) else { return 0 };
+        let rest = held.bytes.get(offset as usize..).unwrap_or_default();
+        let len = rest.len().min(out.len());
+        out[..len].copy_from_slice(&rest[..len]);
+        len
+    }
+
+    fn forget(&mut self, key: &Key, digest: Option<&Digest>) -> usize {
+        let list = self.keys.get(key).map(Vec::as_slice).unwrap_or_default();
+        let chosen = |record: &Record| record.own && digest.is_none_or(|digest| record.digest == *digest);
+        let own: Vec<Digest> = list.iter().filter(|held| chosen(&held.record)).map(|held| held.record.digest).collect();
+        for digest in &own {
+            self.change(key, digest, |record, _| record.own = false);
+        }
+        own.len()
+    }
+
+    fn expire(&mut self, now: Instant) -> usize {
+        let mut dropped = 0;
+        while let Some(&(at, cursor)) = self.expiries.first()
+            && at <= now
+        {
+            let Some(&(key, digest)) = self.arrivals.get(&cursor) else { break };
+            self.remove(&key, &digest);
+            dropped += 1;
+        }
+        dropped
+    }
+
+    fn poll_due(&mut self, now: Instant) -> Option<Due> {
+        while let Some(&(at, cursor)) = self.dues.first()
+            && at <= now
+        {
+            let (key, digest) = *self.arrivals.get(&cursor)?;
+            let due = self.change(&key, &digest, |record, limits| {
+                let (_, mode) = record.due()?;
+                record.take_due(now, limits, mode)
+            });
+            if let Some(due) = due.flatten() {
+                return Some(due);
+            }
+        }
+        None
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let expiry = self.expiries.first().map(|&(at, _)| at);
+        let due = self.dues.first().map(|&(at, _)| at);
+        expiry.into_iter().chain(due).min()
+    }
+
+    fn next_item(&self, now: Instant, cursor: u32) -> Option<Listed> {
+        let after = self.arrivals.range(cursor.checked_add(1)?..);
+        let held = after.filter_map(|(_, (key, digest))| self.held(key, digest));
+        held.map(|held| &held.record).find(|record| record.is_alive(now)).map(|record| record.listed(now))
+    }
+
+    fn usage(&self) -> Usage {
+        Usage { items: self.arrivals.len(), bytes: self.bytes, evicted: self.evicted }
+    }
+}
