@@ -236,6 +236,12 @@ impl Candidate {
         ItemStatus::ALL.get(usize::from(self.refusal.checked_sub(1)?)).copied()
     }
 
+    /// Whether an answer to its last request is still welcome: also one that comes after it was given up.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let late = (self.walk == Walk::Failed && self.give == Give::Nothing) || self.give == Give::Failed;
+        self.attempts > 0 && (self.is_in_flight() || self.give == Give::Pulling || late)
+    }
+
     /// When something must be done about it if nothing comes.
     pub(crate) fn wakes(&self) -> Option<Instant> {
         let timed = self.is_in_flight() || matches!(self.give, Give::Pulling | Give::Waiting);

@@ -112,6 +112,8 @@ impl Probes {
             if probe.wakes().is_none_or(|at| at > now) {
                 continue;
             }
+            // A stranger is asked once: a second question would exceed three times what it sent.
+            let attempts = if probe.reason == Reason::Unknown { 1 } else { attempts };
             if probe.attempts >= attempts {
                 return Some(core::mem::replace(probe, Probe::EMPTY));
             }

@@ -222,5 +222,6 @@ impl Node<'_> {
     /// A lookup refreshes the bucket that it goes through.
     pub(crate) fn touch(&mut self, now: Instant, target: Key) {
         self.memory.table().refreshed(now, &NodeId::from_bytes(*target.as_bytes()));
+        self.settle_upkeep();
     }
 }

@@ -24,6 +24,8 @@ use crate::stats::{Stats, count};
 use crate::ticket::{FindTicket, PullTicket, PulledTicket, StoreTicket, Values};
 use crate::token::{Random, TokenKey};
 
+pub(crate) use timeouts::BOOTSTRAP_ATTEMPTS;
+
 /// One node of the network: a cursor over its [`Memory`], and nothing else.
 ///
 /// Since all state is in the memory, an owner may keep the memory and make the cursor with [`resume`](Self::resume)

@@ -95,9 +95,7 @@ impl Node<'_> {
             return false;
         }
         let Some(candidate) = lookup.candidates.get_mut(place) else { return false };
-        let expected = candidate.is_in_flight() || candidate.give == Give::Pulling;
-        let ours = expected
-            && candidate.attempts > 0
+        let ours = candidate.is_awaited()
             && candidate.tag.same_exchange(envelope.prefix.tag)
             && candidate.contact.endpoint == contact.endpoint;
         if !ours {
@@ -107,7 +105,7 @@ impl Node<'_> {
         // A STORE's answer may include a disk's commit, and says nothing of the path.
         let sample = envelope.prefix.tag == candidate.tag && candidate.give != Give::Pulling;
         let elapsed_us = now.micros_since(candidate.sent);
-        let is_path = candidate.give != Give::Sent || lookup.operation.kind != Kind::Store;
+        let is_path = candidate.give == Give::Nothing || lookup.operation.kind != Kind::Store;
         candidate.token = envelope.token;
         candidate.room = envelope.prefix.room;
         candidate.resend = false;
@@ -118,6 +116,7 @@ impl Node<'_> {
         let changed = asked.id != contact.id;
         if changed {
             candidate.walk = Walk::Failed;
+            candidate.attempts = 0;
             candidate.give = if candidate.give == Give::Nothing { Give::Nothing } else { Give::Failed };
         }
         let own = self.memory.head.id;
@@ -330,8 +329,13 @@ impl Node<'_> {
                 candidate.give = Give::Waiting;
                 candidate.deadline = now.plus_millis(u64::from(argument.clamp(10, 5000)));
             }
-            _ if lookup.operation.phase == Phase::Walk => candidate.walk = Walk::Failed,
-            _ => candidate.give = Give::Failed,
+            _ => {
+                candidate.attempts = 0;
+                match lookup.operation.phase {
+                    Phase::Walk => candidate.walk = Walk::Failed,
+                    Phase::Give => candidate.give = Give::Failed,
+                }
+            }
         }
         Received::Nothing
     }

@@ -8,6 +8,9 @@ use crate::schedule::Slot;
 use crate::stats::count;
 use crate::transfer::{EMPTY_ROUNDS, State};
 
+/// How often a bootstrap address is asked: there may be no other way into the network.
+pub(crate) const BOOTSTRAP_ATTEMPTS: u8 = 4;
+
 impl Node<'_> {
     /// Does what is due at `now`: repeats or gives up what was not answered, ends what is past its deadline, refreshes the
     /// table. Call it when [`poll_timeout`](Self::poll_timeout) has come; too early or twice does no harm.
@@ -59,8 +62,14 @@ impl Node<'_> {
             Give::Pulling => candidate.give = Give::Sent,
             _ => {}
         }
-        // A store repeats once more: its answer may wait for a disk.
-        let attempts = if storing && candidate.give == Give::Sent { attempts.saturating_add(1) } else { attempts };
+        let attempts = if candidate.anonymous {
+            attempts.max(BOOTSTRAP_ATTEMPTS)
+        } else if storing && candidate.give == Give::Sent {
+            // A store repeats once more: its answer may wait for a disk.
+            attempts.saturating_add(1)
+        } else {
+            attempts
+        };
         if candidate.attempts < attempts {
             candidate.late = true;
             candidate.resend = true;

@@ -180,6 +180,9 @@ impl Node<'_> {
         let flags = self.flags();
         let candidate = self.memory.lookup(operation)?.candidates.get(place).copied()?;
         let envelope = self.envelope(candidate.tag, candidate.token);
+        // The way there counts as lived: by a whole round trip, so that a life never grows on its way.
+        let usual_us = self.memory.head.rtt.smoothed_us().unwrap_or(0);
+        let way_us = if candidate.rtt_us == 0 { usual_us } else { candidate.rtt_us };
         let lookup = self.memory.lookup(operation)?;
         let mode = lookup.operation.mode;
         let within = candidate.room.datagram().min(out.len());
@@ -194,7 +197,7 @@ impl Node<'_> {
             let item = left.trailing_zeros();
             left &= left.wrapping_sub(1);
             let Some(slot) = lookup.items.get(item as usize) else { break };
-            let header = slot.header_at(now);
+            let header = slot.header_at(now.plus_micros(way_us.into()));
             let inline = inline_len(&header, mode, alone);
             if writer.push(&slot.key, &header.with_inline(inline)).is_none() {
                 break;

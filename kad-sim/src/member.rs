@@ -1,0 +1,203 @@
+//! One simulated node: the shipping core and store, and what their owner would do with them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use kad_core::{Capacity, Config, Event, OperationId, Received, Slabs, StartError};
+use kad_store::{MemoryStore, Store};
+use kad_wire::limits::DATAGRAM_MAX;
+use kad_wire::{Contact, Instant, ItemHeader, Key, NodeId};
+
+/// Largest datagram that a member writes: a chunk of a value.
+const BUFFER: usize = 4096;
+
+/// What became of an operation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// Nodes that answered, nearest to the target first.
+    pub closest: Vec<Contact>,
+    /// Hops to the farthest of them.
+    pub hops: u8,
+    /// Requests sent.
+    pub requests: usize,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
+    /// Whether its deadline ended it.
+    pub timed_out: bool,
+    /// STORE: copies on other nodes.
+    pub copies: usize,
+    /// STORE: nodes that were asked to hold and did not.
+    pub refusals: usize,
+    /// FIND_VALUE: there is more.
+    pub truncated: bool,
+}
+
+/// A datagram that a member sends.
+pub(crate) type Outgoing = (SocketAddr, Box<[u8]>);
+
+/// A simulated node.
+pub struct Member {
+    slabs: Slabs,
+    /// What it remembers.
+    pub store: MemoryStore,
+    /// Where it is reached.
+    pub address: SocketAddr,
+    /// Operations that have ended.
+    pub outcomes: BTreeMap<OperationId, Outcome>,
+    /// Values that operations have found.
+    pub found: BTreeMap<OperationId, Vec<(ItemHeader, Vec<u8>)>>,
+}
+
+impl Member {
+    pub(crate) fn new(
+        id: NodeId,
+        address: SocketAddr,
+        seed: [u8; 32],
+        config: &Config,
+        capacity: Capacity,
+        store: MemoryStore,
+    ) -> Self {
+        let slabs = Slabs::new(id, config, &seed, capacity).expect("the scenario's settings fit its capacity");
+        Self { slabs, store, address, outcomes: BTreeMap::new(), found: BTreeMap::new() }
+    }
+
+    /// The node itself.
+    pub fn node(&mut self) -> kad_core::Node<'_> {
+        self.slabs.node()
+    }
+
+    /// Starts an operation, with more memory if need be.
+    pub(crate) fn start(
+        &mut self,
+        mut command: impl FnMut(&mut kad_core::Node<'_>) -> Result<OperationId, StartError>,
+    ) -> OperationId {
+        loop {
+            match command(&mut self.slabs.node()) {
+                Ok(operation) => return operation,
+                Err(StartError::NoSlot) if self.slabs.grow() => {}
+                Err(error) => panic!("the scenario asks for too much: {error}"),
+            }
+        }
+    }
+
+    /// The loop of the core's front page, for a datagram.
+    pub(crate) fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Vec<Outgoing>) {
+        let mut reply = [0; BUFFER];
+        let mut node = self.slabs.node();
+        match node.handle_datagram(now, from, datagram, &mut reply[..DATAGRAM_MAX]) {
+            Received::Nothing => {}
+            Received::Reply(len) => out.push((from, reply[..len].into())),
+            Received::Find(ticket) => {
+                let mut answer = node.answer_find(ticket, &mut reply[..DATAGRAM_MAX]);
+                let page = self.store.find(now, ticket.query(), &mut answer);
+                let len = answer.finish(page.total, page.next_cursor);
+                if len > 0 {
+                    out.push((from, reply[..len].into()));
+                }
+            }
+            Received::Pull(mut pull) => {
+                let mut sent = 0;
+                while let Some(chunk) = pull.next_chunk(&mut reply) {
+                    let hole = &mut reply[chunk.head_len..chunk.head_len + chunk.len];
+                    let read = self.store.read(now, pull.key(), pull.digest(), chunk.offset, hole);
+                    if read == 0 && chunk.len > 0 {
+                        break;
+                    }
+                    sent += 1;
+                    out.push((from, reply[..chunk.head_len + read].into()));
+                }
+                match sent {
+                    0 => {
+                        let refusal = node.refuse_pull(&pull, &mut reply);
+                        out.extend(refusal.map(|len| (from, reply[..len].into())));
+                    }
+                    _ => node.pull_answered(sent),
+                }
+            }
+            Received::Store(ticket) => {
+                let mut answer = node.answer_store(ticket, &mut reply[..DATAGRAM_MAX]);
+                while let Some(offer) = answer.next_offer() {
+                    answer.answer(self.store.offer(now, &offer));
+                }
+                out.extend(answer.finish().map(|len| (from, reply[..len].into())));
+            }
+            Received::Pulled(ticket, offer) => {
+                if let Some(answer) = self.store.offer(now, &offer) {
+                    let len = node.answer_pulled(&ticket, answer, &mut reply);
+                    out.extend(len.map(|len| (from, reply[..len].into())));
+                }
+            }
+            Received::Values(values) => {
+                let list = self.found.entry(values.operation).or_default();
+                list.extend(values.iter().map(|(header, bytes)| (header, bytes.to_vec())));
+            }
+        }
+    }
+
+    /// The rest of the loop: what is due, what is to be sent, what has ended. Answers with the next deadline.
+    pub(crate) fn drive(&mut self, now: Instant, out: &mut Vec<Outgoing>) -> Option<Instant> {
+        let mut buffer = [0; BUFFER];
+        let mut node = self.slabs.node();
+        if node.poll_timeout().is_some_and(|at| at <= now) {
+            node.handle_timeout(now);
+        }
+        while let Some(datagram) = node.poll_transmit(now, &mut buffer[..DATAGRAM_MAX]) {
+            let mut complete = true;
+            for hole in datagram.holes(&mut buffer) {
+                complete &= self.store.read(now, &hole.key, &hole.digest, 0, hole.bytes) == hole.bytes.len();
+            }
+            if complete {
+                out.push((datagram.to, buffer[..datagram.len].into()));
+            }
+        }
+        while let Some(event) = node.poll_event() {
+            if let Some((operation, outcome)) = outcome(now, &event) {
+                self.outcomes.insert(operation, outcome);
+            }
+        }
+        node.poll_timeout()
+    }
+
+    /// Publishes a value of its own: in its store, where the core and others find it.
+    pub fn publish(&mut self, now: Instant, key: &Key, header: &ItemHeader, value: &[u8]) {
+        let answer = self.store.publish(now, key, header, value);
+        assert!(answer.status.is_held(), "{answer:?}");
+    }
+}
+
+fn outcome(now: Instant, event: &Event<'_>) -> Option<(OperationId, Outcome)> {
+    let nothing = Outcome {
+        closest: Vec::new(),
+        hops: 0,
+        requests: 0,
+        took_us: 0,
+        timed_out: false,
+        copies: 0,
+        refusals: 0,
+        truncated: false,
+    };
+    let of_trace = |trace: &kad_core::Trace<'_>| Outcome {
+        closest: trace.closest().collect(),
+        hops: trace.hops(),
+        requests: trace.requests(),
+        took_us: u64::try_from(trace.duration(now).as_micros()).unwrap_or(u64::MAX),
+        timed_out: trace.timed_out(),
+        ..nothing.clone()
+    };
+    let outcome = match event {
+        Event::Quorum { .. } => return None,
+        Event::Pinged { answer, .. } => {
+            Outcome { closest: answer.iter().map(|(contact, _)| *contact).collect(), ..nothing }
+        }
+        Event::Joined { answered, .. } => Outcome { copies: *answered, ..nothing },
+        Event::FoundNodes { trace, .. } => of_trace(trace),
+        Event::FoundValues { trace, truncated, .. } => Outcome { truncated: *truncated, ..of_trace(trace) },
+        Event::Stored { receipt, .. } => Outcome {
+            copies: receipt.copies(),
+            refusals: receipt.holders().filter(|holder| holder.copies == 0).count(),
+            ..of_trace(&receipt.trace())
+        },
+        Event::Left { .. } => nothing,
+    };
+    Some((event.operation(), outcome))
+}

@@ -1,0 +1,109 @@
+//! Lookups walk the network: they find the true nearest, and they end, whoever is dead.
+
+use std::time::Duration;
+
+use kad_core::FindOptions;
+use kad_sim::{Network, Settings, World};
+use kad_wire::Key;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_lookup_in_a_network_at_rest_returns_the_true_k_closest() {
+    let mut world = World::grown(Settings { check: false, ..Settings::new(1) }, 200);
+    let mut exact = 0;
+    for number in 0..100u64 {
+        let (asker, target) = ((number * 7 % 200) as usize, Key::hash_int(number));
+        let outcome = world.find_node(asker, target);
+        let asker_id = world.contact(asker).id;
+        let truth: Vec<_> = world.nearest(target, 21).into_iter().map(|number| world.contact(number)).collect();
+        let truth: Vec<_> = truth.into_iter().filter(|contact| contact.id != asker_id).take(20).collect();
+        exact += usize::from(outcome.closest[..20] == truth[..]);
+    }
+    assert!(exact >= 99, "{exact} of 100 lookups found exactly the k closest");
+}
+
+/// Each node knows one random other at first. A table that is sorted by prefix only loses 37 of 200 values here.
+#[test]
+fn two_hundred_of_two_hundred_values_stored_by_one_node_are_found_by_another() {
+    let mut world = World::grown(Settings { check: false, ..Settings::new(2) }, 200);
+    for number in 0..200u64 {
+        let stored = world.store(0, Key::hash_int(number), &number.to_le_bytes(), HOUR);
+        assert!(stored.copies >= 19, "{stored:?}");
+    }
+    for number in 0..200u64 {
+        let (found, outcome) = world.find(199, Key::hash_int(number), FindOptions::FIRST);
+        assert_eq!(found.len(), 1, "value {number}: {outcome:?}");
+        assert_eq!(found[0].1, number.to_le_bytes());
+    }
+}
+
+#[test]
+fn with_the_three_nearest_holders_dead_a_find_answers_within_two_seconds() {
+    let mut world = World::grown(Settings::new(3), 40);
+    let key = Key::hash("popular");
+    world.store(0, key, b"value", HOUR);
+    let nearest: Vec<_> = world.nearest(key, 5).into_iter().filter(|&number| number > 1).take(3).collect();
+    for number in nearest {
+        world.kill(number);
+    }
+    let (found, outcome) = world.find(1, key, FindOptions::FIRST);
+    assert_eq!(found.len(), 1);
+    assert!(outcome.took_us < 2_000_000, "{outcome:?}");
+}
+
+#[test]
+fn with_one_of_nine_nodes_dead_a_store_has_eight_copies() {
+    let mut world = World::grown(Settings::new(4), 9);
+    world.kill(5);
+    let stored = world.store(0, Key::hash("value"), b"value", HOUR);
+    assert_eq!(stored.copies + 1, 8, "seven others and the publisher itself");
+    assert!(!stored.timed_out && stored.took_us < 5_000_000, "{stored:?}");
+}
+
+#[test]
+fn finds_never_remove_live_contacts() {
+    let mut world = World::grown(Settings { network: Network::ROUGH, ..Settings::new(5) }, 20);
+    let before: Vec<_> = (0..20).map(|number| world.member(number).node().status().contacts).collect();
+    for number in 0..60 {
+        let (found, _) = world.find(number % 20, Key::hash_int(number as u64), FindOptions::FIRST);
+        assert!(found.is_empty());
+    }
+    let after: Vec<_> = (0..20).map(|number| world.member(number).node().status().contacts).collect();
+    assert!(before.iter().zip(&after).all(|(before, after)| before <= after), "{before:?} {after:?}");
+}
+
+#[test]
+fn with_thirty_percent_dead_every_lookup_ends_and_finds_living_nodes() {
+    let mut world = World::grown(Settings { check: false, ..Settings::new(6) }, 200);
+    for number in (1..200).filter(|number| number % 10 < 3) {
+        world.kill(number);
+    }
+    let (mut slowest, mut exact) = (0, 0);
+    for number in 0..40u64 {
+        let target = Key::hash_int(number);
+        let outcome = world.find_node(0, target);
+        assert!(!outcome.timed_out && outcome.closest.len() >= 15, "{} answered", outcome.closest.len());
+        slowest = slowest.max(outcome.took_us);
+        let own = world.contact(0).id;
+        let living: Vec<_> = world.nearest(target, 9).into_iter().map(|number| world.contact(number)).collect();
+        let living: Vec<_> = living.into_iter().filter(|contact| contact.id != own).take(8).collect();
+        exact += usize::from(outcome.closest[..8] == living[..]);
+    }
+    assert!(exact >= 38, "{exact} of 40 lookups found the eight nearest living nodes");
+    assert!(slowest < 4_000_000, "the slowest took {slowest} us");
+}
+
+#[test]
+fn lookups_leave_every_slot_free() {
+    let mut world = World::grown(Settings { network: Network::ROUGH, ..Settings::new(7) }, 30);
+    for number in 0..30u64 {
+        world.store(number as usize, Key::hash_int(number), &vec![1; 3000], HOUR);
+        world.find(29 - number as usize, Key::hash_int(number), FindOptions::FIRST);
+    }
+    world.run_for(Duration::from_secs(60));
+    for number in 0..30 {
+        let status = world.member(number).node().status();
+        assert_eq!((status.operations, status.transfers), (0, 0), "node {number}");
+    }
+}
