@@ -141,13 +141,8 @@ impl PullTicket {
         self.bitmap.count_ones()
     }
 
-    /// Whether this only asks for a sign of life, answered by one chunk of no bytes.
-    pub const fn is_proof(&self) -> bool {
-        self.proof
-    }
-
-    /// Writes the head of the next chunk to `out`. `None`: that was all. Send nothing, and stop, when the store has no byte
-    /// for the hole, unless [`is_proof`](Self::is_proof).
+    /// Writes the head of the next chunk to `out`. `None`: that was all. Stop when the store has no byte for a hole that
+    /// wants some; a hole of no bytes is a sign of life that was asked for, and is sent as it is.
     pub fn next_chunk(&mut self, out: &mut [u8]) -> Option<ChunkHole> {
         if self.proof {
             self.proof = false;
