@@ -5,7 +5,7 @@ use kad_wire::{Instant, Key};
 use crate::bucket::Place;
 use crate::lookup::nearest;
 use crate::memory::Cell;
-use crate::node::{BOOTSTRAP_ATTEMPTS, Node};
+use crate::node::{BOOTSTRAP_ATTEMPTS, Node, alpha};
 use crate::operation::{Give, Operation, Walk};
 use crate::schedule::Link;
 use crate::transfer::State;
@@ -93,7 +93,8 @@ impl Node<'_> {
         let named = lookup.nearest().filter(|(_, candidate)| !candidate.anonymous);
         assert!(named.map(|(_, candidate)| candidate.contact.id.distance(&target)).is_sorted(), "the list is sorted");
         let asked = lookup.candidates.iter().filter(|candidate| candidate.walk == Walk::Asked).count();
-        assert!(asked <= 2 * usize::from(settings.alpha), "at most twice alpha are waited for");
+        let alpha = alpha(&lookup, settings.alpha);
+        assert!(asked <= alpha.saturating_mul(2), "at most twice alpha are waited for");
         for (place, candidate) in lookup.nearest() {
             assert!(candidate.anonymous || candidate.contact.id != own, "this node is no candidate of its own");
             assert!(candidate.attempts <= settings.attempts.max(BOOTSTRAP_ATTEMPTS) + 1, "attempts are bounded");

@@ -21,8 +21,8 @@ pub enum StartError {
     NoSlot,
     /// More items than an operation of this node has places for, or none.
     Items,
-    /// A value is larger than this node takes, or has no lifetime.
-    Value,
+    /// An item's lifetime is zero or longer than the network's longest.
+    Lifetime,
 }
 
 impl core::fmt::Display for StartError {
@@ -30,7 +30,7 @@ impl core::fmt::Display for StartError {
         f.write_str(match self {
             Self::NoSlot => "every place for an operation is taken",
             Self::Items => "an operation handles at least one item and no more than it has places for",
-            Self::Value => "a value is larger than this node takes, or has no lifetime",
+            Self::Lifetime => "a lifetime must be at least a millisecond and at most seven days",
         })
     }
 }
@@ -147,6 +147,8 @@ pub struct Step {
     pub order: u16,
     /// Its round-trip time in this lookup, if it answered.
     pub rtt: Option<Duration>,
+    /// Whether it had a value that was looked for.
+    pub had_value: bool,
 }
 
 impl<'n> Trace<'n> {
@@ -163,6 +165,7 @@ impl<'n> Trace<'n> {
             depth: candidate.depth,
             order: candidate.order,
             rtt: (candidate.rtt_us > 0).then(|| Duration::from_micros(candidate.rtt_us.into())),
+            had_value: candidate.carried != 0 && candidate.give == Give::Nothing,
         })
     }
 

@@ -68,6 +68,8 @@ pub struct Operation {
     pub(crate) mode: StoreMode,
     pub(crate) items: u8,
     pub(crate) quorum: u8,
+    /// STORE: only those that it was started with, not whom they name.
+    pub(crate) given: bool,
     /// LEAVE: the slot of the table to go on from.
     pub(crate) cursor: u16,
 }
@@ -97,6 +99,7 @@ impl Operation {
         mode: StoreMode::Publish,
         items: 0,
         quorum: 0,
+        given: false,
         cursor: 0,
     };
 

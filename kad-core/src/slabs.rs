@@ -81,7 +81,7 @@ pub struct Slabs {
     items: Vec<ItemSlot>,
     transfers: Vec<Transfer>,
     arena: Vec<u8>,
-    operations_max: usize,
+    capacity: Capacity,
 }
 
 impl Slabs {
@@ -102,7 +102,10 @@ impl Slabs {
             transfers: vec![Transfer::EMPTY; capacity.transfers],
             // Zeroed pages that nobody touches cost nothing.
             arena: vec![0; capacity.arena_rows * config.value_max as usize],
-            operations_max: capacity.operations_max.min(cells / capacity.candidates.max(1)),
+            capacity: Capacity {
+                operations_max: capacity.operations_max.min(cells / capacity.candidates.max(1)),
+                ..capacity
+            },
         };
         Node::new(id, config, seed, slabs.memory())?;
         Ok(slabs)
@@ -126,10 +129,15 @@ impl Slabs {
         Node::over(self.memory())
     }
 
+    /// How much the node can do at a time.
+    pub fn capacity(&self) -> &Capacity {
+        &self.capacity
+    }
+
     /// Doubles the places for operations, up to the capacity's maximum. Answers whether there are more now. What is under
     /// way is not disturbed. Only the owner's own operations need places, so no peer can make a node grow.
     pub fn grow(&mut self) -> bool {
-        let (before, after) = (self.operations.len(), (self.operations.len() * 2).min(self.operations_max));
+        let (before, after) = (self.operations.len(), (self.operations.len() * 2).min(self.capacity.operations_max));
         if after <= before {
             return false;
         }

@@ -36,7 +36,7 @@ impl Table<'_> {
     }
 
     pub(crate) fn depth(&self) -> usize {
-        usize::from(*self.depth).clamp(1, self.rows.len().max(1))
+        usize::from(*self.depth).min(self.rows.len()).max(1)
     }
 
     /// The row that an id belongs to.

@@ -91,6 +91,43 @@ impl Node<'_> {
         quorum: u8,
         items: &[(Key, ItemHeader)],
     ) -> Result<OperationId, StartError> {
+        let operation = self.start_store(now, deadline, mode, quorum, items)?;
+        self.add_nearest(operation);
+        self.touch(now, items.first().map(|(key, _)| *key).unwrap_or_default());
+        Ok(self.started(now, operation))
+    }
+
+    /// Stores items on these nodes and no others: a copy for the closest node that did not have it, say. Otherwise like
+    /// [`store`](Self::store).
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn store_at(
+        &mut self,
+        now: Instant,
+        deadline: Instant,
+        mode: StoreMode,
+        items: &[(Key, ItemHeader)],
+        holders: &[Contact],
+    ) -> Result<OperationId, StartError> {
+        let operation = self.start_store(now, deadline, mode, 0, items)?;
+        if let Some(mut lookup) = self.memory.lookup(operation) {
+            lookup.operation.given = true;
+            for holder in holders {
+                lookup.insert(holder, false, 0);
+            }
+        }
+        Ok(self.started(now, operation))
+    }
+
+    fn start_store(
+        &mut self,
+        now: Instant,
+        deadline: Instant,
+        mode: StoreMode,
+        quorum: u8,
+        items: &[(Key, ItemHeader)],
+    ) -> Result<usize, StartError> {
         let width = self.memory.items.len().checked_div(self.memory.operations.len()).unwrap_or(0);
         let Some((target, _)) = items.first() else { return Err(StartError::Items) };
         if items.len() > width {
@@ -98,7 +135,7 @@ impl Node<'_> {
         }
         let storable = |header: &ItemHeader| (1..=TTL_MAX_MS).contains(&header.ttl_ms);
         if !items.iter().all(|(_, header)| storable(header)) {
-            return Err(StartError::Value);
+            return Err(StartError::Lifetime);
         }
         let operation = self.start(now, deadline, Kind::Store, *target)?;
         if let Some(lookup) = self.memory.lookup(operation) {
@@ -110,17 +147,18 @@ impl Node<'_> {
                 *slot = ItemSlot { state: ItemState::Held, key: *key, header, received: now, copies: 0 };
             }
         }
-        self.add_nearest(operation);
-        self.touch(now, *target);
-        Ok(self.started(now, operation))
+        Ok(operation)
     }
 
-    /// Tells every contact that this node leaves. Ends with [`Event::Left`](crate::Event::Left).
+    /// Tells every contact that this node leaves: the nearest ones with proof that it is this node which says so. Ends with
+    /// [`Event::Left`](crate::Event::Left).
     ///
     /// # Errors
     /// [`StartError::NoSlot`].
     pub fn leave(&mut self, now: Instant, deadline: Instant) -> Result<OperationId, StartError> {
-        let operation = self.start(now, deadline, Kind::Leave, Key::default())?;
+        let own = *self.id().as_key();
+        let operation = self.start(now, deadline, Kind::Leave, own)?;
+        self.add_nearest(operation);
         Ok(self.started(now, operation))
     }
 

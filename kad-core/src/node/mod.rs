@@ -25,6 +25,7 @@ use crate::ticket::{FindTicket, PullTicket, PulledTicket, StoreTicket, Values};
 use crate::token::{Random, TokenKey};
 
 pub(crate) use timeouts::BOOTSTRAP_ATTEMPTS;
+pub(crate) use transmit::alpha;
 
 /// One node of the network: a cursor over its [`Memory`], and nothing else.
 ///

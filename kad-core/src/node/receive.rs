@@ -75,7 +75,8 @@ impl Node<'_> {
         let head = &self.memory.head;
         let (network, sender) = (head.settings.network, asked.envelope.sender);
         let proven = head.tokens.verify(now, network, &asked.from, &sender, asked.envelope.token);
-        let probe_len = self.meet(now, asked, proven);
+        let leaves = matches!(request, Request::Goodbye);
+        let probe_len = if leaves { 0 } else { self.meet(now, asked, proven) };
         let budget = asked.len.saturating_mul(AMPLIFICATION).saturating_sub(probe_len);
         let asker = self.asker(now, asked, budget.min(out.len()).min(asked.envelope.prefix.room.datagram()));
         match request {
@@ -96,7 +97,11 @@ impl Node<'_> {
             }
             Request::Goodbye => {
                 count!(self.memory.head.stats, goodbyes);
-                self.doubt(now, &asker.contact, Reason::Goodbye);
+                // Without proof it is a hint: the contact is asked, and only its own silence removes it.
+                match proven {
+                    true => self.contact_left(&asker.contact),
+                    false => self.doubt(now, &asker.contact, Reason::Goodbye),
+                }
                 Received::Nothing
             }
         }

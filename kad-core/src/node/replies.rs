@@ -169,7 +169,7 @@ impl Node<'_> {
             && let Some(candidate) = lookup.candidates.get_mut(place)
         {
             match (lookup.operation.kind, lookup.operation.phase) {
-                (Kind::Ping, _) => candidate.walk = Walk::Answered,
+                (Kind::Ping | Kind::Leave, Phase::Walk) => candidate.walk = Walk::Answered,
                 (Kind::Join, Phase::Give) => candidate.give = Give::Done,
                 _ => {}
             }
@@ -192,6 +192,9 @@ impl Node<'_> {
         let Some(candidate) = lookup.candidates.get_mut(place) else { return };
         candidate.walk = Walk::Answered;
         let depth = candidate.depth.saturating_add(1);
+        if lookup.operation.given {
+            return;
+        }
         for contact in contacts.iter() {
             let usable = contact.id != own && contact.endpoint.is_usable() && families.reach(&contact.endpoint);
             if usable {
@@ -361,13 +364,16 @@ impl Node<'_> {
             Reason::Free | Reason::Unknown => {}
             Reason::Doubted => self.contact_failed(&probe.contact),
             // It said goodbye and is silent: gone.
-            Reason::Goodbye => {
-                let here = self.memory.table().find(&probe.contact.id).map(|slot| slot.contact.endpoint);
-                if here == Some(probe.contact.endpoint) {
-                    count!(self.memory.head.stats, contacts_lost);
-                    self.memory.table().remove(&probe.contact.id);
-                }
-            }
+            Reason::Goodbye => self.contact_left(&probe.contact),
+        }
+    }
+
+    /// A contact is certainly gone.
+    pub(crate) fn contact_left(&mut self, contact: &Contact) {
+        let here = self.memory.table().find(&contact.id).map(|slot| slot.contact.endpoint);
+        if here == Some(contact.endpoint) {
+            count!(self.memory.head.stats, contacts_lost);
+            self.memory.table().remove(&contact.id);
         }
     }
 

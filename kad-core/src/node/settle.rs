@@ -39,20 +39,16 @@ impl Node<'_> {
                 return false;
             }
             match lookup.operation.kind {
-                Kind::Store | Kind::Join => begin_giving(&mut lookup),
-                Kind::Leave => return self.is_told(operation),
+                Kind::Store | Kind::Join | Kind::Leave => begin_giving(&mut lookup),
                 _ => return true,
             }
         }
         // A server keeps what it publishes itself: it is one of the holders if it is near enough.
-        let holds = lookup.operation.kind == Kind::Store && !settings.client;
+        let holds = lookup.operation.kind == Kind::Store && !settings.client && !lookup.operation.given;
         let own = holds.then_some(own);
         lookup.choose_holders(k, own);
-        lookup.is_delivered(k, own)
-    }
-
-    fn is_told(&mut self, operation: usize) -> bool {
-        !self.wants_to_send(operation)
+        let delivered = lookup.is_delivered(k, own);
+        delivered && !(lookup.operation.kind == Kind::Leave && self.wants_to_send(operation))
     }
 
     fn tell_quorum(&mut self, operation: usize) {

@@ -35,7 +35,8 @@ impl Node<'_> {
         // Of strangers only the others' average is known, which deserves more patience.
         let of_all = self.memory.head.rtt.timeout_us().map(|all| all.saturating_mul(2));
         let timeout = of_contact.or(of_all).unwrap_or(settings.initial_timeout_us);
-        timeout.clamp(settings.min_timeout_us, settings.max_timeout_us)
+        // Not `clamp`, which panics if the bounds are the wrong way round.
+        timeout.max(settings.min_timeout_us).min(settings.max_timeout_us)
     }
 
     pub(crate) fn attempts(&self) -> u8 {
@@ -53,18 +54,14 @@ impl Node<'_> {
     pub(crate) fn wants_to_send(&mut self, operation: usize) -> bool {
         let settings = self.memory.head.settings;
         let Some(lookup) = self.memory.lookup(operation) else { return false };
-        match lookup.operation.kind {
-            Kind::Leave => lookup.operation.is_running() && self.next_to_tell(operation).is_some(),
-            _ => next_send(&lookup, &settings).is_some(),
-        }
+        next_send(&lookup, &settings).is_some() || self.next_to_tell(operation).is_some()
     }
 
     pub(crate) fn transmit_operation(&mut self, now: Instant, operation: usize, out: &mut [u8]) -> Option<Transmit> {
-        if self.memory.operations.get(operation)?.kind == Kind::Leave {
-            return self.transmit_goodbye(operation, out);
-        }
         let settings = self.memory.head.settings;
-        let send = next_send(&self.memory.lookup(operation)?, &settings)?;
+        let Some(send) = next_send(&self.memory.lookup(operation)?, &settings) else {
+            return self.transmit_hint(operation, out);
+        };
         let place = self.prepare(now, operation, send)?;
         let transmit = self.write_request(now, operation, place, out);
         if transmit.is_none() {
@@ -108,7 +105,10 @@ impl Node<'_> {
         let timeout_us = if kind == Kind::Store && phase == Phase::Give {
             let settings = &self.memory.head.settings;
             let service_us = self.memory.head.store_rtt.timeout_us();
-            service_us.unwrap_or(settings.initial_timeout_us.saturating_mul(4)).clamp(path_us, settings.max_timeout_us)
+            service_us
+                .unwrap_or(settings.initial_timeout_us.saturating_mul(4))
+                .max(path_us)
+                .min(settings.max_timeout_us)
         } else {
             path_us
         };
@@ -125,14 +125,19 @@ impl Node<'_> {
 
     fn write_request(&mut self, now: Instant, operation: usize, place: usize, out: &mut [u8]) -> Option<Transmit> {
         let flags = self.flags();
+        let (k, room) = (self.memory.head.settings.k, self.memory.head.settings.room());
         let lookup = self.memory.lookup(operation)?;
         let candidate = lookup.candidates.get(place).copied()?;
         let (kind, phase) = (lookup.operation.kind, lookup.operation.phase);
         let (target, to) = (lookup.operation.target, candidate.contact.endpoint);
-        let k = self.memory.head.settings.k;
-        let room = self.memory.head.settings.room();
         match (kind, phase) {
-            (Kind::Ping, _) | (Kind::Join, Phase::Give) => {
+            (Kind::Leave, Phase::Give) => {
+                // Not answered: it is done when it is sent.
+                let done = lookup.candidates.get_mut(place)?;
+                (done.give, done.attempts) = (Give::Done, 0);
+                self.write(&to, &Request::Goodbye, candidate.tag, candidate.token, flags, out)
+            }
+            (Kind::Ping | Kind::Leave, _) | (Kind::Join, Phase::Give) => {
                 self.write(&to, &Request::Ping, candidate.tag, candidate.token, flags, out)
             }
             (Kind::Store, Phase::Give) => self.write_store(now, operation, place, out),
@@ -210,8 +215,8 @@ impl Node<'_> {
         Some(Transmit { to: candidate.contact.endpoint.into(), len, has_holes })
     }
 
-    /// Tells the next contact of the table that this node leaves.
-    fn transmit_goodbye(&mut self, operation: usize, out: &mut [u8]) -> Option<Transmit> {
+    /// Tells a farther contact that this node leaves, without the proof that the nearest ones get.
+    fn transmit_hint(&mut self, operation: usize, out: &mut [u8]) -> Option<Transmit> {
         let nonce = self.memory.head.random.next();
         let flags = self.flags();
         let (index, contact) = self.next_to_tell(operation)?;
@@ -221,11 +226,17 @@ impl Node<'_> {
         self.write(&contact.endpoint, &Request::Goodbye, Tag::new(0, nonce, 0), Token::NONE, flags, out)
     }
 
-    /// The next contact that a leaving node says goodbye to, and its slot.
+    /// The next contact that a leaving node says goodbye to without proof, and its slot in the table.
     fn next_to_tell(&self, operation: usize) -> Option<(usize, Contact)> {
-        let cursor = usize::from(self.memory.operations.get(operation)?.cursor);
-        let mut slots = self.memory.contacts.iter().enumerate().skip(cursor);
-        slots.find(|(_, slot)| slot.is_live()).map(|(index, slot)| (index, slot.contact))
+        let slot = self.memory.operations.get(operation)?;
+        if slot.kind != Kind::Leave || slot.phase != Phase::Give || !slot.is_running() {
+            return None;
+        }
+        let told = self.memory.candidates_of(operation);
+        let is_told = |contact: &Contact| told.iter().any(|candidate| candidate.contact.endpoint == contact.endpoint);
+        let mut slots = self.memory.contacts.iter().enumerate().skip(slot.cursor.into());
+        let next = slots.find(|(_, slot)| slot.is_live() && !is_told(&slot.contact));
+        next.map(|(index, slot)| (index, slot.contact))
     }
 
     pub(crate) fn transmit_probe(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
@@ -299,7 +310,7 @@ fn next_send(lookup: &Lookup<'_>, settings: &Settings) -> Option<Send> {
     }
     let first = match lookup.operation.phase {
         Phase::Walk if waits_for_a_value(lookup) => None,
-        Phase::Walk => lookup.next_to_ask(walk_width(lookup, settings.k), settings.alpha.into()),
+        Phase::Walk => lookup.next_to_ask(walk_width(lookup, settings.k), alpha(lookup, settings.alpha)),
         Phase::Give => lookup.next_to_give(give_width(lookup, settings.store_width)),
     };
     first.map(Send::First)
@@ -307,7 +318,16 @@ fn next_send(lookup: &Lookup<'_>, settings: &Settings) -> Option<Send> {
 
 /// How many of the nearest must answer before a walk is over.
 pub(crate) fn walk_width(lookup: &Lookup<'_>, k: u8) -> usize {
-    if lookup.operation.kind == Kind::Ping { 1 } else { k.into() }
+    match lookup.operation.kind {
+        Kind::Ping => 1,
+        Kind::Leave => usize::MAX,
+        _ => k.into(),
+    }
+}
+
+/// How many may be waited for at a time: whoever leaves asks everyone at once.
+pub(crate) fn alpha(lookup: &Lookup<'_>, alpha: u8) -> usize {
+    if lookup.operation.kind == Kind::Leave { usize::MAX } else { alpha.into() }
 }
 
 /// How many holders are given to at a time: everyone when the items travel inside, a few when they are pulled.

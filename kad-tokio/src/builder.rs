@@ -1,0 +1,247 @@
+//! Settings of a node, and how it is started.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use kad_core::{Capacity, Config, Role, Slabs};
+use kad_store::{Limits, MemoryStore, Store};
+use kad_wire::{NetworkId, NodeId};
+use tokio::sync::mpsc;
+
+use crate::Dht;
+use crate::dht::Shared;
+use crate::error::StartError;
+use crate::socket::Socket;
+use crate::worker::Worker;
+
+/// Receive buffer that is asked for: room for some thousand datagrams.
+const BUFFER: usize = 4 << 20;
+/// Memory that the system takes for one datagram in a buffer, headers and all.
+const BUFFER_PER_DATAGRAM: usize = 2304;
+
+/// Settings of a node, made by [`Dht::builder`]. The defaults make a lone node on a free port of every address.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use kad_tokio::{Dht, Key};
+///
+/// let first = Dht::builder().listen(([127, 0, 0, 1], 0).into()).start()?;
+/// let second = Dht::builder()
+///     .listen(([127, 0, 0, 1], 0).into())
+///     .bootstrap([first.local_addr().to_string()])
+///     .start()?;
+/// second.store(Key::hash("name"), "value").await?;
+/// let value = first.find(Key::hash("name")).await?;
+/// assert_eq!(value.unwrap().bytes, "value");
+/// second.close().await?;
+/// first.close().await?;
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+/// ```
+pub struct Builder {
+    id: Option<NodeId>,
+    listen: SocketAddr,
+    bootstrap: Vec<String>,
+    config: Config,
+    capacity: Capacity,
+    limits: Option<Limits>,
+    store: Option<Box<dyn Store + Send>>,
+    timeout: Duration,
+    leave_timeout: Duration,
+    socket_buffer: usize,
+    socket_batch: usize,
+    cache_found: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            id: None,
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            bootstrap: Vec::new(),
+            config: Config::default(),
+            capacity: Capacity::SERVER,
+            limits: None,
+            store: None,
+            timeout: Duration::from_secs(30),
+            leave_timeout: Duration::from_secs(5),
+            socket_buffer: BUFFER,
+            socket_batch: 64,
+            cache_found: true,
+        }
+    }
+}
+
+impl Builder {
+    /// Who the node is. A random id if not set; keep it over restarts, so that others find the node again.
+    pub fn id(mut self, id: NodeId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Where to listen. An unspecified IPv6 address listens on IPv4 too. Port 0: a free one.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Nodes to join through, as `address:port` or `name:port`. They are tried together, again and again with growing
+    /// pauses, for as long as the node knows nobody.
+    pub fn bootstrap(mut self, addresses: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.bootstrap.extend(addresses.into_iter().map(Into::into));
+        self
+    }
+
+    /// Which network the node belongs to.
+    pub fn network(mut self, network: NetworkId) -> Self {
+        self.config.network = network;
+        self
+    }
+
+    /// Whether the node serves others, or only asks.
+    pub fn role(mut self, role: Role) -> Self {
+        self.config.role = role;
+        self
+    }
+
+    /// Every setting of the core; see [`Config`]. Comes before the others, which change single ones.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// How much the node can do at a time.
+    pub fn capacity(mut self, capacity: Capacity) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// Contacts per bucket and holders per value (paper: k); 20 if not set. All nodes of a network should agree.
+    pub fn k(mut self, k: u8) -> Self {
+        self.config.k = k;
+        self
+    }
+
+    /// Requests of one lookup that wait at a time (paper: alpha); 3 if not set.
+    pub fn alpha(mut self, alpha: u8) -> Self {
+        self.config.alpha = alpha;
+        self
+    }
+
+    /// Largest value that the node takes and finds, in bytes; 32 KiB if not set.
+    pub fn value_max(mut self, bytes: u32) -> Self {
+        self.config.value_max = bytes;
+        self
+    }
+
+    /// Bounds of the store in memory; see [`Limits`]. Its id is replaced by the node's.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// A store of one's own instead of the one in memory. It is called on the node's thread, so it must not block: see
+    /// [`Store`], and test it with the conformance suite.
+    pub fn store(mut self, store: impl Store + Send + 'static) -> Self {
+        self.store = Some(Box::new(store));
+        self
+    }
+
+    /// How long a call may take if it is not told otherwise; 30 seconds if not set.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long [`Dht::close`] may hand values over; 5 seconds if not set.
+    pub fn leave_timeout(mut self, timeout: Duration) -> Self {
+        self.leave_timeout = timeout;
+        self
+    }
+
+    /// Bytes of the socket's send and receive buffers to ask the system for; 4 MiB if not set. What it granted is in
+    /// [`Stats`](crate::Stats), and a warning is logged when that is less.
+    pub fn socket_buffer(mut self, bytes: usize) -> Self {
+        self.socket_buffer = bytes;
+        self
+    }
+
+    /// Datagrams to read before anything else is done; 64 if not set.
+    pub fn socket_batch(mut self, datagrams: usize) -> Self {
+        self.socket_batch = datagrams;
+        self
+    }
+
+    /// Whether a value that was found is left at the closest node that did not have it (paper, section 2.3), for ten
+    /// minutes at the most. On if not set.
+    pub fn cache_found(mut self, cache: bool) -> Self {
+        self.cache_found = cache;
+        self
+    }
+
+    /// Starts the node on a thread of its own. The socket is open when this returns; joining goes on in the background.
+    ///
+    /// # Errors
+    /// [`StartError`] when the address cannot be had or a setting makes no sense.
+    pub fn start(self) -> Result<Dht, StartError> {
+        if self.socket_batch == 0 {
+            return Err(StartError::Setting("a batch of datagrams must hold at least one"));
+        }
+        let socket = Socket::bind(self.listen, self.socket_buffer)?;
+        let address = socket.local_addr();
+        let mut config = self.config;
+        (config.ipv4, config.ipv6) = socket.families();
+        let window = socket.stats().receive_buffer / BUFFER_PER_DATAGRAM;
+        config.receive_window = u16::try_from(window).unwrap_or(u16::MAX).clamp(1, 4096);
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| StartError::System(error.into()))?;
+        let id = match self.id {
+            Some(id) => id,
+            None => random_id()?,
+        };
+        let slabs = Slabs::new(id, &config, &seed, self.capacity)?;
+        let limits = Limits { id, ..self.limits.unwrap_or(Limits::new(id)) };
+        let store = self.store.unwrap_or_else(|| Box::new(MemoryStore::new(limits)));
+        let (calls, receiver) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            id,
+            address,
+            value_max: config.value_max as usize,
+            timeout: self.timeout,
+            calls: calls.clone(),
+            next_call: AtomicU64::new(1),
+        });
+        let worker = Worker::new(crate::worker::Parts {
+            slabs,
+            store,
+            socket,
+            calls: receiver,
+            own_calls: calls.downgrade(),
+            bootstrap: self.bootstrap,
+            serves: config.role == Role::Server,
+            leave_timeout: self.leave_timeout,
+            batch: self.socket_batch,
+            cache_found: self.cache_found,
+        });
+        spawn(worker)?;
+        Ok(Dht { shared })
+    }
+}
+
+/// A random id.
+fn random_id() -> Result<NodeId, StartError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| StartError::System(error.into()))?;
+    Ok(NodeId::from_bytes(bytes))
+}
+
+/// One thread with a runtime of its own: a node does not wait for its application, nor the application for it.
+fn spawn(worker: Worker) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::System)?;
+    let run = move || runtime.block_on(worker.run());
+    std::thread::Builder::new().name("kad-worker".into()).spawn(run).map_err(StartError::System)?;
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! What can go wrong, and whether trying again may help.
+
+use std::io;
+use std::net::SocketAddr;
+
+use kad_core::ConfigError;
+use kad_wire::ItemStatus;
+
+/// Why a node could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address is in use, not one of this host, or not allowed.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A setting makes no sense.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// A setting of the builder makes no sense.
+    #[error("{0}")]
+    Setting(&'static str),
+    /// The system gave no thread, no randomness, or no runtime.
+    #[error("the system refused a resource: {0}")]
+    System(#[source] io::Error),
+}
+
+/// Why a call did not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The node was closed.
+    #[error("the node is closed")]
+    Closed,
+    /// The call's deadline came first.
+    #[error("nothing was decided before the deadline")]
+    Timeout,
+    /// Not one of the known nodes answered.
+    #[error("no node of the network answers")]
+    Unreachable,
+    /// The value is larger than this node takes. Nothing was stored.
+    #[error("the value has {len} bytes; at most {max} can be stored")]
+    TooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// The lifetime is zero or longer than the network's longest, seven days. Nothing was stored.
+    #[error("the lifetime must be at least a millisecond and at most seven days")]
+    Lifetime,
+    /// This node's own store does not take the value, which it must serve. Nothing was stored.
+    #[error("this node's own store does not take the value: {0:?}")]
+    Refused(ItemStatus),
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Timeout | Self::Unreachable | Self::Refused(ItemStatus::Full | ItemStatus::Busy))
+    }
+}

@@ -1,0 +1,22 @@
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+
+mod builder;
+mod command;
+mod dht;
+mod error;
+mod report;
+mod serve;
+mod socket;
+mod tasks;
+mod worker;
+
+pub use builder::Builder;
+pub use dht::{Dht, Find, FindAll, StoreMany, StoreOne};
+pub use error::{Error, StartError};
+pub use report::{Copies, Lookup, Peer, Pong, Receipt, Refused, SocketStats, Stats, Step, Value};
+
+pub use bytes::Bytes;
+pub use kad_core::{Capacity, Config, Role, Walk};
+pub use kad_store::{self as store, Limits, MemoryStore, Store};
+pub use kad_wire::{self as wire, Contact, Digest, Endpoint, ItemStatus, ItemType, Key, NetworkId, NodeId, TypeMask};

@@ -1,0 +1,176 @@
+//! What calls answer with.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kad_wire::{Contact, Digest, ItemStatus, ItemType, Key, NodeId};
+
+/// A value that was found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Value {
+    /// Its bytes, checked against its digest (and, for [content](ItemType::CONTENT), its key).
+    pub bytes: Bytes,
+    /// Which node supplied it.
+    pub origin: NodeId,
+    /// What kind of record it is.
+    pub item_type: ItemType,
+    /// Its identity among the values of its key.
+    pub digest: Digest,
+    /// Time since it was published.
+    pub age: Duration,
+    /// What is left of its life.
+    pub ttl: Duration,
+}
+
+/// How many copies a store waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Copies {
+    /// Until every one of the k nearest nodes has answered or failed.
+    All,
+    /// Until so many other nodes hold the value, or no more can be reached. The rest goes on meanwhile.
+    AtLeast(u8),
+}
+
+/// What a store achieved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Receipt {
+    /// Where the value is.
+    pub key: Key,
+    /// Its identity among the values of its key.
+    pub digest: Digest,
+    /// Nodes that hold it and said so, this one included if it serves what it publishes.
+    pub copies: usize,
+    /// Of these, other nodes.
+    pub elsewhere: usize,
+    /// Nodes that were asked and refused, with their reasons.
+    pub refused: Vec<Refused>,
+    /// Nodes that were asked and did not answer.
+    pub silent: Vec<Contact>,
+    /// Whether every node that was asked has answered or failed; otherwise the store goes on in the background.
+    pub complete: bool,
+    /// Requests sent so far, repeated ones included.
+    pub requests: usize,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl Receipt {
+    /// Whether no other node holds the value: it is lost with this one.
+    pub const fn is_local_only(&self) -> bool {
+        self.elsewhere == 0
+    }
+}
+
+/// A node that refused to hold a value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// Who.
+    pub contact: Contact,
+    /// Why.
+    pub status: ItemStatus,
+}
+
+/// An answer to a ping.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pong {
+    /// Who answered.
+    pub contact: Contact,
+    /// How long it took.
+    pub rtt: Duration,
+}
+
+/// How a lookup went.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lookup {
+    /// What was looked for.
+    pub target: Key,
+    /// The candidates, nearest to the target first.
+    pub steps: Vec<Step>,
+    /// Requests sent, repeated ones included.
+    pub requests: usize,
+    /// Most hops that any node which answered is away from this node's own table.
+    pub hops: usize,
+    /// How long it took.
+    pub duration: Duration,
+    /// Whether its deadline ended it.
+    pub timed_out: bool,
+}
+
+impl Lookup {
+    /// The nodes that answered, nearest to the target first.
+    pub fn closest(&self) -> impl Iterator<Item = Contact> {
+        self.steps.iter().filter(|step| step.state == kad_core::Walk::Answered).map(|step| step.contact)
+    }
+}
+
+pub use kad_core::Step;
+
+/// A node of the routing table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peer {
+    /// Who and where.
+    pub contact: Contact,
+    /// Its bucket: leading bits shared with this node, as far as the table tells them apart.
+    pub bucket: usize,
+    /// Smoothed round-trip time.
+    pub rtt: Option<Duration>,
+    /// Time since it last proved to be there.
+    pub idle: Duration,
+    /// Requests in a row that it did not answer.
+    pub failures: u8,
+}
+
+/// How a node is, and what it has counted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stats {
+    /// Who it is.
+    pub id: NodeId,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where the last node that answered saw it.
+    pub observed: Option<SocketAddr>,
+    /// Time since it was started.
+    pub uptime: Duration,
+    /// Whether it has reached the network (or was given none to reach).
+    pub joined: bool,
+    /// Contacts in its routing table.
+    pub contacts: usize,
+    /// Buckets in use.
+    pub buckets: usize,
+    /// Operations under way.
+    pub operations: usize,
+    /// Values being pulled.
+    pub transfers: usize,
+    /// Items that it holds.
+    pub items: usize,
+    /// Bytes of their values.
+    pub bytes: u64,
+    /// Items that made way for others.
+    pub evicted: u64,
+    /// Bytes of memory of the node itself, without its store.
+    pub memory: usize,
+    /// What the core counted.
+    pub core: kad_core::Stats,
+    /// What the socket counted.
+    pub socket: SocketStats,
+}
+
+/// What a socket counted.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct SocketStats {
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Datagrams that the system refused to send.
+    pub send_errors: u64,
+    /// Errors that the system reported instead of a datagram.
+    pub receive_errors: u64,
+    /// Datagrams that were not sent because the store had lost the value that belonged in them.
+    pub holes_unfilled: u64,
+    /// Bytes of the receive buffer that the system granted.
+    pub receive_buffer: usize,
+    /// Bytes of the send buffer that the system granted.
+    pub send_buffer: usize,
+}

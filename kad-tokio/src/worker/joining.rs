@@ -1,0 +1,118 @@
+//! Reaching the network, and reaching it again.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant as Clock};
+
+use super::Worker;
+use crate::command::{Answer, Call, Command};
+use crate::error::Error;
+use crate::tasks::Task;
+
+/// How long one attempt may take.
+const LIMIT_MS: u64 = 10_000;
+/// Pauses between attempts grow from here ...
+const PAUSE: Duration = Duration::from_secs(1);
+/// ... to here.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// How the node stands with its network.
+pub(super) struct Joining {
+    /// Whether the first attempt has ended, or there is nobody to join.
+    settled: bool,
+    /// When the next attempt is due, if there is somebody to join and none is under way.
+    next: Option<Clock>,
+    attempts: u32,
+    waiting: Vec<Answer<usize>>,
+}
+
+impl Joining {
+    pub(super) fn new(has_bootstrap: bool) -> Self {
+        let next = has_bootstrap.then(Clock::now);
+        Self { settled: !has_bootstrap, next, attempts: 0, waiting: Vec::new() }
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    pub(super) fn next(&self) -> Option<Clock> {
+        self.next
+    }
+
+    pub(super) fn wait(&mut self, answer: Answer<usize>) {
+        self.waiting.push(answer);
+    }
+
+    /// A pause that grows with the attempts, anywhere between none and all of it: many nodes that lost the same network
+    /// must not come back at the same moment.
+    fn pause(&self) -> Duration {
+        let longest = PAUSE.saturating_mul(1 << self.attempts.min(6)).min(PAUSE_MAX);
+        let mut byte = [0; 2];
+        // Without randomness everybody waits the full time, which is no worse than a fixed pause.
+        let share = getrandom::fill(&mut byte).map_or(u16::MAX, |()| u16::from_le_bytes(byte));
+        PAUSE / 4 + longest.mul_f64(f64::from(share) / f64::from(u16::MAX))
+    }
+}
+
+impl Worker {
+    /// Starts an attempt if it is time: looks the addresses up first, off this thread's loop.
+    pub(super) fn join_if_due(&mut self) {
+        let due = self.joining.next.is_some_and(|at| at <= Clock::now());
+        if !due || self.leaving.is_some() {
+            return;
+        }
+        self.joining.next = None;
+        if self.joining.settled && self.node().status().contacts > 0 {
+            // Somebody was found meanwhile. Look again later whether that is still so.
+            self.joining.next = Some(Clock::now() + PAUSE_MAX);
+            return;
+        }
+        let (names, calls) = (self.parts.bootstrap.clone(), self.parts.own_calls.clone());
+        tokio::spawn(async move {
+            let mut addresses = Vec::new();
+            for name in names {
+                match tokio::net::lookup_host(&name).await {
+                    Ok(found) => addresses.extend(found),
+                    Err(error) => tracing::warn!(bootstrap = %name, %error, "cannot look up"),
+                }
+            }
+            if let Some(calls) = calls.upgrade() {
+                let call = Call { id: 0, deadline: Clock::now(), command: Command::Bootstrap { addresses } };
+                let _ = calls.send(call);
+            }
+        });
+    }
+
+    /// The addresses are known: joins through all of them at once.
+    pub(super) fn join(&mut self, addresses: &[SocketAddr]) {
+        match self.start(|node, now| node.join(now, now.plus_millis(LIMIT_MS), addresses)) {
+            Ok(operation) => {
+                self.tasks.by_operation.insert(operation, Task::Join);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot join now");
+                self.join_ended(0);
+            }
+        }
+    }
+
+    /// An attempt is over. After a vain one there will be another.
+    pub(super) fn join_ended(&mut self, answered: usize) {
+        let pause = if answered == 0 { self.joining.pause() } else { PAUSE_MAX };
+        if answered == 0 {
+            self.joining.attempts += 1;
+            tracing::warn!(again_in = ?pause, "no bootstrap node answers");
+        } else {
+            self.joining.attempts = 0;
+            tracing::info!(answered, "joined");
+        }
+        self.joining.next = (!self.parts.bootstrap.is_empty()).then(|| Clock::now() + pause);
+        self.joining.settled = true;
+        let contacts = self.node().status().contacts;
+        for answer in std::mem::take(&mut self.joining.waiting) {
+            // A caller that has gone away does not want it.
+            let _ = answer.send(if contacts > 0 { Ok(contacts) } else { Err(Error::Unreachable) });
+        }
+        self.take_waiting_calls();
+    }
+}

@@ -1,0 +1,204 @@
+//! The worker: one thread that owns a node, its store and its socket, and runs the core's loop.
+
+mod calls;
+mod events;
+mod joining;
+mod leaving;
+mod upkeep;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant as Clock};
+
+use bytes::Bytes;
+use kad_core::{Node, OperationId, Slabs, StartError};
+use kad_store::Store;
+use kad_wire::Instant;
+use tokio::sync::mpsc;
+
+use crate::command::Call;
+use crate::serve;
+use crate::socket::{DATAGRAM, Socket};
+use crate::tasks::{Task, Tasks};
+use joining::Joining;
+use leaving::Leaving;
+
+/// Longest sleep, so that what depends on the wall clock is looked at now and then.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// What a worker is made of.
+pub(crate) struct Parts {
+    pub(crate) slabs: Slabs,
+    pub(crate) store: Box<dyn Store + Send>,
+    pub(crate) socket: Socket,
+    pub(crate) calls: mpsc::UnboundedReceiver<Call>,
+    pub(crate) own_calls: mpsc::WeakUnboundedSender<Call>,
+    pub(crate) bootstrap: Vec<String>,
+    pub(crate) serves: bool,
+    pub(crate) leave_timeout: Duration,
+    pub(crate) batch: usize,
+    pub(crate) cache_found: bool,
+}
+
+/// See the [module](self).
+pub(crate) struct Worker {
+    parts: Parts,
+    started: Clock,
+    tasks: Tasks,
+    /// Calls that wait for the first join, or for a place.
+    waiting: VecDeque<Call>,
+    joining: Joining,
+    leaving: Option<Leaving>,
+    done: bool,
+}
+
+impl Worker {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let joining = Joining::new(!parts.bootstrap.is_empty());
+        Self {
+            parts,
+            started: Clock::now(),
+            tasks: Tasks::default(),
+            waiting: VecDeque::new(),
+            joining,
+            leaving: None,
+            done: false,
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_micros(1) + self.started.elapsed()
+    }
+
+    fn at(&self, clock: Clock) -> Instant {
+        Instant::from_micros(1) + clock.saturating_duration_since(self.started)
+    }
+
+    fn node(&mut self) -> Node<'_> {
+        self.parts.slabs.node()
+    }
+
+    /// Runs until the node is closed or nobody holds a handle any more.
+    pub(crate) async fn run(mut self) {
+        if let Err(error) = self.parts.socket.attach() {
+            tracing::error!(%error, "the runtime does not take the socket");
+            return;
+        }
+        loop {
+            self.drive().await;
+            if self.done {
+                break;
+            }
+            let sleep = tokio::time::sleep(self.patience());
+            tokio::select! {
+                biased;
+                call = self.parts.calls.recv() => match call {
+                    Some(call) => self.take_calls(call),
+                    // The last handle is gone.
+                    None => break,
+                },
+                ready = self.parts.socket.readable() => match ready {
+                    Ok(()) => self.receive().await,
+                    Err(error) => {
+                        tracing::error!(%error, "the socket is broken");
+                        break;
+                    }
+                },
+                () = sleep => {}
+            }
+        }
+        self.parts.socket.flush().await;
+    }
+
+    /// How long nothing need be done if nothing comes.
+    fn patience(&mut self) -> Duration {
+        let now = self.now();
+        let core = self.node().poll_timeout();
+        let store = if self.joining.is_settled() { self.parts.store.next_wake() } else { None };
+        let next = core.into_iter().chain(store).min();
+        let mut patience = next.map_or(LONGEST_SLEEP, |at| at.saturating_since(now));
+        let clock = Clock::now();
+        let deadlines = [self.joining.next(), self.leaving.as_ref().map(Leaving::until), self.next_expiry()];
+        for at in deadlines.into_iter().flatten() {
+            patience = patience.min(at.saturating_duration_since(clock));
+        }
+        patience.min(LONGEST_SLEEP)
+    }
+
+    /// Reads a batch of datagrams.
+    async fn receive(&mut self) {
+        let mut buffer = [0; DATAGRAM];
+        for _ in 0..self.parts.batch {
+            let Some((len, from)) = self.parts.socket.receive(&mut buffer) else { return };
+            self.receive_one(from, &buffer[..len]);
+            if self.parts.socket.is_full() {
+                self.parts.socket.flush().await;
+            }
+        }
+    }
+
+    fn receive_one(&mut self, from: SocketAddr, datagram: &[u8]) {
+        let now = self.now();
+        let Parts { slabs, store, socket, .. } = &mut self.parts;
+        let Tasks { by_operation, finds, .. } = &mut self.tasks;
+        serve::receive(&mut slabs.node(), &mut **store, socket, now, from, datagram, |values| {
+            let Some(Task::Find { call }) = by_operation.get(&values.operation) else { return };
+            let Some(find) = finds.get_mut(call) else { return };
+            for (header, bytes) in values.iter() {
+                find.hand_out(&header, Bytes::copy_from_slice(bytes), &values.origin);
+            }
+        });
+    }
+
+    /// Everything that does not depend on a datagram or a call: what is due, what is to be sent, what has ended. What ends
+    /// may free what something else waits for, so this goes on until nothing ends.
+    async fn drive(&mut self) {
+        self.join_if_due();
+        let now = self.now();
+        self.node().handle_timeout(now);
+        self.take_events();
+        loop {
+            self.expire_waiting_calls();
+            self.pass_on_what_is_due();
+            self.go_on_leaving();
+            self.transmit().await;
+            if !self.take_events() {
+                return;
+            }
+        }
+    }
+
+    /// Sends everything that the node has to send.
+    async fn transmit(&mut self) {
+        loop {
+            let now = self.now();
+            let Parts { slabs, store, socket, .. } = &mut self.parts;
+            let pinned = &self.tasks.pinned;
+            let more = serve::transmit(&mut slabs.node(), socket, now, |hole| match pinned.get(&hole.digest) {
+                Some(bytes) => {
+                    let len = hole.bytes.len().min(bytes.len());
+                    hole.bytes[..len].copy_from_slice(&bytes[..len]);
+                    len == hole.bytes.len()
+                }
+                None => store.read(now, &hole.key, &hole.digest, 0, hole.bytes) == hole.bytes.len(),
+            });
+            socket.flush().await;
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// Starts an operation, with more memory if need be.
+    fn start(
+        &mut self,
+        mut command: impl FnMut(&mut Node<'_>, Instant) -> Result<OperationId, StartError>,
+    ) -> Result<OperationId, StartError> {
+        let now = self.now();
+        loop {
+            match command(&mut self.parts.slabs.node(), now) {
+                Err(StartError::NoSlot) if self.parts.slabs.grow() => {}
+                result => return result,
+            }
+        }
+    }
+}
