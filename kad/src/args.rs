@@ -1,0 +1,280 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// A Kademlia distributed hash table.
+///
+/// Exit statuses: 0 success, 1 failure, 2 wrong usage, 3 no such value, 4 not a key, 5 unreadable or unwritable file,
+/// 6 address or data directory in use, 7 nobody reachable, 8 value too large, 9 timeout, 10 stored nowhere.
+#[derive(Parser, Debug)]
+#[command(version, about, max_term_width = 110)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Run a node until it is told to stop.
+    Daemon(Box<Daemon>),
+    /// Store a value: an argument, a file, or standard input.
+    Put(Put),
+    /// Read a value, byte for byte, to standard output.
+    Get(Get),
+    /// Stop to publish what this daemon published under a key.
+    Forget(Forget),
+    /// Ask a node for a sign of life.
+    Ping(Ping),
+    /// Look for the nodes nearest to a key.
+    Lookup(Lookup),
+    /// List the routing table of the daemon.
+    Peers(Peers),
+    /// Say how the daemon is.
+    Status(Status),
+    /// Make the daemon hand over, leave, and end.
+    Stop(Stop),
+    /// Run a whole network on this machine, and check it.
+    Dev(Dev),
+}
+
+/// Whom a command works with: the daemon of a data directory, or a node of its own that lives as long as the command.
+#[derive(ClapArgs, Debug, Clone)]
+pub(crate) struct Target {
+    /// The data directory of the running daemon [default: the platform's own]
+    #[arg(long, env = "KAD_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Work without a daemon, as a short-lived node that joins through this address (repeatable)
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) bootstrap: Vec<String>,
+    /// The network's name, for a short-lived node
+    #[arg(long, env = "KAD_NETWORK", default_value = "", hide_default_value = true, value_name = "NAME")]
+    pub(crate) network: String,
+    /// How long to wait at the most
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub(crate) timeout: Duration,
+}
+
+/// Print JSON for programs instead of text for people.
+#[derive(ClapArgs, Debug, Clone, Copy)]
+pub(crate) struct Json {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Daemon {
+    /// The UDP address to listen on
+    #[arg(long, env = "KAD_LISTEN", default_value = "0.0.0.0:9000", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// A node to join through, as ADDRESS:PORT or NAME:PORT (repeatable)
+    #[arg(long, env = "KAD_BOOTSTRAP", value_delimiter = ',', value_name = "ADDRESS")]
+    pub(crate) bootstrap: Vec<String>,
+    /// Where the node keeps its identity and its control file [default: the platform's own]
+    #[arg(long, env = "KAD_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Who the node is, as 64 hexadecimal digits [default: random, kept in the data directory]
+    #[arg(long, env = "KAD_ID", value_name = "HEX")]
+    pub(crate) id: Option<String>,
+    /// The network's name; nodes of other networks are ignored
+    #[arg(long, env = "KAD_NETWORK", default_value = "", hide_default_value = true, value_name = "NAME")]
+    pub(crate) network: String,
+    /// The TCP address of the control interface; anything but loopback is refused
+    #[arg(long, env = "KAD_CONTROL", default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    pub(crate) control: SocketAddr,
+    /// How long a call may take
+    #[arg(long, env = "KAD_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub(crate) timeout: Duration,
+    /// How long leaving may take
+    #[arg(long, env = "KAD_LEAVE_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub(crate) leave_timeout: Duration,
+    /// Contacts per bucket and holders per value
+    #[arg(long, env = "KAD_K", default_value_t = 20, value_name = "N")]
+    pub(crate) k: u8,
+    /// Requests of one lookup that wait at a time
+    #[arg(long, env = "KAD_ALPHA", default_value_t = 3, value_name = "N")]
+    pub(crate) alpha: u8,
+    /// Largest value
+    #[arg(long, env = "KAD_VALUE_MAX", default_value = "32KiB", value_name = "SIZE")]
+    pub(crate) value_max: ByteSize,
+    /// Where values are kept
+    #[arg(long, env = "KAD_STORAGE", default_value = "memory", value_name = "KIND")]
+    pub(crate) storage: Storage,
+    /// Bytes of values to hold at the most
+    #[arg(long, env = "KAD_CAPACITY", default_value = "256MiB", value_name = "SIZE")]
+    pub(crate) capacity: ByteSize,
+    /// Values to hold at the most
+    #[arg(long, env = "KAD_CAPACITY_ITEMS", default_value_t = 65_536, value_name = "N")]
+    pub(crate) capacity_items: usize,
+    /// Socket buffers to ask the system for
+    #[arg(long, env = "KAD_SOCKET_BUFFER", default_value = "4MiB", value_name = "SIZE")]
+    pub(crate) socket_buffer: ByteSize,
+    /// Datagrams to read before anything else is done
+    #[arg(long, env = "KAD_SOCKET_BATCH", default_value_t = 64, value_name = "N")]
+    pub(crate) socket_batch: usize,
+    /// What to log, as in `info` or `kad_tokio=debug`
+    #[arg(long, env = "KAD_LOG", default_value = "info", value_name = "FILTER")]
+    pub(crate) log: String,
+    /// How to log
+    #[arg(long, env = "KAD_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// Where values are kept.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Storage {
+    /// In memory: gone when the daemon ends.
+    Memory,
+}
+
+/// How to log.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A key, given or made from a name.
+#[derive(ClapArgs, Debug, Clone)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Key {
+    /// The key, as 64 hexadecimal digits
+    #[arg(value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// The key that is the hash of this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Put {
+    /// The value; standard input if neither this nor --file is given, or if it is `-`
+    #[arg(value_name = "VALUE")]
+    pub(crate) value: Option<String>,
+    /// Read the value from a file
+    #[arg(long, short, value_name = "PATH", conflicts_with = "value")]
+    pub(crate) file: Option<PathBuf>,
+    /// The key, as 64 hexadecimal digits [default: the hash of the value]
+    #[arg(long, value_name = "KEY", conflicts_with = "name")]
+    pub(crate) key: Option<String>,
+    /// The key that is the hash of this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// How long the value lives, up to seven days
+    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub(crate) ttl: Duration,
+    /// Return when so many other nodes hold it [default: when every node that was asked has answered]
+    #[arg(long, value_name = "N")]
+    pub(crate) quorum: Option<u8>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Get {
+    #[command(flatten)]
+    pub(crate) key: Key,
+    /// Every value under the key, newest first: as JSON lines, or as files with --output
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only values published at most this long ago
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub(crate) newer_than: Option<Duration>,
+    /// Write to this file; with --all, to files in this directory, named by digest
+    #[arg(long, short, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Forget {
+    #[command(flatten)]
+    pub(crate) key: Key,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Ping {
+    /// The node's UDP address, as ADDRESS:PORT or NAME:PORT
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: String,
+    /// How often
+    #[arg(long, short, default_value_t = 1, value_name = "N")]
+    pub(crate) count: u32,
+    /// The network's name
+    #[arg(long, env = "KAD_NETWORK", default_value = "", hide_default_value = true, value_name = "NAME")]
+    pub(crate) network: String,
+    /// How long to wait for an answer at the most
+    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Lookup {
+    #[command(flatten)]
+    pub(crate) key: Key,
+    /// Show every node that was asked, in order, not only the nearest
+    #[arg(long)]
+    pub(crate) trace: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Peers {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Stop {
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Dev {
+    /// Nodes to start
+    #[arg(long, short, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) nodes: u32,
+    /// Values to store and read
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(crate) values: u32,
+    /// Contacts per bucket and holders per value
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(crate) k: u8,
+    /// End after the check: with status 0 if every value was read, 1 if not
+    #[arg(long)]
+    pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}

@@ -1,0 +1,110 @@
+//! `kad daemon`
+
+use kad_tokio::{Capacity, Config, Dht, Limits, NodeId};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Daemon, LogFormat, Storage};
+use crate::control::server;
+use crate::data_dir::{ControlFile, DataDir};
+use crate::error::Failure;
+use crate::input;
+
+pub(crate) async fn run(args: Daemon) -> Result<(), Failure> {
+    start_log(&args)?;
+    let data_dir = DataDir::new(args.data_dir.clone())?;
+    data_dir.create()?;
+    let _lock = data_dir.lock()?;
+    let id = match &args.id {
+        Some(text) => text.parse().map_err(|reason| Failure::BadKey { text: text.clone(), reason })?,
+        None => data_dir.identity()?,
+    };
+    let control = control_listener(&args).await?;
+    let dht = start_node(&args, id)?;
+    let token = random_token()?;
+    let address = control.local_addr().map_err(Failure::System)?;
+    data_dir.write_control(&ControlFile { address, token: token.clone(), pid: std::process::id() })?;
+    tracing::info!(%id, listen = %dht.local_addr(), data_dir = %data_dir.path().display(), "up");
+
+    let (stop, mut stopped) = mpsc::channel(1);
+    let control = tokio::spawn(server::serve(control, dht.clone(), token, stop));
+    let why = tokio::select! {
+        signal = signal() => signal?,
+        _ = stopped.recv() => "kad stop",
+    };
+    tracing::info!(why, "leaving: handing over, saying goodbye");
+    let left = tokio::select! {
+        left = dht.close() => left.map_err(Failure::from),
+        // Asked twice: at once.
+        again = signal() => again.map(|_| ()),
+    };
+    control.abort();
+    data_dir.remove_control();
+    tracing::info!("down");
+    left
+}
+
+fn start_log(args: &Daemon) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&args.log);
+    let filter = filter.map_err(|error| Failure::Setting(format!("--log {}: {error}", args.log)))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // The only subscriber of this process: it cannot be there already.
+    let _ = match args.log_format {
+        LogFormat::Text => subscriber.with_target(false).try_init(),
+        LogFormat::Json => subscriber.json().try_init(),
+    };
+    Ok(())
+}
+
+async fn control_listener(args: &Daemon) -> Result<TcpListener, Failure> {
+    if !args.control.ip().is_loopback() {
+        return Err(Failure::Setting(format!("--control {}: only a loopback address is allowed", args.control)));
+    }
+    TcpListener::bind(args.control).await.map_err(|source| Failure::Listen { address: args.control, source })
+}
+
+fn start_node(args: &Daemon, id: NodeId) -> Result<Dht, Failure> {
+    let value_max = u32::try_from(args.value_max.as_u64());
+    let value_max = value_max.ok().filter(|max| (1..=64 << 20).contains(max));
+    let value_max =
+        value_max.ok_or_else(|| Failure::Setting(format!("--value-max {}: 1 B to 64 MiB", args.value_max)))?;
+    let limits = Limits { items: args.capacity_items, bytes: args.capacity.as_u64(), ..Limits::new(id) };
+    let socket_buffer = usize::try_from(args.socket_buffer.as_u64()).unwrap_or(usize::MAX);
+    let Storage::Memory = args.storage;
+    let builder = Dht::builder()
+        .config(Config { network: input::network(&args.network), value_max, ..Config::default() })
+        .capacity(Capacity::SERVER)
+        .id(id)
+        .listen(args.listen)
+        .bootstrap(&args.bootstrap)
+        .k(args.k)
+        .alpha(args.alpha)
+        .limits(limits)
+        .timeout(args.timeout)
+        .leave_timeout(args.leave_timeout)
+        .socket_buffer(socket_buffer)
+        .socket_batch(args.socket_batch);
+    Ok(builder.start()?)
+}
+
+fn random_token() -> Result<String, Failure> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::System(error.into()))?;
+    Ok(NodeId::from_bytes(bytes).to_string())
+}
+
+/// Waits for SIGINT or SIGTERM, and says which.
+pub(crate) async fn signal() -> Result<&'static str, Failure> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::System)?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result.map(|()| "SIGINT").map_err(Failure::System),
+            _ = terminate.recv() => Ok("SIGTERM"),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await.map(|()| "Ctrl-C").map_err(Failure::System)
+}

@@ -1,0 +1,61 @@
+//! `kad lookup`
+
+use super::Peer;
+use super::put::millis;
+use crate::api::{Lookup, Patience};
+use crate::error::Failure;
+use crate::{args, input, operations, output};
+
+pub(crate) async fn run(args: args::Lookup) -> Result<(), Failure> {
+    let key = input::key_or_name(&args.key)?;
+    let lookup = match Peer::of(&args.target).await? {
+        Peer::Daemon(client) => client.lookup(key, &Patience { timeout_ms: millis(args.target.timeout) })?,
+        Peer::Own(dht) => {
+            let lookup = operations::lookup(&dht, key).await?;
+            dht.close().await?;
+            lookup
+        }
+    };
+    if args.output.json {
+        return output::json(&lookup);
+    }
+    if args.trace {
+        trace(&lookup)?
+    } else {
+        closest(&lookup)?
+    }
+    output::line(&format!(
+        "{} nodes answered, {} hops, {} requests, {:.1} ms",
+        lookup.closest.len(),
+        lookup.hops,
+        lookup.requests,
+        lookup.milliseconds
+    ))
+}
+
+fn closest(lookup: &Lookup) -> Result<(), Failure> {
+    let mut table = output::table(["closest nodes", "address"]);
+    for node in &lookup.closest {
+        table.add_row([node.id.to_string(), node.address.to_string()]);
+    }
+    output::line(&table.to_string())
+}
+
+/// Everyone in the order in which they were asked, with how near they are.
+fn trace(lookup: &Lookup) -> Result<(), Failure> {
+    let mut steps: Vec<_> = lookup.trace.iter().collect();
+    steps.sort_by_key(|step| step.order.unwrap_or(u16::MAX));
+    let mut table = output::table(["asked", "node", "address", "shared bits", "hops", "state", "time"]);
+    for step in steps {
+        table.add_row([
+            step.order.map_or(String::new(), |order| order.to_string()),
+            output::short(&step.node.id),
+            step.node.address.to_string(),
+            step.node.id.distance(&lookup.target).shared_bits().to_string(),
+            step.hops.to_string(),
+            step.state.clone(),
+            step.milliseconds.map_or(String::new(), |time| format!("{time:.3} ms")),
+        ]);
+    }
+    output::line(&table.to_string())
+}

@@ -1,0 +1,65 @@
+//! The commands, one a file.
+
+pub(crate) mod daemon;
+pub(crate) mod dev;
+pub(crate) mod forget;
+pub(crate) mod get;
+pub(crate) mod lookup;
+pub(crate) mod peers;
+pub(crate) mod ping;
+pub(crate) mod put;
+pub(crate) mod status;
+pub(crate) mod stop;
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use kad_tokio::{Capacity, Dht, Role};
+
+use crate::args::Target;
+use crate::control::client::Client;
+use crate::data_dir::DataDir;
+use crate::error::Failure;
+use crate::input;
+
+/// Whom a command works with.
+pub(crate) enum Peer {
+    /// A running daemon.
+    Daemon(Client),
+    /// A node of its own.
+    Own(Dht),
+}
+
+impl Peer {
+    /// The daemon, or with bootstrap addresses a short-lived node, which has joined when this returns.
+    pub(crate) async fn of(target: &Target) -> Result<Self, Failure> {
+        if target.bootstrap.is_empty() {
+            let data_dir = DataDir::new(target.data_dir.clone())?;
+            return Ok(Self::Daemon(Client::of(&data_dir, target.timeout)?));
+        }
+        let dht = client_node(&target.network, target.timeout, &target.bootstrap)?;
+        match dht.joined().await {
+            Ok(_) => Ok(Self::Own(dht)),
+            Err(_) => Err(Failure::Unreachable(target.bootstrap.join(", "))),
+        }
+    }
+}
+
+/// A node that asks and does not serve.
+pub(crate) fn client_node(network: &str, timeout: Duration, bootstrap: &[String]) -> Result<Dht, Failure> {
+    let start = |listen: SocketAddr| {
+        Dht::builder()
+            .network(input::network(network))
+            .listen(listen)
+            .role(Role::Client)
+            .capacity(Capacity::SMALL)
+            .timeout(timeout)
+            .bootstrap(bootstrap)
+            .socket_buffer(512 << 10)
+            .cache_found(false)
+            .start()
+    };
+    // Both address families where the host has both.
+    let started = start((Ipv6Addr::UNSPECIFIED, 0).into()).or_else(|_| start(([0, 0, 0, 0], 0).into()));
+    Ok(started?)
+}

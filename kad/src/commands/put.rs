@@ -1,0 +1,77 @@
+//! `kad put`
+
+use std::time::Duration;
+
+use kad_tokio::Key;
+
+use super::Peer;
+use crate::api::{StoreQuery, Stored};
+use crate::args::Put;
+use crate::error::Failure;
+use crate::{input, operations, output};
+
+/// Larger values are refused before anybody is asked: no node takes more than its own limit, which is not known here.
+const READ_MAX: usize = 64 << 20;
+/// The limit of a short-lived node.
+const VALUE_MAX: usize = kad_tokio::wire::limits::VALUE_MAX;
+
+pub(crate) async fn run(args: Put) -> Result<(), Failure> {
+    let chosen = match (&args.key, &args.name) {
+        (Some(key), _) => Some(input::key(key)?),
+        (None, name) => name.as_ref().map(Key::hash),
+    };
+    let max = if args.target.bootstrap.is_empty() { READ_MAX } else { VALUE_MAX };
+    let value = input::value(args.value, args.file.as_deref(), max)?;
+    let key = chosen.unwrap_or_else(|| Key::hash(&value));
+    let query = StoreQuery {
+        ttl_ms: millis(args.ttl),
+        content: chosen.is_none(),
+        quorum: args.quorum,
+        timeout_ms: millis(args.target.timeout),
+    };
+    let stored = match Peer::of(&args.target).await? {
+        Peer::Daemon(client) => client.store(key, &value, &query)?,
+        Peer::Own(dht) => {
+            let stored = operations::store(&dht, key, value.into(), &query).await?;
+            dht.close().await?;
+            stored
+        }
+    };
+    if stored.copies == 0 {
+        return Err(Failure::StoredNowhere(reasons(&stored)));
+    }
+    if args.output.json {
+        return output::json(&stored);
+    }
+    report(&stored);
+    output::line(&stored.key.to_string())
+}
+
+/// Says to people what was achieved; the key alone goes to standard output.
+fn report(stored: &Stored) {
+    let ttl = output::span(Duration::from_millis(stored.ttl_ms));
+    if stored.elsewhere == 0 {
+        eprintln!("{} bytes, stored here only: no other node is known. Lost with this daemon.", stored.bytes);
+        return;
+    }
+    let more = if stored.complete { "" } else { ", more under way" };
+    eprintln!("{} bytes, {} copies{more}, for {ttl}", stored.bytes, stored.copies);
+    for refused in &stored.refused {
+        eprintln!("refused by {}: {:?}", refused.node.address, refused.reason);
+    }
+    if !stored.silent.is_empty() {
+        eprintln!("{} nodes did not answer", stored.silent.len());
+    }
+}
+
+fn reasons(stored: &Stored) -> String {
+    match (stored.refused.first(), stored.silent.len()) {
+        (Some(refused), _) => format!("{} nodes refused, {:?} for one", stored.refused.len(), refused.reason),
+        (None, 0) => "no other node is known".into(),
+        (None, silent) => format!("{silent} nodes did not answer"),
+    }
+}
+
+pub(super) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

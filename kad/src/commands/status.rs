@@ -1,0 +1,48 @@
+//! `kad status`
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use super::Peer;
+use crate::error::Failure;
+use crate::{api, args, operations, output};
+
+pub(crate) async fn run(args: args::Status) -> Result<(), Failure> {
+    let status = match Peer::of(&args.target).await? {
+        Peer::Daemon(client) => client.status()?,
+        Peer::Own(dht) => operations::status(&dht).await?,
+    };
+    if args.output.json { output::json(&status) } else { report(&status) }
+}
+
+fn report(status: &api::Status) -> Result<(), Failure> {
+    let observed = status.observed.map_or("unknown".into(), |address| address.to_string());
+    let state = if status.joined { "in the network" } else { "not in a network" };
+    let count = |name: &str| status.counters.get(name).copied().unwrap_or(0);
+    let rows = [
+        ("state", format!("{state}, up {}", output::span(Duration::from_secs_f64(status.uptime_seconds)))),
+        ("id", status.id.to_string()),
+        ("listens on", status.address.to_string()),
+        ("seen as", observed),
+        ("contacts", format!("{} in {} buckets", status.contacts, status.buckets)),
+        ("holds", format!("{} values, {}", status.items, ByteSize::b(status.bytes))),
+        ("evicted", status.evicted.to_string()),
+        ("under way", format!("{} operations, {} transfers", status.operations, status.transfers)),
+        ("datagrams", format!("{} in, {} out", count("datagrams_in"), count("datagrams_out"))),
+        (
+            "bytes",
+            format!("{} in, {} out", ByteSize::b(count("socket_bytes_in")), ByteSize::b(count("socket_bytes_out"))),
+        ),
+        ("send errors", count("socket_send_errors").to_string()),
+        (
+            "buffers",
+            format!("{} in, {} out", ByteSize::b(status.receive_buffer as u64), ByteSize::b(status.send_buffer as u64)),
+        ),
+        ("process", format!("{}, kad {}", status.pid, status.version)),
+    ];
+    for (name, value) in rows {
+        output::line(&format!("{name:<12} {value}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! `kad stop`
+
+use std::time::{Duration, Instant};
+
+use super::Peer;
+use crate::args::Stop;
+use crate::data_dir::DataDir;
+use crate::error::Failure;
+
+/// How often the end is looked for.
+const POLL: Duration = Duration::from_millis(20);
+
+pub(crate) async fn run(args: Stop) -> Result<(), Failure> {
+    let Peer::Daemon(client) = Peer::of(&args.target).await? else {
+        return Err(Failure::Setting("a daemon is stopped through its data directory: leave --bootstrap out".into()));
+    };
+    client.stop()?;
+    let data_dir = DataDir::new(args.target.data_dir)?;
+    let deadline = Instant::now() + args.target.timeout;
+    // The daemon removes its control file last.
+    while data_dir.read_control().is_ok() {
+        if Instant::now() > deadline {
+            return Err(Failure::Timeout);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
+}

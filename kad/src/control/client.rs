@@ -1,0 +1,122 @@
+//! The command's side.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use kad_tokio::Key;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::api::{FindQuery, Forgotten, Found, Lookup, Patience, Peer, Problem, Status, StoreQuery, Stored};
+use crate::data_dir::{ControlFile, DataDir};
+use crate::error::Failure;
+
+/// How much longer than the call itself the connection may take.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// A connection to a running daemon.
+pub(crate) struct Client {
+    control: ControlFile,
+    directory: PathBuf,
+    agent: ureq::Agent,
+}
+
+impl Client {
+    /// The daemon of a data directory.
+    pub(crate) fn of(data_dir: &DataDir, timeout: Duration) -> Result<Self, Failure> {
+        let control = data_dir.read_control()?;
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(timeout + SLACK))
+            .http_status_as_error(false)
+            .proxy(None)
+            .build()
+            .new_agent();
+        Ok(Self { control, directory: data_dir.path().into(), agent })
+    }
+
+    pub(crate) fn status(&self) -> Result<Status, Failure> {
+        self.call("GET", "status", &(), &[])
+    }
+
+    pub(crate) fn peers(&self) -> Result<Vec<Peer>, Failure> {
+        self.call("GET", "peers", &(), &[])
+    }
+
+    pub(crate) fn lookup(&self, key: Key, patience: &Patience) -> Result<Lookup, Failure> {
+        self.call("GET", &format!("lookup/{key}"), patience, &[])
+    }
+
+    pub(crate) fn store(&self, key: Key, value: &[u8], query: &StoreQuery) -> Result<Stored, Failure> {
+        self.call("PUT", &format!("values/{key}"), query, value)
+    }
+
+    pub(crate) fn find(&self, key: Key, query: &FindQuery) -> Result<Vec<Found>, Failure> {
+        self.call("GET", &format!("values/{key}"), query, &[])
+    }
+
+    pub(crate) fn forget(&self, key: Key) -> Result<Forgotten, Failure> {
+        self.call("DELETE", &format!("values/{key}"), &(), &[])
+    }
+
+    pub(crate) fn stop(&self) -> Result<(), Failure> {
+        self.send("POST", "stop", "", &[]).map(drop)
+    }
+
+    fn call<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        query: &impl Serialize,
+        body: &[u8],
+    ) -> Result<T, Failure> {
+        let query = serde_urlencoded::to_string(query).map_err(|error| Failure::Daemon(error.to_string()))?;
+        let text = self.send(method, path, &query, body)?;
+        serde_json::from_str(&text)
+            .map_err(|error| Failure::Daemon(format!("what this version does not know: {error}")))
+    }
+
+    /// Sends a request, and answers with the body of a success.
+    fn send(&self, method: &str, path: &str, query: &str, body: &[u8]) -> Result<String, Failure> {
+        let ControlFile { address, token, .. } = &self.control;
+        let request = axum::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{address}/v1/{path}?{query}"))
+            .header("Authorization", format!("Bearer {token}"))
+            .body(body)
+            .map_err(|error| Failure::Daemon(error.to_string()))?;
+        let mut response = self.agent.run(request).map_err(|error| self.failure(error))?;
+        let text = response.body_mut().read_to_string().map_err(|error| self.failure(error))?;
+        if response.status().is_success() { Ok(text) } else { Err(problem(&text)) }
+    }
+
+    fn failure(&self, error: ureq::Error) -> Failure {
+        match error {
+            ureq::Error::Timeout(_) => Failure::Timeout,
+            // The daemon ended without removing its file.
+            ureq::Error::Io(_) | ureq::Error::ConnectionFailed => Failure::NoDaemon(self.directory.clone()),
+            other => Failure::Daemon(other.to_string()),
+        }
+    }
+}
+
+/// What the daemon said is wrong, in the words of the command line.
+fn problem(text: &str) -> Failure {
+    let Ok(problem) = serde_json::from_str::<Problem>(text) else {
+        return Failure::Daemon(text.trim().to_owned());
+    };
+    match (problem.error.as_str(), problem.len, problem.max) {
+        ("too_large", Some(len), Some(max)) => Failure::TooLarge { len, max },
+        ("timeout", ..) => Failure::Timeout,
+        ("unreachable", ..) => Failure::Unreachable("any address that the daemon knows".into()),
+        ("refused", ..) => Failure::StoredNowhere(problem.message),
+        ("lifetime", ..) => Failure::Setting(problem.message),
+        _ => Failure::Daemon(problem.message),
+    }
+}
+
+/// The bytes of a value as the daemon printed it.
+pub(crate) fn bytes(found: &Found) -> Result<Vec<u8>, Failure> {
+    BASE64_STANDARD.decode(&found.value).map_err(|error| Failure::Daemon(error.to_string()))
+}

@@ -1,0 +1,118 @@
+//! What a daemon keeps on disk, and how its commands find it.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use kad_tokio::NodeId;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Failure;
+
+/// A daemon's directory.
+#[derive(Clone, Debug)]
+pub(crate) struct DataDir(PathBuf);
+
+/// How a running daemon is reached. Only its user can read the file.
+#[derive(Serialize, Deserialize, Debug)]
+pub(crate) struct ControlFile {
+    pub(crate) address: SocketAddr,
+    pub(crate) token: String,
+    pub(crate) pid: u32,
+}
+
+impl DataDir {
+    /// The given directory, or the platform's own: `$XDG_DATA_HOME/kad` on Linux, and what is usual elsewhere.
+    pub(crate) fn new(given: Option<PathBuf>) -> Result<Self, Failure> {
+        let own = || directories::ProjectDirs::from("", "", "kad").map(|dirs| dirs.data_dir().to_path_buf());
+        let none = || Failure::Setting("this user has no home directory: name one with --data-dir".into());
+        given.or_else(own).map(Self).ok_or_else(none)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Creates the directory, for its user only.
+    pub(crate) fn create(&self) -> Result<(), Failure> {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&self.0).map_err(|source| self.failure("create", self.0.clone(), source))
+    }
+
+    /// Takes the directory for this process, for as long as the file is open.
+    pub(crate) fn lock(&self) -> Result<File, Failure> {
+        let path = self.0.join("lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|source| self.failure("open", path.clone(), source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(fs::TryLockError::WouldBlock) => Err(Failure::AlreadyRunning(self.0.clone())),
+            Err(fs::TryLockError::Error(source)) => Err(self.failure("lock", path, source)),
+        }
+    }
+
+    /// The identity that is kept here; a new random one the first time.
+    pub(crate) fn identity(&self) -> Result<NodeId, Failure> {
+        let path = self.0.join("id");
+        match fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().map_err(|reason| {
+                let source =
+                    io::Error::new(io::ErrorKind::InvalidData, format!("{reason}; delete it to get a new one"));
+                self.failure("use", path, source)
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut bytes = [0; 32];
+                getrandom::fill(&mut bytes).map_err(|error| Failure::System(error.into()))?;
+                let id = NodeId::from_bytes(bytes);
+                self.write("id", format!("{id}\n").as_bytes())?;
+                Ok(id)
+            }
+            Err(source) => Err(self.failure("read", path, source)),
+        }
+    }
+
+    /// Says how the daemon is reached.
+    pub(crate) fn write_control(&self, control: &ControlFile) -> Result<(), Failure> {
+        let text = serde_json::to_vec_pretty(control).map_err(|error| Failure::System(error.into()))?;
+        self.write("control.json", &text)
+    }
+
+    /// How the daemon is reached.
+    pub(crate) fn read_control(&self) -> Result<ControlFile, Failure> {
+        let path = self.0.join("control.json");
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Failure::NoDaemon(self.0.clone())),
+            Err(source) => return Err(self.failure("read", path, source)),
+        };
+        serde_json::from_slice(&text).map_err(|error| self.failure("use", path, error.into()))
+    }
+
+    /// The daemon ends.
+    pub(crate) fn remove_control(&self) {
+        // If that fails, commands find a file whose daemon does not answer, and say so.
+        let _ = fs::remove_file(self.0.join("control.json"));
+    }
+
+    /// Writes a file whole or not at all, readable by its user only.
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let path = self.0.join(name);
+        let write = || -> io::Result<()> {
+            let mut file = tempfile::NamedTempFile::new_in(&self.0)?;
+            file.write_all(bytes)?;
+            file.as_file().sync_all()?;
+            file.persist(&path)?;
+            Ok(())
+        };
+        write().map_err(|source| self.failure("write", path.clone(), source))
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as part of the directory")]
+    fn failure(&self, what: &'static str, path: PathBuf, source: io::Error) -> Failure {
+        Failure::File { what, path, source }
+    }
+}

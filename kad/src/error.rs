@@ -1,0 +1,111 @@
+//! What can go wrong for a person at the command line, what to do about it, and the exit status that says so to programs.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use kad_tokio::{Error, StartError};
+
+/// Every way in which a command fails. The exit statuses are part of the interface: see the README.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("{0}")]
+    CheckFailed(String),
+    #[error("no value under {0}")]
+    NotFound(String),
+    #[error("`{text}` is no key: {reason}")]
+    BadKey { text: String, reason: kad_tokio::wire::ParseKeyError },
+    #[error("cannot {what} {}: {source}", path.display())]
+    File { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot read standard input: {0}")]
+    Stdin(io::Error),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("no daemon runs with the data directory {}", .0.display())]
+    NoDaemon(PathBuf),
+    #[error("a daemon already runs with the data directory {}", .0.display())]
+    AlreadyRunning(PathBuf),
+    #[error("no node answers at {0}")]
+    Unreachable(String),
+    #[error("the value has {len} bytes; at most {max} can be stored")]
+    TooLarge { len: usize, max: usize },
+    #[error("nothing was decided before the deadline")]
+    Timeout,
+    #[error("stored nowhere: {0}")]
+    StoredNowhere(String),
+    #[error("{0}")]
+    Setting(String),
+    #[error("the daemon answers: {0}")]
+    Daemon(String),
+    #[error("the system refused a resource: {0}")]
+    System(io::Error),
+}
+
+impl Failure {
+    /// What the user can do.
+    pub(crate) fn advice(&self) -> Option<String> {
+        Some(match self {
+            Self::NotFound(_) => "It may have expired, or was stored under another key or network.".into(),
+            Self::BadKey { .. } => {
+                "Give the 64 hexadecimal digits that `kad put` printed, or a name with --name.".into()
+            }
+            Self::File { .. } | Self::Stdin(_) => "Check that it exists and that you may use it.".into(),
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+                "Something else uses that port. Stop it, or choose another with --listen (port 0: any free one).".into()
+            }
+            Self::Listen { .. } => "Choose an address of this host with --listen.".into(),
+            Self::NoDaemon(_) => {
+                "Start one with `kad daemon`, name its directory with --data-dir, or give --bootstrap ADDRESS.".into()
+            }
+            Self::AlreadyRunning(_) => "Stop it with `kad stop`, or choose another directory with --data-dir.".into(),
+            Self::Unreachable(_) => {
+                "Check the address and port, that the node runs, and that UDP passes. Networks differ: see --network."
+                    .into()
+            }
+            Self::TooLarge { .. } => "Split it, or compress it.".into(),
+            Self::Timeout => "The network may be slow: allow more with --timeout.".into(),
+            Self::StoredNowhere(_) => "See `kad status` and `kad peers`, or try again.".into(),
+            Self::CheckFailed(_) | Self::Setting(_) | Self::Daemon(_) | Self::System(_) => return None,
+        })
+    }
+
+    /// The exit status.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::CheckFailed(_) | Self::Daemon(_) | Self::System(_) => 1,
+            // 2 is what the argument parser answers with.
+            Self::Setting(_) => 2,
+            Self::NotFound(_) => 3,
+            Self::BadKey { .. } => 4,
+            Self::File { .. } | Self::Stdin(_) => 5,
+            Self::Listen { .. } | Self::AlreadyRunning(_) => 6,
+            Self::Unreachable(_) | Self::NoDaemon(_) => 7,
+            Self::TooLarge { .. } => 8,
+            Self::Timeout => 9,
+            Self::StoredNowhere(_) => 10,
+        })
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Bind { address, source } => Self::Listen { address, source },
+            StartError::System(source) => Self::System(source),
+            other => Self::Setting(other.to_string()),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::TooLarge { len, max } => Self::TooLarge { len, max },
+            Error::Timeout => Self::Timeout,
+            Error::Unreachable => Self::Unreachable("any known address".into()),
+            Error::Refused(status) => Self::StoredNowhere(format!("this node's own store answers {status:?}")),
+            other => Self::CheckFailed(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What people type: keys, values, addresses.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+
+use kad_tokio::{Key, NetworkId};
+
+use crate::args;
+use crate::error::Failure;
+
+/// A key as it was typed.
+pub(crate) fn key(text: &str) -> Result<Key, Failure> {
+    text.parse().map_err(|reason| Failure::BadKey { text: text.into(), reason })
+}
+
+/// A key, given or made from a name.
+pub(crate) fn key_or_name(given: &args::Key) -> Result<Key, Failure> {
+    match (&given.key, &given.name) {
+        (Some(text), _) => key(text),
+        (None, Some(name)) => Ok(Key::hash(name)),
+        (None, None) => Err(Failure::Setting("give a key, or a name with --name".into())),
+    }
+}
+
+/// A value: an argument, a file, or all of standard input. No more than `max` bytes and one are read.
+pub(crate) fn value(argument: Option<String>, file: Option<&Path>, max: usize) -> Result<Vec<u8>, Failure> {
+    let bytes = match (argument, file) {
+        (Some(text), _) if text != "-" => text.into_bytes(),
+        (_, Some(path)) => read_at_most(path, max)?,
+        _ => {
+            let mut bytes = Vec::new();
+            let limit = max as u64 + 1;
+            std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(Failure::Stdin)?;
+            bytes
+        }
+    };
+    if bytes.len() > max { Err(Failure::TooLarge { len: bytes.len(), max }) } else { Ok(bytes) }
+}
+
+fn read_at_most(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
+    let failure = |source| Failure::File { what: "read", path: path.into(), source };
+    let file = fs::File::open(path).map_err(failure)?;
+    let len = file.metadata().map_err(failure)?.len();
+    if len > max as u64 {
+        return Err(Failure::TooLarge { len: usize::try_from(len).unwrap_or(usize::MAX), max });
+    }
+    let mut bytes = Vec::new();
+    file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(failure)?;
+    Ok(bytes)
+}
+
+/// The network with this name; without a name, the default one.
+pub(crate) fn network(name: &str) -> NetworkId {
+    if name.is_empty() { NetworkId::default() } else { NetworkId::named(name) }
+}

@@ -1,0 +1,50 @@
+//! The `kad` program: a daemon, and a command line that talks to one or is a short-lived node itself.
+
+mod api;
+mod args;
+mod commands;
+mod control;
+mod data_dir;
+mod error;
+mod input;
+mod operations;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use error::Failure;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("kad: {failure}");
+            if let Some(advice) = failure.advice() {
+                eprintln!("     {advice}");
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::System)?;
+    runtime.block_on(async {
+        match args.command {
+            Command::Daemon(args) => commands::daemon::run(*args).await,
+            Command::Put(args) => commands::put::run(args).await,
+            Command::Get(args) => commands::get::run(args).await,
+            Command::Forget(args) => commands::forget::run(args).await,
+            Command::Ping(args) => commands::ping::run(args).await,
+            Command::Lookup(args) => commands::lookup::run(args).await,
+            Command::Peers(args) => commands::peers::run(args).await,
+            Command::Status(args) => commands::status::run(args).await,
+            Command::Stop(args) => commands::stop::run(args).await,
+            Command::Dev(args) => commands::dev::run(args).await,
+        }
+    })
+}
