@@ -45,6 +45,8 @@ pub struct Head {
     pub(crate) granted: u32,
     /// Whether an operation waits for a transfer's place.
     pub(crate) starved: bool,
+    /// Whether a bucket is being refreshed.
+    pub(crate) refreshing: bool,
     /// Where the last node that answered saw this one.
     pub(crate) observed: Endpoint,
 }
@@ -72,6 +74,7 @@ impl Head {
         store_rtt: Rtt::UNKNOWN,
         granted: 0,
         starved: false,
+        refreshing: false,
         observed: Endpoint::UNSPECIFIED,
     };
 }

@@ -10,13 +10,13 @@ use crate::bucket::{Admission, Bucket, ContactSlot, Place};
 /// What the table knows of one row. Opaque: made by [`EMPTY`](Self::EMPTY), used by the node.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// When a lookup last went through this row's part of the key space.
-    pub(crate) refreshed: Instant,
+    /// When a lookup must go through this row's part of the key space, if none does before.
+    pub(crate) refresh_at: Instant,
 }
 
 impl Row {
     /// An unused row.
-    pub const EMPTY: Self = Self { refreshed: Instant::ZERO };
+    pub const EMPTY: Self = Self { refresh_at: Instant::ZERO };
 }
 
 /// A view of the whole table.
@@ -120,9 +120,9 @@ impl Table<'_> {
         if depth >= self.rows.len() {
             return false;
         }
-        let refreshed = depth.checked_sub(1).and_then(|last| self.rows.get(last)).map(|row| row.refreshed);
-        if let (Some(row), Some(refreshed)) = (self.rows.get_mut(depth), refreshed) {
-            row.refreshed = refreshed;
+        let last = depth.checked_sub(1).and_then(|last| self.rows.get(last)).copied();
+        if let (Some(row), Some(last)) = (self.rows.get_mut(depth), last) {
+            *row = last;
         }
         *self.depth = u16::try_from(depth.saturating_add(1)).unwrap_or(u16::MAX);
         let (width, own) = (self.width(), self.own);
@@ -175,12 +175,10 @@ impl Table<'_> {
         found.min(out.len())
     }
 
-    /// Notes that a lookup went through the part of the key space that `target` is in.
-    pub(crate) fn refreshed(&mut self, now: Instant, target: &NodeId) {
-        let row = self.row_of(target);
-        if let Some(row) = self.rows.get_mut(row) {
-            row.refreshed = now;
-        }
+    /// The row that the part of the key space belongs to which `target` is in.
+    pub(crate) fn row_near(&mut self, target: &Key) -> Option<&mut Row> {
+        let row = self.row_of(&NodeId::from_bytes(*target.as_bytes()));
+        self.rows.get_mut(row)
     }
 }
 

@@ -38,6 +38,27 @@ fn two_hundred_of_two_hundred_values_stored_by_one_node_are_found_by_another() {
     }
 }
 
+/// Without a rest in which tables could fill: right after joining, a node's far buckets must not be empty. (They were, when
+/// the refresh after a join was planned for a moment before the clock's origin.)
+#[test]
+fn a_network_that_has_just_grown_finds_every_value() {
+    let mut world = World::new(Settings { check: false, ..Settings::new(5) });
+    for number in 0..600 {
+        world.add();
+        assert!(number == 0 || world.join(number, &[number * 7919 % number]) > 0);
+    }
+    let mut nearest = 0;
+    for number in 0..150u64 {
+        let (publisher, reader) = (number as usize * 4, (number as usize * 4 + 300) % 600);
+        let key = Key::hash_int(number);
+        let stored = world.store(publisher, key, &number.to_le_bytes(), HOUR);
+        let truth: Vec<_> = world.nearest(key, 20).into_iter().map(|number| world.contact(number)).collect();
+        nearest += stored.closest.iter().take(20).filter(|contact| truth.contains(contact)).count();
+        assert_eq!(world.find(reader, key, FindOptions::FIRST).0.len(), 1, "value {number}");
+    }
+    assert!(nearest >= 150 * 20 * 98 / 100, "{nearest} of 3000 holders are the true nearest");
+}
+
 #[test]
 fn with_the_three_nearest_holders_dead_a_find_answers_within_two_seconds() {
     let mut world = World::grown(Settings::new(3), 40);

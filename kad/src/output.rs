@@ -51,3 +51,8 @@ pub(crate) fn span(span: Duration) -> String {
 pub(crate) fn short(id: &impl ToString) -> String {
     id.to_string().chars().take(12).collect()
 }
+
+/// A count with its noun.
+pub(crate) fn count(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}

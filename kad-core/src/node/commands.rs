@@ -259,7 +259,10 @@ impl Node<'_> {
 
     /// A lookup refreshes the bucket that it goes through.
     pub(crate) fn touch(&mut self, now: Instant, target: Key) {
-        self.memory.table().refreshed(now, &NodeId::from_bytes(*target.as_bytes()));
+        let at = self.next_refresh_of_a_row(now);
+        if let Some(row) = self.memory.table().row_near(&target) {
+            row.refresh_at = at;
+        }
         self.settle_upkeep();
     }
 }

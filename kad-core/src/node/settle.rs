@@ -79,7 +79,10 @@ impl Node<'_> {
             _ => self.list_event(operation),
         }
         match kind {
-            Kind::Refresh => self.settle_upkeep(),
+            Kind::Refresh => {
+                self.memory.head.refreshing = false;
+                self.settle_upkeep();
+            }
             Kind::Join => self.refresh_after_join(now),
             _ => {}
         }

@@ -83,46 +83,49 @@ impl Node<'_> {
         }
     }
 
-    /// The bucket that has gone longest without a lookup, and when it is due.
+    /// When a row that a lookup goes through now must be refreshed: after the interval, give or take a quarter.
+    pub(crate) fn next_refresh_of_a_row(&mut self, now: Instant) -> Instant {
+        let interval = self.memory.head.settings.refresh_us;
+        let jitter = self.memory.head.random.below(interval / 2);
+        now.plus_micros((interval / 4).saturating_mul(3).saturating_add(jitter))
+    }
+
+    /// The bucket that is due for a refresh next, and when. None while one is being refreshed: they take turns.
     fn next_refresh(&self) -> Option<(usize, Instant)> {
         let head = &self.memory.head;
-        if head.settings.client || !self.memory.contacts.iter().any(|slot| slot.is_live()) {
+        let alone = || !self.memory.contacts.iter().any(|slot| slot.is_live());
+        if head.refreshing || head.settings.client || alone() {
             return None;
         }
         let rows = self.memory.rows.iter().take(head.depth.into()).enumerate();
-        let due = rows.map(|(row, meta)| (row, meta.refreshed.plus_micros(head.settings.refresh_us)));
-        due.min_by_key(|(_, at)| *at)
+        rows.map(|(row, meta)| (row, meta.refresh_at)).min_by_key(|(_, at)| *at)
     }
 
-    /// Looks up a random id in a bucket that went without a lookup for too long (paper, section 2.3), one at a time.
+    /// Looks up a random id in a bucket that went without a lookup for too long (paper, section 2.3).
     fn refresh_quiet_bucket(&mut self, now: Instant) {
         let Some((row, at)) = self.next_refresh() else { return };
         if at > now {
             return;
         }
         let free = self.memory.operations.iter().filter(|operation| operation.is_free()).count();
-        let busy = self.memory.operations.iter().any(|operation| operation.kind == Kind::Refresh);
+        // One place is kept for the owner, where there is more than one.
         let own_need = usize::from(self.memory.operations.len() > 1);
-        let started = if busy || free <= own_need {
-            None
-        } else {
-            let target = self.random_in_row(row);
+        let target = self.random_in_row(row);
+        let started = if free > own_need {
             self.start(now, now.plus_millis(REFRESH_LIMIT_MS), Kind::Refresh, target).ok()
+        } else {
+            None
         };
-        // Also when it could not be started: then it is due again soon.
-        let settings_us = self.memory.head.settings.refresh_us;
-        let refreshed = match started {
-            Some(_) => now,
-            None => {
-                let soon = now.plus_millis(REFRESH_RETRY_MS).as_micros();
-                Instant::from_micros(soon.saturating_sub(settings_us))
-            }
+        let again_at = match started {
+            Some(_) => self.next_refresh_of_a_row(now),
+            None => now.plus_millis(REFRESH_RETRY_MS),
         };
         if let Some(meta) = self.memory.rows.get_mut(row) {
-            meta.refreshed = refreshed;
+            meta.refresh_at = again_at;
         }
         if let Some(operation) = started {
             count!(self.memory.head.stats, refreshes);
+            self.memory.head.refreshing = true;
             self.add_nearest(operation);
             self.started(now, operation);
         }
@@ -148,12 +151,17 @@ impl Node<'_> {
         Key::from_bytes(bytes)
     }
 
-    /// After a join every bucket but the last is due for a refresh: the self-lookup has only seen the neighbourhood.
+    /// After a join every bucket but the last that holds only a few contacts is due for a refresh: the self-lookup has
+    /// only seen the neighbourhood.
     pub(crate) fn refresh_after_join(&mut self, now: Instant) {
+        let few = (self.k() / 4).max(1);
         let last = usize::from(self.memory.head.depth).saturating_sub(1);
-        let due = Instant::from_micros(now.as_micros().saturating_sub(self.memory.head.settings.refresh_us));
-        for (row, meta) in self.memory.rows.iter_mut().enumerate() {
-            meta.refreshed = if row < last { due } else { now };
+        for row in 0..self.memory.rows.len() {
+            let lacks = row < last && self.memory.table().bucket(row).live() < few;
+            let at = if lacks { now } else { self.next_refresh_of_a_row(now) };
+            if let Some(meta) = self.memory.rows.get_mut(row) {
+                meta.refresh_at = at;
+            }
         }
         self.settle_upkeep();
     }

@@ -1,5 +1,7 @@
 //! `kad daemon`
 
+use std::io::IsTerminal as _;
+
 use kad_tokio::{Capacity, Config, Dht, Limits, NodeId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -48,7 +50,8 @@ pub(crate) async fn run(args: Daemon) -> Result<(), Failure> {
 fn start_log(args: &Daemon) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&args.log);
     let filter = filter.map_err(|error| Failure::Setting(format!("--log {}: {error}", args.log)))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     // The only subscriber of this process: it cannot be there already.
     let _ = match args.log_format {
         LogFormat::Text => subscriber.with_target(false).try_init(),

@@ -204,7 +204,11 @@ fn print(report: &Report) -> Result<(), Failure> {
     table.add_row(report.get_milliseconds.row("get", " ms"));
     output::line(&table.to_string())?;
     output::line(&format!(
-        "{} nodes, {} values stored, {} found by another node, {} failed, {:.1} s",
-        report.nodes, report.stored, report.found, report.failed, report.seconds
+        "{}, {} values stored, {} found by another node, {} failed, {:.1} s",
+        output::count(report.nodes, "node", "nodes"),
+        report.stored,
+        report.found,
+        report.failed,
+        report.seconds
     ))
 }

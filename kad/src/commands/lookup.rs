@@ -25,10 +25,10 @@ pub(crate) async fn run(args: args::Lookup) -> Result<(), Failure> {
         closest(&lookup)?
     }
     output::line(&format!(
-        "{} nodes answered, {} hops, {} requests, {:.1} ms",
-        lookup.closest.len(),
-        lookup.hops,
-        lookup.requests,
+        "{} answered, {}, {}, {:.3} ms",
+        output::count(lookup.closest.len(), "node", "nodes"),
+        output::count(lookup.hops, "hop", "hops"),
+        output::count(lookup.requests, "request", "requests"),
         lookup.milliseconds
     ))
 }

@@ -27,5 +27,5 @@ pub(crate) async fn run(args: Peers) -> Result<(), Failure> {
         ]);
     }
     output::line(&table.to_string())?;
-    output::line(&format!("{} contacts", peers.len()))
+    output::line(&output::count(peers.len(), "contact", "contacts"))
 }

@@ -50,25 +50,29 @@ pub(crate) async fn run(args: Put) -> Result<(), Failure> {
 /// Says to people what was achieved; the key alone goes to standard output.
 fn report(stored: &Stored) {
     let ttl = output::span(Duration::from_millis(stored.ttl_ms));
+    let bytes = output::count(stored.bytes, "byte", "bytes");
     if stored.elsewhere == 0 {
-        eprintln!("{} bytes, stored here only: no other node is known. Lost with this daemon.", stored.bytes);
+        eprintln!("{bytes}, stored here only: no other node is known, so it is lost with this daemon");
         return;
     }
     let more = if stored.complete { "" } else { ", more under way" };
-    eprintln!("{} bytes, {} copies{more}, for {ttl}", stored.bytes, stored.copies);
+    eprintln!("{bytes}, {}{more}, for {ttl}", output::count(stored.copies, "copy", "copies"));
     for refused in &stored.refused {
         eprintln!("refused by {}: {:?}", refused.node.address, refused.reason);
     }
     if !stored.silent.is_empty() {
-        eprintln!("{} nodes did not answer", stored.silent.len());
+        eprintln!("{} did not answer", output::count(stored.silent.len(), "node", "nodes"));
     }
 }
 
 fn reasons(stored: &Stored) -> String {
     match (stored.refused.first(), stored.silent.len()) {
-        (Some(refused), _) => format!("{} nodes refused, {:?} for one", stored.refused.len(), refused.reason),
+        (Some(refused), _) => {
+            let nodes = output::count(stored.refused.len(), "node", "nodes");
+            format!("{nodes} refused, {:?} for one", refused.reason)
+        }
         (None, 0) => "no other node is known".into(),
-        (None, silent) => format!("{silent} nodes did not answer"),
+        (None, silent) => format!("{} did not answer", output::count(silent, "node", "nodes")),
     }
 }
 

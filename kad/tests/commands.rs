@@ -1,0 +1,137 @@
+//! The command line against running daemons: values from everywhere to everywhere, and what scripts rely on.
+
+mod common;
+
+use common::{Daemon, fail, json, run, run_with, succeed};
+
+/// Bytes that are no text.
+fn bytes(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at * 31 + at / 251 + 128) as u8).collect()
+}
+
+fn text(output: Vec<u8>) -> String {
+    String::from_utf8(output).unwrap().trim_end().to_owned()
+}
+
+#[test]
+fn values_come_from_arguments_files_and_standard_input_and_leave_byte_for_byte() {
+    let first = Daemon::start(&[]);
+    let second = Daemon::join(&first);
+    let (here, there) = (["--data-dir", first.dir()], ["--data-dir", second.dir()]);
+
+    let key = text(succeed(&[&["put", "a word"], &here[..]].concat()));
+    assert_eq!(key.len(), 64);
+    assert_eq!(succeed(&[&["get", &key], &there[..]].concat()), b"a word");
+
+    let file = first.path().join("value");
+    for len in [0, 1, 1084, 1085, 16_384, 32_768] {
+        std::fs::write(&file, bytes(len)).unwrap();
+        let put = json(&[&["put", "--json", "--file", file.to_str().unwrap()], &there[..]].concat());
+        assert_eq!((put["copies"].as_u64(), put["bytes"].as_u64()), (Some(2), Some(len as u64)));
+        let got = succeed(&[&["get", put["key"].as_str().unwrap()], &here[..]].concat());
+        assert!(got == bytes(len), "{len} bytes");
+    }
+
+    for arguments in [&["put"][..], &["put", "-"]] {
+        let put = run_with(&bytes(5000), &[arguments, &here].concat());
+        let key = text(put.stdout);
+        assert!(succeed(&[&["get", &key], &there[..]].concat()) == bytes(5000));
+    }
+
+    let target = second.path().join("copy");
+    let output = succeed(&[&["get", &key, "--output", target.to_str().unwrap()], &there[..]].concat());
+    assert!(output.is_empty());
+    assert_eq!(std::fs::read(target).unwrap(), b"a word");
+}
+
+#[test]
+fn put_and_get_work_without_a_daemon_as_short_lived_nodes() {
+    let daemon = Daemon::start(&[]);
+    let bootstrap = ["--bootstrap", &daemon.address.to_string()];
+    let put = run_with(&bytes(20_000), &[&["put", "--json"], &bootstrap[..]].concat());
+    let put: serde_json::Value = serde_json::from_slice(&put.stdout).unwrap();
+    assert_eq!((put["copies"].as_u64(), put["elsewhere"].as_u64()), (Some(1), Some(1)));
+    let got = succeed(&[&["get", put["key"].as_str().unwrap()], &bootstrap[..]].concat());
+    assert!(got == bytes(20_000));
+    assert_eq!(daemon.status()["contacts"], 0, "short-lived nodes enter no table");
+}
+
+#[test]
+fn names_are_keys_and_several_values_live_under_one() {
+    let first = Daemon::start(&[]);
+    let second = Daemon::join(&first);
+    for value in ["one", "two", "three"] {
+        succeed(&["put", value, "--name", "numbers", "--data-dir", first.dir()]);
+    }
+    let there = ["--name", "numbers", "--data-dir", second.dir()];
+    assert_eq!(succeed(&[&["get"], &there[..]].concat()), b"three", "the newest");
+    let all = text(succeed(&[&["get", "--all"], &there[..]].concat()));
+    let all: Vec<serde_json::Value> = all.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let values: Vec<_> = all.iter().map(|found| found["value"].as_str().unwrap()).collect();
+    assert_eq!(values, ["dGhyZWU=", "dHdv", "b25l"], "newest first, in base 64");
+    let directory = second.path().join("values");
+    succeed(&[&["get", "--all", "--output", directory.to_str().unwrap()], &there[..]].concat());
+    let mut files: Vec<_> =
+        std::fs::read_dir(directory).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect();
+    files.sort();
+    assert_eq!(files, [&b"one"[..], b"three", b"two"]);
+    let (status, _) = fail(&[&["get", "--newer-than", "0s"], &there[..]].concat());
+    assert_eq!(status, 3);
+}
+
+#[test]
+fn a_value_stored_by_one_of_five_daemons_is_read_through_each() {
+    let first = Daemon::start(&[]);
+    let mut daemons = vec![first];
+    for _ in 1..5 {
+        daemons.push(Daemon::join(daemons.last().unwrap()));
+    }
+    let put = json(&["put", "shared", "--json", "--data-dir", daemons[2].dir()]);
+    assert_eq!(put["copies"], 5);
+    for daemon in &daemons {
+        assert_eq!(succeed(&["get", put["key"].as_str().unwrap(), "--data-dir", daemon.dir()]), b"shared");
+    }
+    let lookup = json(&["lookup", "--name", "x", "--json", "--data-dir", daemons[0].dir()]);
+    assert_eq!(lookup["closest"].as_array().unwrap().len(), 4);
+    let trace = text(succeed(&["lookup", "--name", "x", "--trace", "--data-dir", daemons[0].dir()]));
+    assert_eq!(trace.matches("answered").count(), 5, "four nodes, and the summary: {trace}");
+    assert_eq!(json(&["peers", "--json", "--data-dir", daemons[0].dir()]).as_array().unwrap().len(), 4);
+    let pong = json(&["ping", &daemons[3].address.to_string(), "--json"]);
+    assert_eq!(pong["id"], daemons[3].status()["id"]);
+}
+
+#[test]
+fn a_lone_daemon_stores_here_only_and_says_so() {
+    let daemon = Daemon::start(&[]);
+    let put = run(&["put", "lonely", "--data-dir", daemon.dir()]);
+    assert!(put.status.success() && String::from_utf8_lossy(&put.stderr).contains("stored here only"));
+    assert_eq!(succeed(&["get", &text(put.stdout), "--data-dir", daemon.dir()]), b"lonely");
+}
+
+#[test]
+fn an_identity_is_kept_or_given() {
+    let daemon = Daemon::start(&[]);
+    let id = daemon.status()["id"].as_str().unwrap().to_owned();
+    assert_eq!(std::fs::read_to_string(daemon.path().join("id")).unwrap().trim(), id);
+    let given = "ab".repeat(32);
+    let other = Daemon::start(&["--id", &given]);
+    assert_eq!(other.status()["id"], given.as_str());
+}
+
+#[test]
+fn what_is_forgotten_is_no_longer_published() {
+    let daemon = Daemon::start(&[]);
+    let here = ["--data-dir", daemon.dir()];
+    let key = text(succeed(&[&["put", "mine"], &here[..]].concat()));
+    assert_eq!(json(&[&["forget", &key, "--json"], &here[..]].concat())["values"], 1);
+    assert_eq!(fail(&[&["forget", &key], &here[..]].concat()).0, 3);
+}
+
+#[test]
+fn a_network_in_one_command_checks_itself() {
+    let report = json(&["dev", "--nodes", "30", "--values", "40", "--k", "8", "--once", "--json"]);
+    let expected = [("nodes", 30), ("stored", 40), ("found", 40), ("failed", 0)];
+    assert!(expected.iter().all(|(name, count)| report[name] == *count), "{report}");
+    let table = text(succeed(&["dev", "--nodes", "3", "--values", "6", "--once"]));
+    assert!(table.contains("3 nodes, 6 values stored, 6 found by another node, 0 failed"), "{table}");
+}
