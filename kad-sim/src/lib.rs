@@ -9,4 +9,4 @@ mod world;
 pub use dice::Dice;
 pub use member::{Member, Outcome};
 pub use network::{Network, PartsPerMillion};
-pub use world::{Settings, World};
+pub use world::{Sent, Settings, World};

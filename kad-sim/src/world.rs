@@ -49,6 +49,19 @@ enum What {
     Wake(usize),
 }
 
+/// A datagram that was put on the path.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// When.
+    pub at: Instant,
+    /// By whom.
+    pub from: SocketAddr,
+    /// To whom.
+    pub to: SocketAddr,
+    /// Its bytes.
+    pub datagram: Box<[u8]>,
+}
+
 /// A simulated network.
 pub struct World {
     settings: Settings,
@@ -64,7 +77,7 @@ pub struct World {
     bytes: u64,
     digest: u64,
     /// Every datagram that is sent, for whoever wants to see them.
-    pub tap: Option<Vec<(Instant, SocketAddr, SocketAddr, Box<[u8]>)>>,
+    pub tap: Option<Vec<Sent>>,
 }
 
 impl World {
@@ -164,7 +177,7 @@ impl World {
         self.bytes += datagram.len() as u64;
         self.note(from, to, &datagram);
         if let Some(tap) = &mut self.tap {
-            tap.push((self.now, from, to, datagram.clone()));
+            tap.push(Sent { at: self.now, from, to, datagram: datagram.clone() });
         }
         let Some(&to) = self.by_address.get(&to) else { return };
         for at in self.settings.network.arrivals(self.now, &mut self.dice) {

@@ -70,7 +70,7 @@ fn bytes_out(world: &mut World, spoofed: SocketAddr, victim: usize, datagram: &[
     world.inject(spoofed, to, datagram);
     world.run_for(Duration::from_secs(10));
     let sent = world.tap.take().unwrap();
-    sent.iter().filter(|(_, _, to, _)| *to == spoofed).map(|(_, _, _, datagram)| datagram.len()).sum()
+    sent.iter().filter(|sent| sent.to == spoofed).map(|sent| sent.datagram.len()).sum()
 }
 
 #[test]
@@ -154,10 +154,9 @@ fn a_store_or_a_pull_without_a_good_token_is_refused() {
             world.inject(stranger(1), to, &datagram);
             world.run_for(Duration::from_secs(1));
             let replies = world.tap.take().unwrap();
-            let replies: Vec<_> =
-                replies.iter().filter(|(_, from, to, _)| *from != *to && *to == stranger(1)).collect();
-            let refused = replies.iter().any(|(_, _, _, datagram)| {
-                matches!(Datagram::decode(datagram), Ok(Datagram::Reply { reply: Reply::Refused { .. }, .. }))
+            let replies: Vec<_> = replies.iter().filter(|sent| sent.to == stranger(1)).collect();
+            let refused = replies.iter().any(|sent| {
+                matches!(Datagram::decode(&sent.datagram), Ok(Datagram::Reply { reply: Reply::Refused { .. }, .. }))
             });
             assert!(refused, "{name}");
         }
@@ -177,7 +176,7 @@ fn a_token_is_bound_to_address_and_id_and_lapses() {
         world.inject(from, to, datagram);
         world.run_for(Duration::from_millis(100));
         let sent = world.tap.take().unwrap();
-        sent.into_iter().find(|(_, by, at, _)| *by == to && *at == from).map(|(_, _, _, datagram)| datagram.to_vec())
+        sent.into_iter().find(|sent| sent.from == to && sent.to == from).map(|sent| sent.datagram.to_vec())
     };
     let nodes = reply_to(&mut world, stranger(1), &request(&asker, &find)).unwrap();
     let Ok(Datagram::Reply { envelope: answer, .. }) = Datagram::decode(&nodes) else { panic!("NODES") };
@@ -273,7 +272,7 @@ fn a_client_uses_the_network_and_enters_no_table() {
         world.run_for(Duration::from_secs(5));
         world.tap.take().unwrap()
     };
-    assert_eq!(out.iter().filter(|(_, by, _, _)| *by == to).count(), 0, "and answers nobody");
+    assert_eq!(out.iter().filter(|sent| sent.from == to).count(), 0, "and answers nobody");
 }
 
 /// A holder that serves other bytes than it announced: the reader takes the value from somebody else, or nothing.
@@ -337,7 +336,7 @@ fn false_nearer_nodes_cost_a_bounded_number_of_requests() {
     for _ in 0..200 {
         world.run_for(Duration::from_millis(5));
         let asked: Vec<_> = world.tap.replace(Vec::new()).unwrap();
-        for (_, from, to, datagram) in asked {
+        for kad_sim::Sent { from, to, datagram, .. } in asked {
             let Ok(Datagram::Request { envelope: asked, request: Request::FindNode(_), .. }) =
                 Datagram::decode(&datagram)
             else {

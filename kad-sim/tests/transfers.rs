@@ -31,9 +31,9 @@ fn a_node_is_never_sent_more_chunks_at_once_than_its_window() {
         assert_eq!(found[0].1, value(0, 32_768));
         let address = world.member(small).address;
         let mut most = 0;
-        for (_, by, _, datagram) in world.tap.take().unwrap() {
+        for sent in world.tap.take().unwrap() {
             if let (true, Ok(Datagram::Request { request: Request::Pull(pull), .. })) =
-                (by == address, Datagram::decode(&datagram))
+                (sent.from == address, Datagram::decode(&sent.datagram))
             {
                 most = most.max(pull.bitmap.count_ones());
             }
@@ -56,12 +56,12 @@ fn when_the_holder_dies_in_the_middle_the_rest_comes_from_another() {
     let holder = loop {
         world.run_for(Duration::from_millis(1));
         let sent = world.tap.replace(Vec::new()).unwrap();
-        let pull = sent.iter().find(|(_, by, _, datagram)| {
-            *by == address
-                && matches!(Datagram::decode(datagram), Ok(Datagram::Request { request: Request::Pull(_), .. }))
+        let pull = sent.iter().find(|sent| {
+            sent.from == address
+                && matches!(Datagram::decode(&sent.datagram), Ok(Datagram::Request { request: Request::Pull(_), .. }))
         });
-        if let Some((_, _, to, _)) = pull {
-            break *to;
+        if let Some(pull) = pull {
+            break pull.to;
         }
     };
     let dead = (0..20).find(|&number| world.member(number).address == holder).unwrap();

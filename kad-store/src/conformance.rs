@@ -421,17 +421,20 @@ impl Dice {
     }
 }
 
-/// Random steps, with room for everything: the store against a map from key and digest to born, expiry and bytes.
+/// When it was born, when it expires (in milliseconds), and its bytes.
+type Modelled = (u64, u64, Vec<u8>);
+
+/// Random steps, with room for everything: the store against a map.
 fn behaves_like_a_plain_map(store: &mut impl Store, seed: u64) {
     let mut dice = Dice(seed);
-    let mut model: BTreeMap<(Key, Digest), (u64, u64, bool, Vec<u8>)> = BTreeMap::new();
+    let mut model: BTreeMap<(Key, Digest), Modelled> = BTreeMap::new();
     let mut ms = 0;
     for _ in 0..400 {
         ms += dice.roll(400);
         let (key, value) = (key(1 + dice.roll(4) as u8), vec![dice.roll(8) as u8; dice.roll(300) as usize % 7 * 90]);
         let ttl_ms = 1 + dice.roll(20_000) as u32;
         let header = header(&key, ttl_ms, 0, &value);
-        model.retain(|_, (_, expires, _, _)| *expires > ms);
+        model.retain(|_, (_, expires, _)| *expires > ms);
         match dice.roll(6) {
             0 => {
                 store.expire(at_ms(ms));
@@ -442,13 +445,13 @@ fn behaves_like_a_plain_map(store: &mut impl Store, seed: u64) {
                 let held = model.get(&(key, digest));
                 let mut out = vec![0; 700];
                 let read = store.read(at_ms(ms), &key, &digest, 0, &mut out);
-                assert_eq!(&out[..read], held.map_or(&[][..], |(_, _, _, bytes)| bytes));
+                assert_eq!(&out[..read], held.map_or(&[][..], |(_, _, bytes)| bytes));
             }
             2 => {
                 let publish = store.publish(at_ms(ms), &key, &header, &value);
                 assert!(publish.status.is_held());
-                let slot = model.entry((key, header.digest)).or_insert((ms, 0, true, value));
-                *slot = (slot.0, slot.1.max(ms + u64::from(ttl_ms)), true, slot.3.clone());
+                let slot = model.entry((key, header.digest)).or_insert((ms, 0, value));
+                slot.1 = slot.1.max(ms + u64::from(ttl_ms));
             }
             roll => {
                 let mode = if roll == 3 { StoreMode::Replicate } else { StoreMode::Publish };
@@ -457,7 +460,7 @@ fn behaves_like_a_plain_map(store: &mut impl Store, seed: u64) {
                 let expected = if known { ItemStatus::Already } else { ItemStatus::Stored };
                 assert_eq!(answer.status, expected, "at {ms} ms");
                 let until = ms + u64::from(ttl_ms);
-                let slot = model.entry((key, header.digest)).or_insert((ms, until, false, value));
+                let slot = model.entry((key, header.digest)).or_insert((ms, until, value));
                 if mode == StoreMode::Publish {
                     slot.1 = slot.1.max(until);
                 }
@@ -465,10 +468,10 @@ fn behaves_like_a_plain_map(store: &mut impl Store, seed: u64) {
             }
         }
         let mut expected: Vec<_> = model.iter().filter(|((of, _), _)| *of == key).collect();
-        expected.sort_by_key(|((_, digest), (born, _, _, _))| (core::cmp::Reverse(*born), *digest));
+        expected.sort_by_key(|((_, digest), (born, _, _))| (core::cmp::Reverse(*born), *digest));
         let found = find(store, at_ms(ms), &Query::all(key));
         assert_eq!(found.len(), expected.len());
-        for ((header, bytes), ((_, digest), (born, expires, _, value))) in found.iter().zip(expected) {
+        for ((header, bytes), ((_, digest), (born, expires, value))) in found.iter().zip(expected) {
             assert_eq!((header.digest, bytes), (*digest, value));
             assert_eq!((u64::from(header.ttl_ms), u64::from(header.age_ms)), (expires - ms, ms - born));
         }

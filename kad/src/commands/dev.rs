@@ -68,9 +68,9 @@ pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
     let nodes = start_nodes(&args, quiet).await?;
     let report = check(&args, &nodes, start, quiet).await;
     if args.output.json {
-        output::json(&report)?
+        output::json(&report)?;
     } else {
-        print(&report)?
+        print(&report)?;
     }
     let failed = report.failed;
     if !args.once {

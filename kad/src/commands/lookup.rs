@@ -20,9 +20,9 @@ pub(crate) async fn run(args: args::Lookup) -> Result<(), Failure> {
         return output::json(&lookup);
     }
     if args.trace {
-        trace(&lookup)?
+        trace(&lookup)?;
     } else {
-        closest(&lookup)?
+        closest(&lookup)?;
     }
     output::line(&format!(
         "{} answered, {}, {}, {:.3} ms",
