@@ -1,0 +1,84 @@
+//! What the chores do.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+/// The repository.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Runs a program of this toolchain in the repository, or says what failed.
+fn run(name: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Result<(), String> {
+    let command = format!("{name} {}", arguments.join(" "));
+    eprintln!("\n--- {command}");
+    let start = Instant::now();
+    let status = Command::new(name)
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .current_dir(root())
+        .status()
+        .map_err(|error| format!("{command}: {error}"))?;
+    if !status.success() {
+        return Err(format!("{command}: {status}"));
+    }
+    eprintln!("--- done in {:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> Result<(), String> {
+    run("cargo", &[], arguments)
+}
+
+/// Everything that a change must pass.
+pub(crate) fn test() -> Result<(), String> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"])?;
+    cargo(&["test", "--workspace", "--all-features"])?;
+    run("cargo", &[("RUSTDOCFLAGS", "--deny warnings")], &["doc", "--workspace", "--no-deps"])?;
+    gate()
+}
+
+/// Links a program without std whose panic handler does not exist: the linker finds it missing if any panic can be reached.
+/// At two optimisation levels, because the proof is the optimiser's.
+pub(crate) fn gate() -> Result<(), String> {
+    let target = host()?;
+    for level in ["3", "s"] {
+        let flags = "-C link-arg=-nostartfiles -C link-arg=-lc -C relocation-model=static";
+        let environment = [("CARGO_PROFILE_RELEASE_OPT_LEVEL", level), ("RUSTFLAGS", flags)];
+        run("cargo", &environment, &["build", "--release", "--manifest-path", "gate/Cargo.toml", "--target", &target])?;
+    }
+    // The control: with a panic that can be reached, the same program must not link.
+    eprintln!("\n--- the control, which must not link");
+    let control = Command::new("cargo")
+        .args(["build", "--release", "--manifest-path", "gate/Cargo.toml", "--target", &target])
+        .args(["--features", "control"])
+        .env("RUSTFLAGS", "-C link-arg=-nostartfiles -C link-arg=-lc -C relocation-model=static")
+        .current_dir(root())
+        .output()
+        .map_err(|error| format!("cargo: {error}"))?;
+    let said = String::from_utf8_lossy(&control.stderr);
+    if control.status.success() || !said.contains("a_panic_can_be_reached") {
+        return Err(format!("the gate does not notice a panic: {said}"));
+    }
+    eprintln!("--- it does not");
+    Ok(())
+}
+
+/// The triple of this machine's toolchain.
+fn host() -> Result<String, String> {
+    let output = Command::new("rustc").arg("-vV").output().map_err(|error| format!("rustc: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| "rustc does not name its host".into())
+}
+
+/// Licences and sources of all dependencies.
+pub(crate) fn deny() -> Result<(), String> {
+    let installed = Command::new("cargo").args(["deny", "--version"]).output();
+    if !installed.is_ok_and(|output| output.status.success()) {
+        cargo(&["install", "--locked", "cargo-deny"])?;
+    }
+    cargo(&["deny", "--all-features", "check", "licenses", "bans", "sources"])
+}

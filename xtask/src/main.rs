@@ -1,0 +1,40 @@
+//! The project's chores. `cargo xtask` lists them.
+
+mod chores;
+
+use std::process::ExitCode;
+
+/// A chore: its name, what it does, and how.
+type Chore = (&'static str, &'static str, fn() -> Result<(), String>);
+
+const CHORES: [Chore; 3] = [
+    (
+        "test",
+        "everything that a change must pass: format, lints, tests, documentation, the panic-free gate",
+        chores::test,
+    ),
+    (
+        "gate",
+        "only the gate: kad-wire and kad-core link without std, without an allocator and without a panic",
+        chores::gate,
+    ),
+    ("deny", "licences and sources of all dependencies (installs cargo-deny if it is missing)", chores::deny),
+];
+
+fn main() -> ExitCode {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    let Some((_, _, run)) = CHORES.iter().find(|(known, _, _)| *known == name) else {
+        eprintln!("usage: cargo xtask CHORE\n");
+        for (name, what, _) in CHORES {
+            eprintln!("  {name:<6} {what}");
+        }
+        return ExitCode::from(2);
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
