@@ -93,8 +93,9 @@ impl Node<'_> {
         let named = lookup.nearest().filter(|(_, candidate)| !candidate.anonymous);
         assert!(named.map(|(_, candidate)| candidate.contact.id.distance(&target)).is_sorted(), "the list is sorted");
         let asked = lookup.candidates.iter().filter(|candidate| candidate.walk == Walk::Asked).count();
-        let alpha = alpha(&lookup, settings.alpha);
-        assert!(asked <= alpha.saturating_mul(2), "at most twice alpha are waited for");
+        // While the last round widened, as many as that round had.
+        let most = alpha(&lookup, &settings).max(settings.k.into()).saturating_mul(2);
+        assert!(asked <= most, "the requests in flight are bounded");
         for (place, candidate) in lookup.nearest() {
             assert!(candidate.anonymous || candidate.contact.id != own, "this node is no candidate of its own");
             assert!(candidate.attempts <= settings.attempts.max(BOOTSTRAP_ATTEMPTS) + 1, "attempts are bounded");

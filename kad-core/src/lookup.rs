@@ -104,6 +104,11 @@ impl Lookup<'_> {
         true
     }
 
+    /// The nearest candidate that is known by its id.
+    pub(crate) fn nearest_id(&self) -> Option<NodeId> {
+        self.nearest().find(|(_, candidate)| !candidate.anonymous).map(|(_, candidate)| candidate.contact.id)
+    }
+
     /// The candidates that matter: the k nearest that have not failed.
     fn frontier(&self, k: usize) -> impl Iterator<Item = (usize, &Candidate)> {
         self.nearest().filter(|(_, candidate)| candidate.walk != Walk::Failed).take(k)

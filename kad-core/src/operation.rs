@@ -50,6 +50,8 @@ pub struct Operation {
     /// The nearest candidate of the shortlist.
     pub(crate) first: Link,
     pub(crate) requests: u16,
+    /// The last answer brought nobody nearer than everyone known: it is time to ask the rest of the k nearest at once.
+    pub(crate) stalled: bool,
     pub(crate) timed_out: bool,
     pub(crate) pending: Pending,
     /// Next of the event list.
@@ -86,6 +88,7 @@ impl Operation {
         deadline: Instant::ZERO,
         first: Link::NONE,
         requests: 0,
+        stalled: false,
         timed_out: false,
         pending: Pending::Nothing,
         next_event: Link::NONE,

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use etcetera::BaseStrategy as _;
 use kad_tokio::NodeId;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,7 @@ pub(crate) struct ControlFile {
 impl DataDir {
     /// The given directory, or the platform's own: `$XDG_DATA_HOME/kad` on Linux, and what is usual elsewhere.
     pub(crate) fn new(given: Option<PathBuf>) -> Result<Self, Failure> {
-        let own = || directories::ProjectDirs::from("", "", "kad").map(|dirs| dirs.data_dir().to_path_buf());
+        let own = || etcetera::base_strategy::choose_native_strategy().ok().map(|user| user.data_dir().join("kad"));
         let none = || Failure::Setting("this user has no home directory: name one with --data-dir".into());
         given.or_else(own).map(Self).ok_or_else(none)
     }

@@ -36,7 +36,7 @@ pub(crate) fn test() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"])?;
     cargo(&["test", "--workspace", "--all-features"])?;
-    run("cargo", &[("RUSTDOCFLAGS", "--deny warnings")], &["doc", "--workspace", "--no-deps"])?;
+    run("cargo", &[("RUSTDOCFLAGS", "--deny warnings")], &["doc", "--workspace", "--all-features", "--no-deps"])?;
     gate()
 }
 

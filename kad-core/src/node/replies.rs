@@ -195,12 +195,14 @@ impl Node<'_> {
         if lookup.operation.given {
             return;
         }
+        let nearest_before = lookup.nearest_id();
         for contact in contacts.iter() {
             let usable = contact.id != own && contact.endpoint.is_usable() && families.reach(&contact.endpoint);
             if usable {
                 lookup.insert(&contact, false, depth);
             }
         }
+        lookup.operation.stalled = lookup.nearest_id() == nearest_before;
     }
 
     fn value<'d>(&mut self, now: Instant, operation: usize, place: usize, value: &Value<'d>) -> Received<'static, 'd> {

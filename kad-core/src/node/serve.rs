@@ -74,7 +74,7 @@ impl<'m> Node<'m> {
         })
     }
 
-    /// Starts the answer to a FIND_VALUE in `reply`: [push](FindAnswer::push) what the store has, then
+    /// Starts the answer to a FIND_VALUE in `reply`: [push](kad_wire::Sink::push) what the store has, then
     /// [finish](FindAnswer::finish).
     pub fn answer_find<'a, 'b>(&'a mut self, ticket: FindTicket, reply: &'b mut [u8]) -> FindAnswer<'a, 'm, 'b> {
         self.ticket_answered();

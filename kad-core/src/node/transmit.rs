@@ -185,9 +185,9 @@ impl Node<'_> {
         let flags = self.flags();
         let candidate = self.memory.lookup(operation)?.candidates.get(place).copied()?;
         let envelope = self.envelope(candidate.tag, candidate.token);
-        // The way there counts as lived: by a whole round trip, so that a life never grows on its way.
-        let usual_us = self.memory.head.rtt.smoothed_us().unwrap_or(0);
-        let way_us = if candidate.rtt_us == 0 { usual_us } else { candidate.rtt_us };
+        // The way there counts as lived, at the longest that it can be expected to take: a life never grows on its way.
+        let of_contact = self.memory.table().find(&candidate.contact.id).and_then(|slot| slot.rtt.timeout_us());
+        let way_us = of_contact.or(self.memory.head.rtt.timeout_us()).unwrap_or(0).max(candidate.rtt_us.into());
         let lookup = self.memory.lookup(operation)?;
         let mode = lookup.operation.mode;
         let within = candidate.room.datagram().min(out.len());
@@ -202,7 +202,7 @@ impl Node<'_> {
             let item = left.trailing_zeros();
             left &= left.wrapping_sub(1);
             let Some(slot) = lookup.items.get(item as usize) else { break };
-            let header = slot.header_at(now.plus_micros(way_us.into()));
+            let header = slot.header_at(now.plus_micros(way_us));
             let inline = inline_len(&header, mode, alone);
             if writer.push(&slot.key, &header.with_inline(inline)).is_none() {
                 break;
@@ -310,7 +310,7 @@ fn next_send(lookup: &Lookup<'_>, settings: &Settings) -> Option<Send> {
     }
     let first = match lookup.operation.phase {
         Phase::Walk if waits_for_a_value(lookup) => None,
-        Phase::Walk => lookup.next_to_ask(walk_width(lookup, settings.k), alpha(lookup, settings.alpha)),
+        Phase::Walk => lookup.next_to_ask(walk_width(lookup, settings.k), alpha(lookup, settings)),
         Phase::Give => lookup.next_to_give(give_width(lookup, settings.store_width)),
     };
     first.map(Send::First)
@@ -325,9 +325,20 @@ pub(crate) fn walk_width(lookup: &Lookup<'_>, k: u8) -> usize {
     }
 }
 
-/// How many may be waited for at a time: whoever leaves asks everyone at once.
-pub(crate) fn alpha(lookup: &Lookup<'_>, alpha: u8) -> usize {
-    if lookup.operation.kind == Kind::Leave { usize::MAX } else { alpha.into() }
+/// How many may be waited for at a time. A round that brings nobody nearer is followed by one to all of the k nearest that
+/// were not asked (paper, section 2.3), as far as their answers fit the socket; unless the first value is enough, which most
+/// likely comes before. Whoever leaves asks everyone at once.
+pub(crate) fn alpha(lookup: &Lookup<'_>, settings: &Settings) -> usize {
+    let alpha = usize::from(settings.alpha);
+    let operation = &lookup.operation;
+    if operation.kind == Kind::Leave {
+        usize::MAX
+    } else if operation.stalled && (operation.kind != Kind::FindValue || operation.all) {
+        let fits = usize::from(settings.receive_window / 4);
+        usize::from(settings.k).min(fits).max(alpha)
+    } else {
+        alpha
+    }
 }
 
 /// How many holders are given to at a time: everyone when the items travel inside, a few when they are pulled.
