@@ -1,6 +1,6 @@
 //! Rows of the caller's bytes, in which pulled values are put together.
 
-use crate::schedule::Link;
+use crate::wake::Link;
 
 /// Which rows are taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

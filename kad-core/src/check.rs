@@ -7,8 +7,8 @@ use crate::lookup::nearest;
 use crate::memory::Cell;
 use crate::node::{BOOTSTRAP_ATTEMPTS, Node, alpha};
 use crate::operation::{Give, Operation, Walk};
-use crate::schedule::Link;
 use crate::transfer::State;
+use crate::wake::Link;
 
 /// Asserts what is always true between two calls.
 impl Node<'_> {

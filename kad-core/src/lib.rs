@@ -26,6 +26,7 @@ mod table;
 mod ticket;
 mod token;
 mod transfer;
+mod wake;
 mod window;
 
 pub use bucket::ContactSlot;
@@ -33,11 +34,11 @@ pub use config::{Config, ConfigError, Role};
 pub use event::{Event, FindOptions, Holder, KnownContact, OperationId, Receipt, StartError, Status, Step, Trace};
 pub use kad_wire::{self as wire, Contact, Instant, Key, NodeId};
 pub use memory::{Head, Memory};
-pub use node::{Node, Received, Transmit};
+pub use node::{FindAnswer, Node, Received, StoreAnswer, Transmit};
 pub use operation::{Candidate, ItemSlot, Operation, Walk};
 #[cfg(feature = "alloc")]
 pub use slabs::{Capacity, Slabs};
 pub use stats::Stats;
 pub use table::Row;
-pub use ticket::{ChunkHole, FindAnswer, FindTicket, PullTicket, PulledTicket, StoreAnswer, StoreTicket, Values};
+pub use ticket::{ChunkHole, FindTicket, PullTicket, PulledTicket, StoreTicket, Values};
 pub use transfer::Transfer;

@@ -4,7 +4,7 @@
 use kad_wire::{Contact, Distance, Endpoint, Instant, NodeId};
 
 use crate::operation::{Candidate, Give, ItemSlot, Operation, Walk};
-use crate::schedule::Link;
+use crate::wake::Link;
 
 /// One operation with its shortlist and its items.
 pub(crate) struct Lookup<'a> {

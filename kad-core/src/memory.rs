@@ -9,11 +9,12 @@ use crate::estimate::Rtt;
 use crate::lookup::Lookup;
 use crate::operation::{Candidate, ItemSlot, Operation};
 use crate::probe::Probes;
-use crate::schedule::{Link, Schedule, ScheduleHead, Wake};
+use crate::schedule::{Schedule, ScheduleHead};
 use crate::stats::Stats;
 use crate::table::{Row, Table};
 use crate::token::{Random, TokenKey};
 use crate::transfer::Transfer;
+use crate::wake::{Link, Wake};
 
 /// Says that a head has been initialised: "kad", and a number that changes with the layout.
 const MAGIC: u32 = u32::from_le_bytes(*b"kad\x01");

@@ -4,7 +4,7 @@ use kad_wire::{
     Contact, Endpoint, Instant, ItemHeader, ItemStatus, Key, NodeId, Room, StoreMode, Tag, Token, TypeMask,
 };
 
-use crate::schedule::{Link, Wake};
+use crate::wake::{Link, Wake};
 
 /// What somebody wants of the node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

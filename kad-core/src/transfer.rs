@@ -2,7 +2,7 @@
 
 use kad_wire::{Contact, Endpoint, Instant, ItemHeader, Key, NodeId, StoreMode, Tag, Token};
 
-use crate::schedule::{Link, Wake};
+use crate::wake::{Link, Wake};
 use crate::window::Window;
 
 /// A holder gives a transfer up after this many round-trip times without a chunk.

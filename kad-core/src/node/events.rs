@@ -6,7 +6,7 @@ use super::Node;
 use crate::event::{Event, OperationId, Receipt, Trace};
 use crate::lookup::nearest;
 use crate::operation::{Kind, Pending, Walk};
-use crate::schedule::Link;
+use crate::wake::Link;
 
 impl Node<'_> {
     /// The next thing that became of an operation. An operation's place is free again once its last event was polled, but

@@ -1,5 +1,6 @@
 //! The node: its public face, and the one place where datagrams of all kinds come in.
 
+mod answer;
 mod commands;
 mod events;
 mod pulls;
@@ -24,6 +25,7 @@ use crate::stats::{Stats, count};
 use crate::ticket::{FindTicket, PullTicket, PulledTicket, StoreTicket, Values};
 use crate::token::{Random, TokenKey};
 
+pub use answer::{FindAnswer, StoreAnswer};
 pub(crate) use timeouts::BOOTSTRAP_ATTEMPTS;
 pub(crate) use transmit::alpha;
 

@@ -8,10 +8,11 @@ use super::{Node, Received};
 use crate::arena;
 use crate::event::OperationId;
 use crate::operation::ItemState;
-use crate::schedule::{Link, Slot};
+use crate::schedule::Slot;
 use crate::stats::count;
 use crate::ticket::{PulledTicket, StoreTicket, Values};
 use crate::transfer::{Purpose, SLOTS_PER_SOURCE, State, Transfer};
+use crate::wake::Link;
 use crate::window::{Arrival, Window};
 
 /// Room that is left in every chunk for the tail of an authenticated datagram.

@@ -8,12 +8,12 @@ use kad_wire::{
     StoredWriter, ValueWriter, reply_flags,
 };
 
-use super::{Node, Received};
+use super::{FindAnswer, Node, Received, StoreAnswer};
 use crate::config::Families;
 use crate::memory::Cell;
 use crate::operation::{Give, Kind};
 use crate::stats::count;
-use crate::ticket::{Asker, FindAnswer, FindTicket, PullTicket, PulledTicket, StoreAnswer, StoreTicket};
+use crate::ticket::{Asker, FindTicket, PullTicket, PulledTicket, StoreTicket};
 
 /// Most contacts that one reply can carry.
 const LIST_MAX: usize = 23;

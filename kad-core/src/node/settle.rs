@@ -6,8 +6,9 @@ use super::Node;
 use super::transmit::walk_width;
 use crate::lookup::Lookup;
 use crate::operation::{ItemState, Kind, Operation, Pending, Phase, Walk};
-use crate::schedule::{Link, Slot};
+use crate::schedule::Slot;
 use crate::stats::count;
+use crate::wake::Link;
 
 impl Node<'_> {
     /// Moves an operation on as far as it gets without a datagram, and puts its readiness and deadline into the schedule.
