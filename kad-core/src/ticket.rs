@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 
 use kad_wire::limits::{CHUNK_HEAD_LEN, PULL_CHUNKS};
 use kad_wire::{
-    Chunk, Contact, Digest, Endpoint, Envelope, Instant, ItemHeader, Key, Prefix, Query, ReplyHead, Sink, StoreItems,
+    Chunk, Contact, Digest, Endpoint, Envelope, Instant, ItemHeader, Key, Prefix, Query, ReplyHead, StoreItems,
     StoreMode, ValueItems,
 };
 
