@@ -32,6 +32,8 @@ pub struct ContactSlot {
     pub(crate) failures: u8,
     /// Somebody gave reason to ask whether it still lives.
     pub(crate) doubted: bool,
+    /// It came near and has not been told yet.
+    pub(crate) newcomer: bool,
     pub(crate) rtt: Rtt,
     /// When it last proved to be there.
     pub(crate) seen: Instant,
@@ -44,6 +46,7 @@ impl ContactSlot {
         place: Place::Free,
         failures: 0,
         doubted: false,
+        newcomer: false,
         rtt: Rtt::UNKNOWN,
         seen: Instant::ZERO,
     };

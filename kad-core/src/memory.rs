@@ -48,6 +48,8 @@ pub struct Head {
     pub(crate) starved: bool,
     /// Whether a bucket is being refreshed.
     pub(crate) refreshing: bool,
+    /// Whether a contact may have come near that has not been told yet.
+    pub(crate) newcomers: bool,
     /// Where the last node that answered saw this one.
     pub(crate) observed: Endpoint,
 }
@@ -76,6 +78,7 @@ impl Head {
         granted: 0,
         starved: false,
         refreshing: false,
+        newcomers: false,
         observed: Endpoint::UNSPECIFIED,
     };
 }

@@ -129,11 +129,6 @@ impl Slabs {
         Node::over(self.memory())
     }
 
-    /// How much the node can do at a time.
-    pub fn capacity(&self) -> &Capacity {
-        &self.capacity
-    }
-
     /// Doubles the places for operations, up to the capacity's maximum. Answers whether there are more now. What is under
     /// way is not disturbed. Only the owner's own operations need places, so no peer can make a node grow.
     pub fn grow(&mut self) -> bool {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use kad_core::{Capacity, Config, Event, OperationId, Received, Slabs, StartError};
 use kad_store::{MemoryStore, Store};
+use kad_upkeep::Upkeep;
 use kad_wire::limits::DATAGRAM_MAX;
 use kad_wire::{Contact, Instant, ItemHeader, Key, NodeId};
 
@@ -40,6 +41,8 @@ pub struct Member {
     slabs: Slabs,
     /// What it remembers.
     pub store: MemoryStore,
+    /// What it does for it; `None` while a story does without.
+    pub upkeep: Option<Upkeep>,
     /// Where it is reached.
     pub address: SocketAddr,
     /// Operations that have ended.
@@ -58,7 +61,7 @@ impl Member {
         store: MemoryStore,
     ) -> Self {
         let slabs = Slabs::new(id, config, &seed, capacity).expect("the scenario's settings fit its capacity");
-        Self { slabs, store, address, outcomes: BTreeMap::new(), found: BTreeMap::new() }
+        Self { slabs, store, upkeep: None, address, outcomes: BTreeMap::new(), found: BTreeMap::new() }
     }
 
     /// The node itself.
@@ -151,7 +154,8 @@ impl Member {
             }
         }
         while let Some(event) = node.poll_event() {
-            if let Some((operation, outcome)) = outcome(now, &event) {
+            let of_upkeep = self.upkeep.as_mut().is_some_and(|upkeep| upkeep.ended(event.operation()));
+            if let (false, Some((operation, outcome))) = (of_upkeep, outcome(now, &event)) {
                 self.outcomes.insert(operation, outcome);
             }
         }

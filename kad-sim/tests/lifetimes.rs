@@ -49,7 +49,7 @@ fn replicas_that_pass_a_value_on_never_extend_it() {
     for second in 0..95 {
         let holder = second % 20;
         let now = world.now();
-        let Some(listed) = world.member(holder).store.next_item(now, 0) else { continue };
+        let Some(listed) = world.member(holder).store.next_item(now, None) else { continue };
         let items = [(listed.key, listed.header)];
         let operation =
             world.start(holder, |node, now| node.store(now, now.plus_millis(900), StoreMode::Replicate, 0, &items));
@@ -59,6 +59,6 @@ fn replicas_that_pass_a_value_on_never_extend_it() {
     world.run_for(Duration::from_secs(100).saturating_sub(world.now().saturating_since(start)));
     for holder in 0..20 {
         let now = world.now();
-        assert!(world.member(holder).store.next_item(now, 0).is_none(), "node {holder} still holds it");
+        assert!(world.member(holder).store.next_item(now, None).is_none(), "node {holder} still holds it");
     }
 }

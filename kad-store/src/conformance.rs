@@ -46,6 +46,7 @@ pub fn run<S: Store>(mut make: impl FnMut(Limits) -> S) {
     is_due_hourly_unless_somebody_else_did_it(&mut fresh(&|_| {}));
     own_items_are_republished_daily(&mut fresh(&|_| {}));
     lists_every_item_once(&mut fresh(&|_| {}));
+    what_is_due_takes_its_neighbours_along(&mut fresh(&|_| {}));
     for seed in 1..=20 {
         behaves_like_a_plain_map(&mut fresh(&|_| {}), seed);
     }
@@ -398,15 +399,47 @@ fn lists_every_item_once(store: &mut impl Store) {
         put(store, now, StoreMode::Publish, &key(distance), if distance < 5 { 100 } else { HOUR_MS }, &[distance]);
     }
     store.publish(now, &key(40), &header(&key(40), HOUR_MS, 0, b"own"), b"own");
-    let (mut cursor, mut keys, mut own) = (0, Vec::new(), 0);
-    while let Some(listed) = store.next_item(at_ms(100), cursor) {
-        assert!(listed.cursor > cursor);
-        cursor = listed.cursor;
+    let (mut place, mut keys, mut own) = (None, Vec::new(), 0);
+    while let Some(listed) = store.next_item(at_ms(100), place.as_ref()) {
+        assert!(place.is_none_or(|before| before < listed.place()));
+        place = Some(listed.place());
         own += usize::from(listed.own);
         keys.push(listed.key);
     }
     let expected: Vec<_> = (5..30).chain([40]).map(key).collect();
-    assert_eq!((keys, own), (expected, 1), "the living, in the order in which they came");
+    assert_eq!((keys, own), (expected, 1), "the living, in the order of their keys");
+}
+
+fn what_is_due_takes_its_neighbours_along(store: &mut impl Store) {
+    let hour = u64::from(HOUR_MS);
+    for (second, distance) in [(0, 0x10), (1, 0x11), (2, 0x18), (3, 0x40), (900, 0x12), (3000, 0x13)] {
+        put(store, at_ms(second * 1000), StoreMode::Publish, &key(distance), 10 * HOUR_MS, &[distance]);
+    }
+    // Late enough that the first four are due for sure, and the last one certainly not.
+    let now = at_ms(hour * 5 / 4 + 4000);
+    let first = store.poll_due(now).expect("due");
+    let mut along = Vec::new();
+    store.due_near(now, now, &first, 4, &mut |due| {
+        along.push(due.key);
+        true
+    });
+    let mut together: Vec<_> = along.iter().copied().chain([first.key]).collect();
+    together.sort_unstable();
+    let region = if first.key == key(0x40) { vec![key(0x40)] } else { [0x10, 0x11, 0x18].map(key).to_vec() };
+    assert!(region.iter().all(|key| together.contains(key)), "the region shares four bits: {together:?}");
+    assert!(!together.contains(&key(0x13)) && (together.len() == 1 || !together.contains(&key(0x40))));
+    // One that is not taken stays due.
+    let left: Vec<_> = core::iter::from_fn(|| store.poll_due(now)).map(|due| due.key).collect();
+    assert!(left.iter().all(|key| !together.contains(key)), "what went along is not due again");
+    let later = at_ms(4 * hour);
+    let first = store.poll_due(later).expect("due");
+    let mut offered = 0;
+    store.due_near(later, later, &first, 0, &mut |_| {
+        offered += 1;
+        offered < 3
+    });
+    let left = core::iter::from_fn(|| store.poll_due(later)).count();
+    assert_eq!((offered, left), (3, 3), "of six, one came first and two along");
 }
 
 /// A small generator, so that the suite needs no dependency: xorshift64*.

@@ -2,14 +2,14 @@
 
 use core::time::Duration;
 
-use kad_wire::{Digest, Instant, NodeId};
+use kad_wire::{Instant, NodeId};
 
-/// `interval` from `now`, give or take a quarter. Which share of that is decided by who this node is, which item it is and
-/// when it is asked: the holders of an item spread out, and a node repeats itself exactly.
-pub(crate) fn jittered(now: Instant, interval: Duration, id: &NodeId, digest: &Digest) -> Instant {
+/// `interval` from `now`, give or take a quarter. Which share of that is decided by who this node is and when it is asked:
+/// the holders of an item spread out, what was passed on together is due together again, and a node repeats itself exactly.
+pub(crate) fn jittered(now: Instant, interval: Duration, id: &NodeId) -> Instant {
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
     // FNV-1a: this needs to be spread, not secret.
-    for byte in id.as_bytes().iter().chain(&digest.0).chain(&now.as_micros().to_le_bytes()) {
+    for byte in id.as_bytes().iter().chain(&now.as_micros().to_le_bytes()) {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
     }
     hash ^= hash >> 32;
@@ -27,7 +27,7 @@ mod tests {
         let interval = Duration::from_secs(3600);
         let mut quarters = [0; 4];
         for holder in 0..200u8 {
-            let at = jittered(Instant::from_micros(77), interval, &NodeId::from_bytes([holder; 32]), &Digest([3; 16]));
+            let at = jittered(Instant::from_micros(77), interval, &NodeId::from_bytes([holder; 32]));
             let secs = at.micros_since(Instant::from_micros(77)) / 1_000_000;
             assert!((2700..=4500).contains(&secs), "{secs}");
             quarters[((secs - 2700) / 451) as usize] += 1;

@@ -311,9 +311,22 @@ impl Store for FixedStore<'_> {
         used.map(wake).min()
     }
 
-    fn next_item(&self, now: Instant, cursor: u32) -> Option<Listed> {
-        let after = self.alive(now).filter(|slot| slot.record.cursor > cursor);
-        after.min_by_key(|slot| slot.record.cursor).map(|slot| slot.record.listed(now))
+    fn due_near(&mut self, now: Instant, until: Instant, first: &Due, bits: usize, take: &mut dyn FnMut(&Due) -> bool) {
+        let near = |slot: &&mut FixedRecord| slot.used && slot.record.is_due_with(until, first, bits);
+        for slot in self.records.iter_mut().filter(near) {
+            let before = slot.record;
+            let due = slot.record.take_due(now, &self.limits, first.mode);
+            if due.is_some_and(|due| !take(&due)) {
+                slot.record = before;
+                return;
+            }
+        }
+    }
+
+    fn next_item(&self, now: Instant, after: Option<&(Key, Digest)>) -> Option<Listed> {
+        let place = |slot: &FixedRecord| (slot.record.key, slot.record.digest);
+        let after = self.alive(now).filter(|slot| after.is_none_or(|after| place(slot) > *after));
+        after.min_by_key(|slot| place(slot)).map(|slot| slot.record.listed(now))
     }
 
     fn usage(&self) -> Usage {

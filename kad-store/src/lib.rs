@@ -52,11 +52,16 @@ pub trait Store {
     /// only after its interval.
     fn poll_due(&mut self, now: Instant) -> Option<Due>;
 
+    /// Takes along what is due with `first`: items for the same reason, due by `until`, whose keys share `bits` leading bits
+    /// with its key. Each is handed to `take` until that answers `false`, which means that the last one was not taken. A
+    /// store may stop looking after some hundred items.
+    fn due_near(&mut self, now: Instant, until: Instant, first: &Due, bits: usize, take: &mut dyn FnMut(&Due) -> bool);
+
     /// When [`expire`](Self::expire) or [`poll_due`](Self::poll_due) has something to do next.
     fn next_wake(&self) -> Option<Instant>;
 
-    /// The first item, in the order in which they came, after the one with this cursor; 0 for the very first.
-    fn next_item(&self, now: Instant, cursor: u32) -> Option<Listed>;
+    /// The first item after this one in the order of keys and digests; of all, if there is none.
+    fn next_item(&self, now: Instant, after: Option<&(Key, Digest)>) -> Option<Listed>;
 
     /// How much it holds.
     fn usage(&self) -> Usage;
@@ -85,14 +90,19 @@ pub struct Due {
 /// An item of a listing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Listed {
-    /// Where it stands: the cursor to go on from.
-    pub cursor: u32,
     /// The item's key.
     pub key: Key,
     /// Its header, true now.
     pub header: ItemHeader,
     /// Whether this node publishes it.
     pub own: bool,
+}
+
+impl Listed {
+    /// Where it stands in the listing.
+    pub const fn place(&self) -> (Key, Digest) {
+        (self.key, self.header.digest)
+    }
 }
 
 /// How much a store holds.

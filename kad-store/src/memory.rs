@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use hashbrown::HashMap;
 use kad_wire::{Answer, Digest, Endpoint, Instant, ItemHeader, ItemStatus, Key, Offer, Query, Sink, StoreMode};
@@ -36,9 +37,22 @@ pub struct MemoryStore {
     expiries: BTreeSet<(Instant, u32)>,
     dues: BTreeSet<(Instant, u32)>,
     arrivals: BTreeMap<u32, (Key, Digest)>,
+    order: BTreeSet<(Key, Digest)>,
     bytes: u64,
     evicted: u64,
     last_cursor: u32,
+}
+
+/// Items that are looked at for company of one that is due.
+const LOOK_AROUND: usize = 512;
+
+/// The first key of the region that shares `bits` leading bits with `key`.
+fn region_start(key: &Key, bits: usize) -> Key {
+    let mut bytes = *key.as_bytes();
+    for bit in bits..bytes.len() * 8 {
+        bytes[bit / 8] &= !(0x80 >> (bit % 8));
+    }
+    Key::from_bytes(bytes)
 }
 
 #[derive(Debug)]
@@ -57,6 +71,7 @@ impl MemoryStore {
             expiries: BTreeSet::new(),
             dues: BTreeSet::new(),
             arrivals: BTreeMap::new(),
+            order: BTreeSet::new(),
             bytes: 0,
             evicted: 0,
             last_cursor: 0,
@@ -83,6 +98,7 @@ impl MemoryStore {
         self.ranks.insert(record.rank(&self.limits), place);
         self.expiries.insert((record.expires, record.cursor));
         self.arrivals.insert(record.cursor, place);
+        self.order.insert(place);
         if let Some((at, _)) = record.due() {
             self.dues.insert((at, record.cursor));
         }
@@ -92,6 +108,7 @@ impl MemoryStore {
         self.ranks.remove(&record.rank(&self.limits));
         self.expiries.remove(&(record.expires, record.cursor));
         self.arrivals.remove(&record.cursor);
+        self.order.remove(&(record.key, record.digest));
         if let Some((at, _)) = record.due() {
             self.dues.remove(&(at, record.cursor));
         }
@@ -270,9 +287,25 @@ impl Store for MemoryStore {
         expiry.into_iter().chain(due).min()
     }
 
-    fn next_item(&self, now: Instant, cursor: u32) -> Option<Listed> {
-        let after = self.arrivals.range(cursor.checked_add(1)?..);
-        let held = after.filter_map(|(_, (key, digest))| self.held(key, digest));
+    fn due_near(&mut self, now: Instant, until: Instant, first: &Due, bits: usize, take: &mut dyn FnMut(&Due) -> bool) {
+        let region = self.order.range((region_start(&first.key, bits), Digest([0; 16]))..).take(LOOK_AROUND);
+        let in_region = region.take_while(|(key, _)| key.distance(&first.key).shared_bits() >= bits);
+        let due = in_region.filter(|(key, digest)| {
+            self.held(key, digest).is_some_and(|held| held.record.is_due_with(until, first, bits))
+        });
+        for (key, digest) in due.copied().collect::<Vec<_>>() {
+            let Some(before) = self.held(&key, &digest).map(|held| held.record) else { continue };
+            let due = self.change(&key, &digest, |record, limits| record.take_due(now, limits, first.mode)).flatten();
+            if due.is_some_and(|due| !take(&due)) {
+                self.change(&key, &digest, |record, _| *record = before);
+                return;
+            }
+        }
+    }
+
+    fn next_item(&self, now: Instant, after: Option<&(Key, Digest)>) -> Option<Listed> {
+        let from = after.map_or(Bound::Unbounded, |place| Bound::Excluded(*place));
+        let held = self.order.range((from, Bound::Unbounded)).filter_map(|(key, digest)| self.held(key, digest));
         held.map(|held| &held.record).find(|record| record.is_alive(now)).map(|record| record.listed(now))
     }
 

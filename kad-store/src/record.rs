@@ -87,8 +87,8 @@ impl Record {
             lock: header.lock,
             born_us: received_us.saturating_sub(i64::from(header.age_ms) * 1000),
             expires: offer.received.plus_millis(header.ttl_ms.min(ttl_max_ms).into()),
-            replicate_at: jittered(now, limits.replicate, &limits.id, &header.digest),
-            republish_at: jittered(now, limits.republish, &limits.id, &header.digest),
+            replicate_at: jittered(now, limits.replicate, &limits.id),
+            republish_at: jittered(now, limits.republish, &limits.id),
             source: Source::of(&offer.source),
             cursor,
         }
@@ -152,7 +152,7 @@ impl Record {
         } else if offer.mode == StoreMode::Publish {
             self.expires = self.expires.max(offered_until);
         }
-        self.replicate_at = jittered(now, limits.replicate, &limits.id, &self.digest);
+        self.replicate_at = jittered(now, limits.replicate, &limits.id);
     }
 
     /// When it is next passed on, and why; never for a cached copy.
@@ -166,18 +166,24 @@ impl Record {
         }
     }
 
+    /// Whether it is due by `until`, for the same reason and in the same region of the key space as another.
+    pub(crate) fn is_due_with(&self, until: Instant, first: &Due, bits: usize) -> bool {
+        let near = self.key.distance(&first.key).shared_bits() >= bits;
+        near && self.due().is_some_and(|(at, mode)| at <= until && mode == first.mode)
+    }
+
     /// Takes it as passed on: both intervals start anew. `None` when too little of its life is left.
     pub(crate) fn take_due(&mut self, now: Instant, limits: &Limits, mode: StoreMode) -> Option<Due> {
-        self.replicate_at = jittered(now, limits.replicate, &limits.id, &self.digest);
+        self.replicate_at = jittered(now, limits.replicate, &limits.id);
         if mode == StoreMode::Publish {
-            self.republish_at = jittered(now, limits.republish, &limits.id, &self.digest);
+            self.republish_at = jittered(now, limits.republish, &limits.id);
         }
         let header = self.header(now);
         (header.ttl_ms > TOO_LATE_MS).then_some(Due { key: self.key, header, mode })
     }
 
     pub(crate) fn listed(&self, now: Instant) -> Listed {
-        Listed { cursor: self.cursor, key: self.key, header: self.header(now), own: self.own }
+        Listed { key: self.key, header: self.header(now), own: self.own }
     }
 
     /// Newest first, then by digest: the order of a find.

@@ -148,6 +148,8 @@ pub struct Stats {
     pub bytes: u64,
     /// Items that made way for others.
     pub evicted: u64,
+    /// What the upkeep has done for the items.
+    pub upkeep: kad_upkeep::UpkeepStats,
     /// Bytes of memory of the node itself, without its store.
     pub memory: usize,
     /// What the core counted.

@@ -31,15 +31,10 @@ pub(crate) enum Task {
         answer: Answer<Lookup>,
     },
     Join,
-    /// Passing on what is due.
-    Upkeep,
     /// A copy for the closest node that did not have the value.
     Cache {
         digest: Digest,
     },
-    /// Handing over before leaving.
-    Handover,
-    Leave,
 }
 
 /// A store call.
@@ -168,11 +163,6 @@ impl Tasks {
             matches!(task, Task::Store { .. } | Task::Find { .. } | Task::Ping { .. } | Task::Lookup { .. })
         };
         self.by_operation.extract_if(|_, task| is_call(task)).map(|(operation, _)| operation).collect()
-    }
-
-    /// How many operations the worker runs for itself.
-    pub(crate) fn count(&self, kind: impl Fn(&Task) -> bool) -> usize {
-        self.by_operation.values().filter(|task| kind(task)).count()
     }
 }
 

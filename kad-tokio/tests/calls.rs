@@ -108,8 +108,11 @@ impl Store for Picky {
     fn next_wake(&self) -> Option<Time> {
         self.0.next_wake()
     }
-    fn next_item(&self, now: Time, cursor: u32) -> Option<Listed> {
-        self.0.next_item(now, cursor)
+    fn due_near(&mut self, now: Time, until: Time, first: &Due, bits: usize, take: &mut dyn FnMut(&Due) -> bool) {
+        self.0.due_near(now, until, first, bits, take);
+    }
+    fn next_item(&self, now: Time, after: Option<&(Key, Digest)>) -> Option<Listed> {
+        self.0.next_item(now, after)
     }
     fn usage(&self) -> Usage {
         self.0.usage()

@@ -125,6 +125,11 @@ pub(crate) async fn status(dht: &Dht) -> Result<Status, Error> {
         ("socket_send_errors", socket.send_errors),
         ("socket_receive_errors", socket.receive_errors),
         ("socket_holes_unfilled", socket.holes_unfilled),
+        ("upkeep_replicated", stats.upkeep.replicated),
+        ("upkeep_republished", stats.upkeep.republished),
+        ("upkeep_to_newcomers", stats.upkeep.to_newcomers),
+        ("upkeep_handed_over", stats.upkeep.handed_over),
+        ("upkeep_operations", stats.upkeep.operations),
     ] {
         counters.insert(name.into(), count);
     }

@@ -3,6 +3,7 @@
 mod answer;
 mod commands;
 mod events;
+mod neighbourhood;
 mod pulls;
 mod receive;
 mod replies;

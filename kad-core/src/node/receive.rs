@@ -139,6 +139,7 @@ impl Node<'_> {
         match self.memory.table().admit(now, contact, rtt_us) {
             Admission::Added => {
                 count!(self.memory.head.stats, contacts_added);
+                self.note_newcomer(contact);
                 self.settle_upkeep();
             }
             Admission::Spare => self.doubt_least_recently_seen(now, contact),

@@ -88,7 +88,7 @@ impl Worker {
     /// Starts the operations of a call. Gives the call back when no place is free.
     fn begin(&mut self, call: Call) -> Option<Call> {
         let Call { id, deadline, command } = call;
-        if self.leaving.is_some() {
+        if self.upkeep.is_leaving() {
             refuse(command, &Error::Closed);
             return None;
         }
@@ -173,9 +173,9 @@ impl Worker {
 
     /// Groups items that the same nodes will hold: same region of the key space, as deep as this node's table is, and no
     /// more than an operation handles.
-    pub(super) fn batches(&mut self, items: &[(Key, ItemHeader)]) -> Vec<Vec<usize>> {
-        let width = self.parts.slabs.capacity().items;
-        let bits = self.node().status().buckets.saturating_sub(1);
+    fn batches(&mut self, items: &[(Key, ItemHeader)]) -> Vec<Vec<usize>> {
+        let width = self.node().items_per_operation();
+        let bits = self.node().region_bits();
         let mut order: Vec<usize> = (0..items.len()).collect();
         order.sort_by_key(|&place| items[place].0);
         let mut batches: Vec<Vec<usize>> = Vec::new();
@@ -250,6 +250,7 @@ impl Worker {
             items: usage.items,
             bytes: usage.bytes,
             evicted: usage.evicted,
+            upkeep: *self.upkeep.stats(),
             memory: self.parts.slabs.size(),
             core: *self.node().stats(),
             socket: *self.parts.socket.stats(),

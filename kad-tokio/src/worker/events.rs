@@ -22,7 +22,6 @@ struct CopyFor {
 enum Next {
     Nothing,
     Joined(usize),
-    Left,
     Copy(CopyFor),
 }
 
@@ -33,12 +32,15 @@ impl Worker {
         loop {
             let now = self.now();
             let mut node = self.parts.slabs.node();
-            let Some(next) = node.poll_event().map(|event| self.tasks.take(now, &event)) else { break };
+            let Some(event) = node.poll_event() else { break };
+            let next = match self.upkeep.ended(event.operation()) {
+                true => Next::Nothing,
+                false => self.tasks.take(now, &event),
+            };
             ended = true;
             match next {
                 Next::Nothing => {}
                 Next::Joined(answered) => self.join_ended(answered),
-                Next::Left => self.done = true,
                 Next::Copy(copy) if self.parts.cache_found => self.leave_copy(copy),
                 Next::Copy(copy) => drop(self.tasks.pinned.remove(&copy.header.digest)),
             }
@@ -93,7 +95,6 @@ impl Tasks {
             }
             (Task::Cache { digest }, _) => drop(self.pinned.remove(&digest)),
             (Task::Join, Event::Joined { answered, .. }) => return Next::Joined(*answered),
-            (Task::Leave, _) => return Next::Left,
             _ => {}
         }
         Next::Nothing

@@ -58,7 +58,7 @@ impl Worker {
     /// Starts an attempt if it is time: looks the addresses up first, off this thread's loop.
     pub(super) fn join_if_due(&mut self) {
         let due = self.joining.next.is_some_and(|at| at <= Clock::now());
-        if !due || self.leaving.is_some() {
+        if !due || self.upkeep.is_leaving() {
             return;
         }
         self.joining.next = None;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant as Clock};
 use bytes::Bytes;
 use kad_core::{Node, OperationId, Slabs, StartError};
 use kad_store::Store;
+use kad_upkeep::Upkeep;
 use kad_wire::Instant;
 use tokio::sync::mpsc;
 
@@ -47,7 +48,10 @@ pub(crate) struct Worker {
     /// Calls that wait for the first join, or for a place.
     waiting: VecDeque<Call>,
     joining: Joining,
-    leaving: Option<Leaving>,
+    upkeep: Upkeep,
+    /// When the upkeep wants to be called again.
+    upkeep_at: Option<Instant>,
+    leaving: Leaving,
     done: bool,
 }
 
@@ -60,7 +64,9 @@ impl Worker {
             tasks: Tasks::default(),
             waiting: VecDeque::new(),
             joining,
-            leaving: None,
+            upkeep: Upkeep::new(),
+            upkeep_at: None,
+            leaving: Leaving::default(),
             done: false,
         }
     }
@@ -113,11 +119,10 @@ impl Worker {
     fn patience(&mut self) -> Duration {
         let now = self.now();
         let core = self.node().poll_timeout();
-        let store = if self.joining.is_settled() { self.parts.store.next_wake() } else { None };
-        let next = core.into_iter().chain(store).min();
+        let next = core.into_iter().chain(self.upkeep_at).min();
         let mut patience = next.map_or(LONGEST_SLEEP, |at| at.saturating_since(now));
         let clock = Clock::now();
-        let deadlines = [self.joining.next(), self.leaving.as_ref().map(Leaving::until), self.next_expiry()];
+        let deadlines = [self.joining.next(), self.next_expiry()];
         for at in deadlines.into_iter().flatten() {
             patience = patience.min(at.saturating_duration_since(clock));
         }
@@ -158,8 +163,7 @@ impl Worker {
         self.take_events();
         loop {
             self.expire_waiting_calls();
-            self.pass_on_what_is_due();
-            self.go_on_leaving();
+            self.keep_up();
             self.transmit().await;
             if !self.take_events() {
                 return;

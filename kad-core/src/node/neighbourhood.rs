@@ -1,0 +1,85 @@
+//! What a node knows of the nodes around it, and of its own room: for whoever passes its values on.
+
+use kad_wire::{Contact, Key};
+
+use super::Node;
+use crate::operation::Operation;
+
+impl Node<'_> {
+    /// Whether it knows nobody.
+    pub fn is_alone(&self) -> bool {
+        !self.memory.contacts.iter().any(|slot| slot.is_live())
+    }
+
+    /// Places for operations.
+    pub fn operations(&self) -> usize {
+        self.memory.operations.len()
+    }
+
+    /// Places for operations that are free.
+    pub fn free_operations(&self) -> usize {
+        self.memory.operations.iter().filter(|operation| Operation::is_free(operation)).count()
+    }
+
+    /// Items that one operation handles.
+    pub fn items_per_operation(&self) -> usize {
+        self.memory.items.len().checked_div(self.memory.operations.len()).unwrap_or(0)
+    }
+
+    /// How many leading bits keys must share to have, by and large, the same k nearest nodes: as many as this node's table
+    /// is deep, because the nodes that share so many with it fit one bucket.
+    pub fn region_bits(&self) -> usize {
+        usize::from(self.memory.head.depth).saturating_sub(1)
+    }
+
+    /// The next contact that has come near: one of the k nearest that this node knows. Each is told once.
+    pub fn poll_newcomer(&mut self) -> Option<Contact> {
+        if !self.memory.head.newcomers {
+            return None;
+        }
+        match self.memory.contacts.iter_mut().find(|slot| slot.is_live() && slot.newcomer) {
+            Some(slot) => {
+                slot.newcomer = false;
+                Some(slot.contact)
+            }
+            None => {
+                self.memory.head.newcomers = false;
+                None
+            }
+        }
+    }
+
+    /// Whether this node should give a newcomer what it holds under `key`: the newcomer is one of the k nearest to it, and
+    /// of the others nobody that is known is nearer to it than this node, so that not all holders do the same.
+    pub fn should_hand_over(&mut self, key: &Key, newcomer: &Contact) -> bool {
+        let k = self.k();
+        let (own, theirs) = (self.id().distance(key), newcomer.id.distance(key));
+        let mut slots = [0; 64];
+        let wanted = slots.get_mut(..k).unwrap_or_default();
+        let found = self.memory.table().closest(key, |slot| slot.contact.id != newcomer.id, wanted);
+        let others = slots.iter().take(found).filter_map(|slot| self.memory.contacts.get(usize::from(*slot)));
+        let mut nearer_than_newcomer = usize::from(own < theirs);
+        for other in others {
+            let distance = other.contact.id.distance(key);
+            if distance < own {
+                return false;
+            }
+            nearer_than_newcomer = nearer_than_newcomer.saturating_add(usize::from(distance < theirs));
+        }
+        nearer_than_newcomer < k
+    }
+
+    /// Notes a contact that has just entered the table, if it is one of the k nearest.
+    pub(crate) fn note_newcomer(&mut self, contact: &Contact) {
+        let (own, k) = (self.id(), self.k());
+        let distance = own.distance(contact.id.as_key());
+        let nearer = |slot: &&crate::ContactSlot| slot.is_live() && own.distance(slot.contact.id.as_key()) < distance;
+        if self.memory.contacts.iter().filter(nearer).count() >= k {
+            return;
+        }
+        if let Some(slot) = self.memory.table().find(&contact.id) {
+            slot.newcomer = true;
+            self.memory.head.newcomers = true;
+        }
+    }
+}
