@@ -112,7 +112,7 @@ fn outputs(node: &mut Node<'_>) {
     while let Some(event) = node.poll_event() {
         match &event {
             Event::Stored { receipt, .. } => {
-                receipt.holders().for_each(see);
+                receipt.items().for_each(|item| item.holders().for_each(see));
                 black_box(receipt.copies());
             }
             Event::FoundNodes { trace, .. } | Event::FoundValues { trace, .. } => {

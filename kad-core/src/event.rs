@@ -19,7 +19,7 @@ pub struct OperationId {
 pub enum StartError {
     /// Every place for an operation is taken. Try again when one has ended, or give the node more.
     NoSlot,
-    /// More items than an operation of this node has places for, or none.
+    /// More items than an operation of this node has places for, none, or one twice.
     Items,
     /// An item's lifetime is zero or longer than the network's longest.
     Lifetime,
@@ -29,7 +29,7 @@ impl core::fmt::Display for StartError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::NoSlot => "every place for an operation is taken",
-            Self::Items => "an operation handles at least one item and no more than it has places for",
+            Self::Items => "an operation handles at least one item, each once, and no more than it has places for",
             Self::Lifetime => "a lifetime must be at least a millisecond and at most seven days",
         })
     }
@@ -204,39 +204,68 @@ pub struct Receipt<'n> {
     pub(crate) items: &'n [ItemSlot],
 }
 
-/// What one holder said.
+/// What became of one item at one node that was asked to hold it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Holder {
-    /// Who.
-    pub contact: Contact,
-    /// How many of the items it holds.
+pub enum Held {
+    /// It has it.
+    Yes,
+    /// It refused.
+    Refused(ItemStatus),
+    /// It was asked, and did not answer in time.
+    Silent,
+    /// It was to be asked, but the operation ended before.
+    NotAsked,
+}
+
+/// One item of a store.
+#[derive(Clone, Copy, Debug)]
+pub struct ItemReceipt<'n> {
+    /// The item's key.
+    pub key: Key,
+    /// Its identity among the items of its key.
+    pub digest: Digest,
+    /// Other nodes that hold it.
     pub copies: usize,
-    /// Why it refused one, if it did.
-    pub refusal: Option<ItemStatus>,
-    /// It did not answer.
-    pub silent: bool,
+    bit: u32,
+    receipt: Receipt<'n>,
+}
+
+impl<'n> ItemReceipt<'n> {
+    /// Everyone who was chosen to hold it, nearest to the key first, with what became of it there.
+    pub fn holders(&self) -> impl Iterator<Item = (Contact, Held)> + use<'n> {
+        let (trace, bit) = (self.receipt.trace, self.bit);
+        let chosen =
+            nearest(trace.operation, trace.candidates).filter(|(_, candidate)| candidate.give != Give::Nothing);
+        chosen.map(move |(_, candidate)| (candidate.contact, held(candidate, bit)))
+    }
+}
+
+fn held(candidate: &Candidate, bit: u32) -> Held {
+    let busy = matches!(candidate.give, Give::Waiting | Give::Failed) && candidate.refusal() == Some(ItemStatus::Busy);
+    match candidate.refusal() {
+        _ if candidate.acked & bit != 0 => Held::Yes,
+        Some(status) if candidate.closed & bit != 0 || busy => Held::Refused(status),
+        _ if candidate.give == Give::Due && candidate.attempts == 0 => Held::NotAsked,
+        _ => Held::Silent,
+    }
 }
 
 impl<'n> Receipt<'n> {
     /// Fewest copies on other nodes that any of the items has.
     pub fn copies(&self) -> usize {
-        self.items().map(|(_, _, copies)| copies).min().unwrap_or(0)
+        self.items().map(|item| item.copies).min().unwrap_or(0)
     }
 
-    /// Each item with its copies on other nodes.
-    pub fn items(&self) -> impl Iterator<Item = (Key, Digest, usize)> + use<'n> {
-        let held = self.items.iter().filter(|slot| slot.state == ItemState::Held);
-        held.map(|slot| (slot.key, slot.header.digest, slot.copies.into()))
-    }
-
-    /// Everyone who was asked to hold something, nearest to the key first.
-    pub fn holders(&self) -> impl Iterator<Item = Holder> + use<'n> {
-        let asked = nearest(self.trace.operation, self.trace.candidates);
-        asked.filter(|(_, candidate)| candidate.give != Give::Nothing).map(|(_, candidate)| Holder {
-            contact: candidate.contact,
-            copies: candidate.acked.count_ones() as usize,
-            refusal: candidate.refusal(),
-            silent: candidate.acked == 0 && candidate.refusal == 0,
+    /// Each item with what became of it.
+    pub fn items(&self) -> impl Iterator<Item = ItemReceipt<'n>> + use<'n> {
+        let receipt = *self;
+        let held = self.items.iter().enumerate().filter(|(_, slot)| slot.state == ItemState::Held);
+        held.map(move |(index, slot)| ItemReceipt {
+            key: slot.key,
+            digest: slot.header.digest,
+            copies: slot.copies.into(),
+            bit: 1u32.checked_shl(index as u32).unwrap_or(0),
+            receipt,
         })
     }
 

@@ -31,7 +31,9 @@ mod window;
 
 pub use bucket::ContactSlot;
 pub use config::{Config, ConfigError, Role};
-pub use event::{Event, FindOptions, Holder, KnownContact, OperationId, Receipt, StartError, Status, Step, Trace};
+pub use event::{
+    Event, FindOptions, Held, ItemReceipt, KnownContact, OperationId, Receipt, StartError, Status, Step, Trace,
+};
 pub use kad_wire::{self as wire, Contact, Instant, Key, NodeId};
 pub use memory::{Head, Memory};
 pub use node::{FindAnswer, Node, Received, StoreAnswer, Transmit};

@@ -194,9 +194,11 @@ pub struct Candidate {
     pub(crate) pulling: u32,
     /// STORE: why it last refused one, as a place in [`ItemStatus::ALL`] plus one; 0 for never.
     pub(crate) refusal: u8,
-    /// FIND_VALUE: where its list goes on, and how many parts it may still have.
+    /// FIND_VALUE: where its list goes on, and how many parts of it came.
     pub(crate) cursor: u32,
     pub(crate) pages: u8,
+    /// FIND_VALUE: it is asked for headers only.
+    pub(crate) names_only: bool,
 }
 
 impl Candidate {
@@ -225,6 +227,7 @@ impl Candidate {
         refusal: 0,
         cursor: 0,
         pages: 0,
+        names_only: false,
     };
 
     /// Whether a request to it waits for an answer.

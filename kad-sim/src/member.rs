@@ -169,6 +169,12 @@ impl Member {
     }
 }
 
+/// Nodes that were asked to hold the first item and did not.
+fn refusals(receipt: &kad_core::Receipt<'_>) -> usize {
+    let first = receipt.items().next();
+    first.map_or(0, |item| item.holders().filter(|(_, held)| *held != kad_core::Held::Yes).count())
+}
+
 fn outcome(now: Instant, event: &Event<'_>) -> Option<(OperationId, Outcome)> {
     let nothing = Outcome {
         closest: Vec::new(),
@@ -196,11 +202,9 @@ fn outcome(now: Instant, event: &Event<'_>) -> Option<(OperationId, Outcome)> {
         Event::Joined { answered, .. } => Outcome { copies: *answered, ..nothing },
         Event::FoundNodes { trace, .. } => of_trace(trace),
         Event::FoundValues { trace, truncated, .. } => Outcome { truncated: *truncated, ..of_trace(trace) },
-        Event::Stored { receipt, .. } => Outcome {
-            copies: receipt.copies(),
-            refusals: receipt.holders().filter(|holder| holder.copies == 0).count(),
-            ..of_trace(&receipt.trace())
-        },
+        Event::Stored { receipt, .. } => {
+            Outcome { copies: receipt.copies(), refusals: refusals(receipt), ..of_trace(&receipt.trace()) }
+        }
         Event::Left { .. } => nothing,
     };
     Some((event.operation(), outcome))

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kad_core::{FindOptions, OperationId};
+use kad_core::{FindOptions, Held, OperationId};
 use kad_wire::{Contact, Digest, ItemHeader, Key, Sink};
 use tokio::sync::mpsc;
 
@@ -192,19 +192,21 @@ pub(crate) fn lookup_of(trace: &kad_core::Trace<'_>, now: kad_wire::Instant) -> 
     }
 }
 
-/// What an ended store says of one of its items.
-pub(crate) fn complete_receipt(receipt: &mut Receipt, ended: &kad_core::Receipt<'_>, now: kad_wire::Instant) {
-    let of_item = ended.items().find(|(key, digest, _)| *key == receipt.key && *digest == receipt.digest);
-    let elsewhere = of_item.map_or(0, |(_, _, copies)| copies);
+/// What a store says of one of its items.
+pub(crate) fn note_item(receipt: &mut Receipt, of_operation: &kad_core::Receipt<'_>, now: kad_wire::Instant) {
+    let of_item = of_operation.items().find(|item| item.key == receipt.key && item.digest == receipt.digest);
+    let Some(of_item) = of_item else { return };
     let local = receipt.copies - receipt.elsewhere;
-    receipt.elsewhere = elsewhere;
-    receipt.copies = elsewhere + local;
-    receipt.refused = ended
-        .holders()
-        .filter_map(|holder| Some(Refused { contact: holder.contact, status: holder.refusal? }))
-        .collect();
-    receipt.silent = ended.holders().filter(|holder| holder.silent).map(|holder| holder.contact).collect();
-    receipt.complete = true;
-    receipt.requests = ended.trace().requests();
-    receipt.duration = ended.trace().duration(now);
+    (receipt.elsewhere, receipt.copies) = (of_item.copies, of_item.copies + local);
+    receipt.refused.clear();
+    receipt.silent.clear();
+    for (contact, held) in of_item.holders() {
+        match held {
+            Held::Refused(status) => receipt.refused.push(Refused { contact, status }),
+            Held::Silent => receipt.silent.push(contact),
+            Held::Yes | Held::NotAsked => {}
+        }
+    }
+    receipt.requests = of_operation.trace().requests();
+    receipt.duration = of_operation.trace().duration(now);
 }

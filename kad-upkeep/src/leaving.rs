@@ -69,7 +69,7 @@ impl Upkeep {
     }
 
     /// The next items, as far as they share a region of the key space.
-    fn next_handover<S: Store + ?Sized>(&mut self, now: Instant, node: &Node<'_>, store: &mut S) -> Option<Batch> {
+    fn next_handover<S: Store + ?Sized>(&mut self, now: Instant, node: &mut Node<'_>, store: &mut S) -> Option<Batch> {
         let leaving = self.leaving.as_mut()?;
         let (bits, width) = (node.region_bits(), node.items_per_operation().min(BATCH));
         let mut batch = Batch::new();

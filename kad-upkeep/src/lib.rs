@@ -138,7 +138,7 @@ impl Upkeep {
 /// What is due now, with neighbours in the key space that are due soon: they share their holders, so they share a lookup.
 fn due_batch<S: Store + ?Sized>(
     now: Instant,
-    node: &Node<'_>,
+    node: &mut Node<'_>,
     store: &mut S,
     width: usize,
 ) -> Option<(StoreMode, Batch)> {

@@ -133,6 +133,12 @@ impl Node<'_> {
         if items.len() > width {
             return Err(StartError::Items);
         }
+        let twice = |(at, (key, header)): (usize, &(Key, ItemHeader))| {
+            items.iter().take(at).any(|(other, twin)| other == key && twin.digest == header.digest)
+        };
+        if items.iter().enumerate().any(twice) {
+            return Err(StartError::Items);
+        }
         let storable = |header: &ItemHeader| (1..=TTL_MAX_MS).contains(&header.ttl_ms);
         if !items.iter().all(|(_, header)| storable(header)) {
             return Err(StartError::Lifetime);

@@ -26,10 +26,23 @@ impl Node<'_> {
         self.memory.items.len().checked_div(self.memory.operations.len()).unwrap_or(0)
     }
 
-    /// How many leading bits keys must share to have, by and large, the same k nearest nodes: as many as this node's table
-    /// is deep, because the nodes that share so many with it fit one bucket.
-    pub fn region_bits(&self) -> usize {
-        usize::from(self.memory.head.depth).saturating_sub(1)
+    /// How many leading bits keys must share to have, by and large, the same k nearest nodes. 0 while this node knows fewer
+    /// than k others: then everybody holds everything.
+    ///
+    /// The k nearest that it knows tell how dense the network is: ids are spread evenly. A region of the size that this
+    /// gives holds about k / 4 nodes, so that the k nearest to one of its keys, which reach two levels farther, are near
+    /// all of them.
+    pub fn region_bits(&mut self) -> usize {
+        const MARGIN: usize = 2;
+        let (own, k) = (self.id(), self.k());
+        let mut slots = [0; 64];
+        let wanted = slots.get_mut(..k).unwrap_or_default();
+        if self.memory.table().closest(own.as_key(), |_| true, wanted) < k {
+            return 0;
+        }
+        let farthest = wanted.last().and_then(|slot| self.memory.contacts.get(usize::from(*slot)));
+        let shared = farthest.map_or(0, |slot| own.distance(slot.contact.id.as_key()).shared_bits());
+        shared.saturating_add(MARGIN)
     }
 
     /// The next contact that has come near: one of the k nearest that this node knows. Each is told once.

@@ -14,8 +14,8 @@ use crate::probe::{Probe, Reason};
 use crate::stats::count;
 use crate::ticket::Values;
 
-/// Parts of a holder's list that one operation reads at the most.
-const PAGES: u8 = 8;
+/// Parts of a holder's list that one operation reads at the most: one for each item that an operation can have places for.
+const PAGES: u8 = 32;
 
 impl Node<'_> {
     pub(crate) fn replied<'d>(

@@ -8,7 +8,7 @@ use kad_wire::{
 use super::{Node, Transmit};
 use crate::config::Settings;
 use crate::lookup::Lookup;
-use crate::operation::{Give, Kind, Phase, Walk};
+use crate::operation::{Give, ItemState, Kind, Phase, Walk};
 use crate::probe::Reason;
 use crate::schedule::Slot;
 use crate::stats::count;
@@ -81,8 +81,11 @@ impl Node<'_> {
         let nonce = self.memory.head.random.next();
         let lookup = self.memory.lookup(operation)?;
         let (kind, phase) = (lookup.operation.kind, lookup.operation.phase);
+        // Who reads all values, and knows of some, most likely knows those that this one has: their names will do.
+        let knows_some = lookup.operation.all && lookup.items.iter().any(|slot| slot.state != ItemState::Free);
         let candidate = lookup.candidates.get_mut(place)?;
         candidate.resend = false;
+        candidate.names_only |= knows_some && candidate.cursor == 0 && !again;
         if again {
             candidate.tag = candidate.tag.with_attempt(candidate.attempts);
         } else {
@@ -142,6 +145,8 @@ impl Node<'_> {
             }
             (Kind::Store, Phase::Give) => self.write_store(now, operation, place, out),
             (Kind::FindValue, _) => {
+                let names_only = if candidate.names_only { RequestFlags::HEADERS_ONLY } else { 0 };
+                let flags = RequestFlags(flags.0 | names_only);
                 let find = self.find_value_request(operation, candidate.cursor, room)?;
                 self.write(&to, &Request::FindValue(find), candidate.tag, Token::NONE, flags, out)
             }
@@ -349,10 +354,9 @@ fn give_width(lookup: &Lookup<'_>, store_width: u8) -> usize {
 
 /// Whether the first value is on its way, so that nobody else need be asked.
 fn waits_for_a_value(lookup: &Lookup<'_>) -> bool {
-    use crate::operation::ItemState::Pulling;
     lookup.operation.kind == Kind::FindValue
         && !lookup.operation.all
-        && lookup.items.iter().any(|slot| slot.state == Pulling)
+        && lookup.items.iter().any(|slot| slot.state == ItemState::Pulling)
 }
 
 /// How many bytes of an item travel inside a STORE: all or none.

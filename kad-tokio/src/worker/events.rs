@@ -6,7 +6,7 @@ use kad_wire::{Contact, Instant, ItemHeader, Key, StoreMode, item_flags};
 use super::Worker;
 use crate::error::Error;
 use crate::report::Pong;
-use crate::tasks::{Task, Tasks, complete_receipt, lookup_of};
+use crate::tasks::{Task, Tasks, lookup_of, note_item};
 
 /// How long leaving a copy may take.
 const CACHE_LIMIT_MS: u64 = 5_000;
@@ -87,7 +87,10 @@ impl Tasks {
             (Task::Find { call }, Event::FoundValues { trace, .. }) => return self.found(call, trace),
             (Task::Store { call, places }, Event::Stored { receipt, .. }) => {
                 let Some(pending) = self.stores.get_mut(&call) else { return Next::Nothing };
-                pending.progress(&places, |item| complete_receipt(item, receipt, now));
+                pending.progress(&places, |item| {
+                    note_item(item, receipt, now);
+                    item.complete = !receipt.trace().timed_out();
+                });
                 pending.enough(&places);
                 if pending.is_answered() {
                     self.stores.remove(&call);
