@@ -31,7 +31,7 @@ impl Asker {
     }
 }
 
-/// A FIND_VALUE: look into the store, then [`answer_find`](Node::answer_find).
+/// A FIND_VALUE: look into the store, then [`answer_find`](crate::Node::answer_find).
 #[derive(Clone, Copy)]
 #[must_use = "a dropped ticket is a lost packet"]
 pub struct FindTicket {
@@ -125,7 +125,7 @@ impl PullTicket {
     }
 }
 
-/// A STORE: ask the store about each item, then finish the [answer](Node::answer_store).
+/// A STORE: ask the store about each item, then finish the [answer](crate::Node::answer_store).
 #[derive(Clone, Copy)]
 #[must_use = "a dropped ticket is a lost packet"]
 pub struct StoreTicket<'d> {
@@ -142,7 +142,7 @@ impl StoreTicket<'_> {
     }
 }
 
-/// A value that was offered and pulled: ask the store, then [`answer_pulled`](Node::answer_pulled).
+/// A value that was offered and pulled: ask the store, then [`answer_pulled`](crate::Node::answer_pulled).
 #[derive(Clone, Copy)]
 #[must_use = "a dropped ticket is a lost packet"]
 pub struct PulledTicket {
@@ -159,7 +159,7 @@ impl PulledTicket {
     }
 }
 
-/// Values that a [`find_value`](Node::find_value) was looking for.
+/// Values that a [`find_value`](crate::Node::find_value) was looking for.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'n, 'd> {
     /// Which operation.
