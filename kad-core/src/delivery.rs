@@ -105,10 +105,4 @@ impl Lookup<'_> {
         };
         self.items.iter().position(is)
     }
-
-    /// Fewest copies that any item of a store has elsewhere.
-    pub(crate) fn copies(&self) -> u8 {
-        let held = self.items.iter().filter(|slot| slot.state == ItemState::Held);
-        held.map(|slot| slot.copies).min().unwrap_or(0)
-    }
 }

@@ -95,8 +95,8 @@ pub enum Event<'n> {
     Quorum {
         /// Which operation.
         operation: OperationId,
-        /// Copies of each item on other nodes so far.
-        copies: usize,
+        /// Who holds what so far.
+        receipt: Receipt<'n>,
     },
     /// A [`store`](crate::Node::store) ended.
     Stored {
@@ -211,9 +211,11 @@ pub enum Held {
     Yes,
     /// It refused.
     Refused(ItemStatus),
-    /// It was asked, and did not answer in time.
+    /// It was asked as often as is usual, and did not answer.
     Silent,
-    /// It was to be asked, but the operation ended before.
+    /// It was asked, and had not answered yet.
+    Asked,
+    /// It was not asked yet.
     NotAsked,
 }
 
@@ -245,8 +247,11 @@ fn held(candidate: &Candidate, bit: u32) -> Held {
     match candidate.refusal() {
         _ if candidate.acked & bit != 0 => Held::Yes,
         Some(status) if candidate.closed & bit != 0 || busy => Held::Refused(status),
-        _ if candidate.give == Give::Due && candidate.attempts == 0 => Held::NotAsked,
-        _ => Held::Silent,
+        _ => match candidate.give {
+            Give::Nothing | Give::Due => Held::NotAsked,
+            Give::Sent | Give::Pulling | Give::Waiting => Held::Asked,
+            Give::Done | Give::Failed => Held::Silent,
+        },
     }
 }
 

@@ -21,6 +21,9 @@ const BUFFER: usize = 4 << 20;
 /// Memory that the system takes for one datagram in a buffer, headers and all.
 const BUFFER_PER_DATAGRAM: usize = 2304;
 
+/// No node takes longer to leave: its republished values would lapse.
+const LEAVE_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
+
 /// Settings of a node, made by [`Dht::builder`]. The defaults make a lone node on a free port of every address.
 ///
 /// ```
@@ -156,9 +159,9 @@ impl Builder {
         self
     }
 
-    /// How long [`Dht::close`] may hand values over; 5 seconds if not set.
+    /// How long [`Dht::close`] may hand values over; 5 seconds if not set, a day at the most.
     pub fn leave_timeout(mut self, timeout: Duration) -> Self {
-        self.leave_timeout = timeout;
+        self.leave_timeout = timeout.min(LEAVE_TIMEOUT_MAX);
         self
     }
 
@@ -202,8 +205,11 @@ impl Builder {
             Some(id) => id,
             None => random_id()?,
         };
-        let slabs = Slabs::new(id, &config, &seed, self.capacity)?;
-        let limits = Limits { id, ..self.limits.unwrap_or(Limits::new(id)) };
+        // A shortlist needs more places than holders are wanted.
+        let candidates = self.capacity.candidates.max(usize::from(config.k) * 3 / 2);
+        let capacity = Capacity { candidates, ..self.capacity };
+        let slabs = Slabs::new(id, &config, &seed, capacity)?;
+        let limits = Limits { id, ..self.limits.unwrap_or(default_limits(id, config.value_max)) };
         let store = self.store.unwrap_or_else(|| Box::new(MemoryStore::new(limits)));
         let (calls, receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -211,6 +217,7 @@ impl Builder {
             address,
             value_max: config.value_max as usize,
             timeout: self.timeout,
+            leave_timeout: self.leave_timeout,
             calls: calls.clone(),
             next_call: AtomicU64::new(1),
         });
@@ -229,6 +236,13 @@ impl Builder {
         spawn(worker)?;
         Ok(Dht { shared })
     }
+}
+
+/// The defaults of a store, with room for several of the largest values under a key.
+fn default_limits(id: NodeId, value_max: u32) -> Limits {
+    let limits = Limits::new(id);
+    let bytes_per_key = limits.bytes_per_key.max(4 * u64::from(value_max));
+    Limits { bytes_per_key, bytes: limits.bytes.max(bytes_per_key), ..limits }
 }
 
 /// A random id.

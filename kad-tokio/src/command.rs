@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use kad_core::FindOptions;
+use bytes::Bytes;
 use kad_wire::{Digest, ItemHeader, Key};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::error::Error;
-use crate::report::{Copies, Lookup, Peer, Pong, Receipt, Stats, Value};
-use bytes::Bytes;
+use crate::report::{Copies, Lookup, Peer, Pong, Receipt, Stats};
+use crate::tasks::FindCall;
 
-/// Names a call, so that its caller can take it back.
+/// Names a call, so that its caller can take it back. Later calls have larger ones.
 pub(crate) type CallId = u64;
 
 /// Where the answer of a call goes.
@@ -28,24 +28,8 @@ pub(crate) struct Publication {
 /// What a handle asks for.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Store {
-        items: Vec<Publication>,
-        copies: Copies,
-        answer: Answer<Vec<Receipt>>,
-    },
-    Find {
-        key: Key,
-        options: FindOptions,
-        values: mpsc::UnboundedSender<Result<Value, Error>>,
-    },
-    Ping {
-        address: SocketAddr,
-        answer: Answer<Pong>,
-    },
-    Lookup {
-        target: Key,
-        answer: Answer<Lookup>,
-    },
+    /// What the network is needed for.
+    Network(Request),
     Forget {
         key: Key,
         digest: Option<Digest>,
@@ -70,6 +54,33 @@ pub(crate) enum Command {
     Close {
         answer: Answer<()>,
     },
+}
+
+/// What operations of the core are started for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Store { items: Vec<Publication>, copies: Copies, answer: Answer<Vec<Receipt>> },
+    Find(Box<FindCall>),
+    Ping { address: SocketAddr, answer: Answer<Pong> },
+    Lookup { target: Key, answer: Answer<Lookup> },
+}
+
+impl Request {
+    /// Whether it can only be answered by a node that knows its network.
+    pub(crate) const fn needs_contacts(&self) -> bool {
+        !matches!(self, Self::Ping { .. })
+    }
+
+    /// Answers with an error.
+    pub(crate) fn refuse(self, error: Error) {
+        // A caller that has gone away does not want it.
+        match self {
+            Self::Store { answer, .. } => drop(answer.send(Err(error))),
+            Self::Find(find) => find.end(Err(error)),
+            Self::Ping { answer, .. } => drop(answer.send(Err(error))),
+            Self::Lookup { answer, .. } => drop(answer.send(Err(error))),
+        }
+    }
 }
 
 /// A command with its call and its deadline.

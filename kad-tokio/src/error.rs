@@ -53,6 +53,9 @@ pub enum Error {
     /// The lifetime is zero or longer than the network's longest, seven days. Nothing was stored.
     #[error("the lifetime must be at least a millisecond and at most seven days")]
     Lifetime,
+    /// There are more values than a find takes in, or larger ones than this node takes. What came before is right.
+    #[error("there are more values, or larger ones, than this node takes in")]
+    Truncated,
     /// This node's own store does not take the value, which it must serve. Nothing was stored.
     #[error("this node's own store does not take the value: {0:?}")]
     Refused(ItemStatus),

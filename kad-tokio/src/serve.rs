@@ -8,11 +8,13 @@ use kad_wire::limits::DATAGRAM_MAX;
 use kad_wire::{Hole, Instant};
 
 use crate::socket::{DATAGRAM, Socket};
+use crate::tasks::Pinned;
 
 /// Takes in a datagram; what must be sent because of it is queued. Values that this node looked for go to `found`.
 pub(crate) fn receive(
     node: &mut Node<'_>,
     store: &mut dyn Store,
+    pinned: &Pinned,
     socket: &mut Socket,
     now: Instant,
     from: SocketAddr,
@@ -35,7 +37,8 @@ pub(crate) fn receive(
             let mut sent = 0;
             while let Some(chunk) = pull.next_chunk(&mut out) {
                 let hole = &mut out[chunk.head_len..chunk.head_len + chunk.len];
-                let read = store.read(now, pull.key(), pull.digest(), chunk.offset, hole);
+                let read = pinned.read(pull.digest(), chunk.offset, hole);
+                let read = read.unwrap_or_else(|| store.read(now, pull.key(), pull.digest(), chunk.offset, hole));
                 if read == 0 && chunk.len > 0 {
                     break;
                 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use common::{network, node};
 use futures_util::StreamExt;
 use kad_tokio::store::{Due, Listed, Page, Usage};
-use kad_tokio::wire::{Answer, Digest, Instant as Time, ItemHeader, Offer, Query, Sink};
-use kad_tokio::{Copies, Error, ItemStatus, Key, Limits, MemoryStore, Store};
+use kad_tokio::wire::{Answer, Digest, Instant as Time, ItemHeader, Offer, Query, Sink, StoreMode};
+use kad_tokio::{Capacity, Copies, Error, ItemStatus, Key, Limits, MemoryStore, Role, Store};
 
 /// An address that swallows everything.
 fn black_hole() -> UdpSocket {
@@ -19,12 +19,8 @@ fn black_hole() -> UdpSocket {
 #[tokio::test]
 async fn no_call_hangs_past_its_deadline() {
     let hole = black_hole();
-    let dht = kad_tokio::Dht::builder()
-        .listen(std::net::SocketAddr::from(common::LOOPBACK))
-        .bootstrap([hole.local_addr().unwrap().to_string()])
-        .timeout(Duration::from_millis(300))
-        .start()
-        .unwrap();
+    let dht = common::lone().bootstrap([hole.local_addr().unwrap().to_string()]);
+    let dht = dht.timeout(Duration::from_millis(300)).start().unwrap();
     // The first join is still under way: nothing can be decided before the deadline.
     let start = Instant::now();
     assert_eq!(dht.find(Key::hash("k")).await, Err(Error::Timeout));
@@ -39,7 +35,8 @@ async fn a_dropped_call_frees_its_operation() {
     let dht = node(&[]).start().unwrap();
     let ping = dht.ping(hole.local_addr().unwrap());
     assert!(tokio::time::timeout(Duration::from_millis(30), ping).await.is_err());
-    let deadline = Instant::now() + Duration::from_secs(5);
+    // Left alone, it would try for more than a second.
+    let deadline = Instant::now() + Duration::from_millis(500);
     while dht.stats().await.unwrap().operations > 0 {
         assert!(Instant::now() < deadline, "the operation goes on");
         tokio::task::yield_now().await;
@@ -77,12 +74,71 @@ async fn the_values_of_a_find_are_a_stream() {
     assert_eq!(bytes, (0..10).collect::<Vec<_>>());
 }
 
-/// A store of one's own: it counts, and refuses keys that begin with a zero bit.
-struct Picky(MemoryStore);
+/// With two places for operations, calls take turns; none is answered before it is done.
+#[tokio::test]
+async fn calls_wait_for_a_place() {
+    let mut nodes = network(6).await;
+    let narrow = Capacity { operations: 1, operations_max: 2, ..Capacity::SMALL };
+    nodes.push(node(&[&nodes[0]]).capacity(narrow).start().unwrap());
+    let stores = (0..60u64).map(|number| {
+        let dht = nodes[6].clone();
+        async move { dht.store(Key::hash_int(number), vec![7; 2000]).copies(Copies::All).await }
+    });
+    for receipt in futures_util::future::join_all(stores).await {
+        let receipt = receipt.unwrap();
+        assert_eq!((receipt.elsewhere, receipt.complete), (6, true));
+    }
+    let items: Vec<_> = (100..400).map(|number| (Key::hash_int(number), "value")).collect();
+    let many = nodes[6].store_many(items).copies(Copies::All);
+    let (many, found) = futures_util::future::join(many.into_future(), nodes[6].lookup(Key::hash("x"))).await;
+    assert!(found.is_ok(), "a large store leaves room for others");
+    assert!(many.unwrap().iter().all(|receipt| receipt.complete && receipt.elsewhere == 6));
+}
+
+#[tokio::test]
+async fn a_store_that_waits_in_vain_answers_by_its_deadline_with_what_there_is() {
+    let first = node(&[]).start().unwrap();
+    let narrow = Capacity { operations: 1, operations_max: 1, ..Capacity::SMALL };
+    let dht = node(&[&first]).capacity(narrow).start().unwrap();
+    dht.joined().await.unwrap();
+    let hole = black_hole();
+    let ping = dht.ping(hole.local_addr().unwrap());
+    let store = dht.store(Key::hash("k"), "v").timeout(Duration::from_millis(100)).into_future();
+    let (ping, receipt) = futures_util::future::join(ping, store).await;
+    let receipt = receipt.unwrap();
+    assert_eq!((receipt.copies, receipt.elsewhere, receipt.complete), (1, 0, false));
+    assert_eq!(ping, Err(Error::Unreachable));
+    // It goes on in the background.
+    while first.find(Key::hash("k")).await.unwrap().is_none() {}
+}
+
+#[tokio::test]
+async fn a_call_of_any_length_is_possible() {
+    let nodes = network(2).await;
+    let found = nodes[0].find(Key::hash("k")).timeout(Duration::MAX).await;
+    assert_eq!(found, Ok(None));
+    let receipt = nodes[0].store(Key::hash("k"), "v").timeout(Duration::MAX).await;
+    assert_eq!(receipt.unwrap().elsewhere, 1);
+}
+
+#[tokio::test]
+async fn a_stream_of_values_says_when_the_node_is_closed_under_it() {
+    let hole = black_hole();
+    let dht = common::lone().bootstrap([hole.local_addr().unwrap().to_string()]).start().unwrap();
+    let mut values = dht.find_all(Key::hash("k")).values();
+    dht.close().await.unwrap();
+    dht.closed().await;
+    assert_eq!(values.next().await, Some(Err(Error::Closed)));
+    assert_eq!(values.next().await, None);
+    assert_eq!(dht.find_all(Key::hash("k")).values().next().await, Some(Err(Error::Closed)));
+}
+
+/// A store of one's own: what it refuses, it refuses.
+struct Picky(MemoryStore, fn(&Offer<'_>) -> bool);
 
 impl Store for Picky {
     fn offer(&mut self, now: Time, offer: &Offer<'_>) -> Option<Answer> {
-        if !offer.key.bit(0) {
+        if (self.1)(offer) {
             return Some(Answer::refused(ItemStatus::Full));
         }
         self.0.offer(now, offer)
@@ -123,7 +179,11 @@ impl Store for Picky {
 async fn a_store_of_ones_own_decides_and_the_receipt_says_why() {
     let first = node(&[]).start().unwrap();
     let id = kad_tokio::NodeId::from_bytes([5; 32]);
-    let picky = node(&[&first]).id(id).store(Picky(MemoryStore::new(Limits::new(id)))).start().unwrap();
+    let picky = node(&[&first])
+        .id(id)
+        .store(Picky(MemoryStore::new(Limits::new(id)), |offer| !offer.key.bit(0)))
+        .start()
+        .unwrap();
     picky.joined().await.unwrap();
     let key = |first_bit: bool| (0..).map(Key::hash_int).find(|key| key.bit(0) == first_bit).unwrap();
     for len in [10, 5000] {
@@ -134,4 +194,27 @@ async fn a_store_of_ones_own_decides_and_the_receipt_says_why() {
         assert_eq!(refused.refused[0].status, ItemStatus::Full);
         assert_eq!(refused.refused[0].contact.id, id);
     }
+}
+
+/// A reader leaves a copy at the nearest node that did not have the value, however large it is.
+#[tokio::test]
+async fn a_large_value_is_left_where_it_was_missing() {
+    let nodes = common::network_of(4, |builder| builder.k(4)).await;
+    let (key, value) = (Key::hash("popular"), common::value(1, 20_000));
+    let id = kad_tokio::NodeId::from_bytes(*key.as_bytes());
+    let is_no_copy = |offer: &Offer<'_>| offer.mode != StoreMode::Cache;
+    let nearest = node(&[&nodes[0]]).k(4).id(id).store(Picky(MemoryStore::new(Limits::new(id)), is_no_copy));
+    let nearest = nearest.start().unwrap();
+    nearest.joined().await.unwrap();
+    let receipt = nodes[0].store(key, value.clone()).copies(Copies::All).await.unwrap();
+    assert_eq!(receipt.refused.len(), 1);
+    let reader = node(&[&nodes[0]]).role(Role::Client).start().unwrap();
+    assert_eq!(reader.find(key).await.unwrap().unwrap().bytes, value);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while nearest.stats().await.unwrap().items == 0 {
+        assert!(Instant::now() < deadline, "no copy was left");
+        tokio::task::yield_now().await;
+    }
+    let found = nearest.find(key).await.unwrap().unwrap();
+    assert_eq!((found.bytes, found.origin), (value.into(), id));
 }

@@ -86,7 +86,7 @@ async fn a_node_that_closes_hands_over_what_only_it_holds() {
     // A client's value lives where the client put it; here on the only server that it knew.
     let lone = node(&[]).start().unwrap();
     lone.store(key, vec![9; 5000]).await.unwrap();
-    let joined = Dht::builder().listen(SocketAddr::from(common::LOOPBACK)).bootstrap([lone.local_addr().to_string()]);
+    let joined = common::lone().bootstrap([lone.local_addr().to_string()]);
     let bridge = joined.start().unwrap();
     bridge.joined().await.unwrap();
     assert_eq!(nodes[0].find(key).await, Ok(None), "two networks so far");
@@ -100,8 +100,11 @@ async fn an_unreachable_bootstrap_is_an_error_and_no_hang() {
     let gone = node(&[]).start().unwrap();
     let address = gone.local_addr();
     gone.close().await.unwrap();
-    let stranded = Dht::builder().listen(SocketAddr::from(common::LOOPBACK)).role(Role::Client);
+    let stranded = common::lone().role(Role::Client);
     let stranded = stranded.bootstrap([address.to_string()]).start().unwrap();
+    assert_eq!(stranded.joined().await, Err(Error::Unreachable));
+    assert_eq!(stranded.find(Key::hash("k")).await, Err(Error::Unreachable));
+    assert_eq!(stranded.lookup(Key::hash("k")).await, Err(Error::Unreachable));
     assert_eq!(stranded.joined().await, Err(Error::Unreachable));
     let receipt = stranded.store(Key::hash("k"), "value").await.unwrap();
     assert_eq!((receipt.copies, receipt.elsewhere), (0, 0), "a client's own copy does not count");
@@ -111,11 +114,10 @@ async fn an_unreachable_bootstrap_is_an_error_and_no_hang() {
 async fn a_node_joins_late_when_its_bootstrap_comes_late() {
     let reserved = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = reserved.local_addr().unwrap();
-    let early =
-        Dht::builder().listen(SocketAddr::from(common::LOOPBACK)).bootstrap([address.to_string()]).start().unwrap();
+    let early = common::lone().bootstrap([address.to_string()]).start().unwrap();
     assert!(early.joined().await.is_err());
     drop(reserved);
-    let late = Dht::builder().listen(address).start().unwrap();
+    let late = common::lone().listen(address).start().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     while early.stats().await.unwrap().contacts == 0 {
         assert!(Instant::now() < deadline, "it never joined");
@@ -126,10 +128,10 @@ async fn a_node_joins_late_when_its_bootstrap_comes_late() {
 
 #[tokio::test]
 async fn nodes_talk_over_ipv6_and_to_both_families() {
-    let both = Dht::builder().listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))).start().unwrap();
+    let both = common::lone().listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))).start().unwrap();
     let port = both.local_addr().port();
-    let v6 = Dht::builder().listen(SocketAddr::from((Ipv6Addr::LOCALHOST, 0))).bootstrap([format!("[::1]:{port}")]);
-    let v4 = Dht::builder().listen(SocketAddr::from(common::LOOPBACK)).bootstrap([format!("localhost:{port}")]);
+    let v6 = common::lone().listen(SocketAddr::from((Ipv6Addr::LOCALHOST, 0))).bootstrap([format!("[::1]:{port}")]);
+    let v4 = common::lone().bootstrap([format!("localhost:{port}")]);
     let (v6, v4) = (v6.start().unwrap(), v4.start().unwrap());
     v6.joined().await.unwrap();
     v4.joined().await.unwrap();
@@ -173,8 +175,21 @@ async fn pings_lookups_and_peers_tell_the_truth() {
 #[tokio::test]
 async fn a_port_in_use_and_a_senseless_setting_are_typed_errors() {
     let taken = node(&[]).start().unwrap();
-    let again = Dht::builder().listen(taken.local_addr()).start();
+    let again = common::lone().listen(taken.local_addr()).start();
     assert!(matches!(again, Err(StartError::Bind { address, .. }) if address == taken.local_addr()));
     assert!(matches!(node(&[]).k(0).start(), Err(StartError::Config(_))));
     assert!(matches!(node(&[]).socket_batch(0).start(), Err(StartError::Setting(_))));
+}
+
+/// A node that knows its network leaves it at once if there is nothing to hand over, even when contacts are silent.
+#[tokio::test]
+async fn leaving_takes_no_longer_than_it_must() {
+    let mut nodes = network(4).await;
+    let start = Instant::now();
+    nodes.pop().unwrap().close().await.unwrap();
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    kill(&mut nodes, 0).await;
+    let start = Instant::now();
+    nodes[0].close().await.unwrap();
+    assert!(start.elapsed() < Duration::from_millis(2500), "{:?}", start.elapsed());
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{network, network_of, value};
 use kad_tokio::wire::limits::{STORE_INLINE_MAX, VALUE_MAX};
-use kad_tokio::{Bytes, Copies, Error, ItemType, Key, TypeMask};
+use kad_tokio::{Bytes, Capacity, Copies, Error, ItemStatus, ItemType, Key, Limits, Role, TypeMask};
 
 #[tokio::test]
 async fn twenty_nodes_read_values_of_every_size_byte_for_byte() {
@@ -115,4 +115,93 @@ async fn what_is_forgotten_is_no_longer_published() {
     assert_eq!(nodes[1].forget(key).await, Ok(0), "only its publisher can");
     assert_eq!(nodes[0].forget_value(key, receipt.digest).await, Ok(true));
     assert_eq!(nodes[0].forget(key).await, Ok(0));
+}
+
+#[tokio::test]
+async fn a_silent_holder_does_not_hold_up_a_quorum() {
+    let mut nodes = network(6).await;
+    let dead = nodes.pop().unwrap();
+    let (id, address) = (dead.id(), dead.local_addr());
+    drop(dead);
+    while std::net::UdpSocket::bind(address).is_err() {
+        tokio::task::yield_now().await;
+    }
+    let receipt = nodes[0].store(Key::hash("k"), "v").copies(Copies::AtLeast(2)).await.unwrap();
+    assert!(receipt.elsewhere >= 2 && !receipt.complete && receipt.silent.is_empty(), "{receipt:?}");
+    let at_once = nodes[0].store(Key::hash("k"), "w").copies(Copies::AtLeast(0)).await.unwrap();
+    assert_eq!((at_once.copies, at_once.elsewhere, at_once.complete), (1, 0, false));
+    // Long after the others: its silence must be certain.
+    let all = nodes[1].store(Key::hash("l"), "v").copies(Copies::All).await.unwrap();
+    assert!(all.complete && all.elsewhere == 4 && all.silent.iter().all(|contact| contact.id == id), "{all:?}");
+}
+
+/// Keys that share a region travel together: their holders must be right nevertheless, also for a client that has just
+/// come and knows little.
+#[tokio::test]
+async fn what_a_newcomer_stores_at_once_is_found_one_by_one() {
+    let mut nodes: Vec<kad_tokio::Dht> = Vec::new();
+    for number in 0..150usize {
+        let through: Vec<_> = (number > 0).then(|| &nodes[number * 7919 % number.max(1)]).into_iter().collect();
+        let builder = common::node(&through).k(4).capacity(Capacity::SMALL).socket_buffer(256 << 10);
+        nodes.push(builder.start().unwrap());
+        if number > 0 {
+            nodes[number].joined().await.unwrap();
+        }
+    }
+    let client = common::node(&[&nodes[70]]).k(4).role(Role::Client).start().unwrap();
+    let items: Vec<_> = (0..500).map(|number| (Key::hash_int(number), value(number as usize, 20))).collect();
+    let receipts = client.store_many(items.clone()).copies(Copies::All).await.unwrap();
+    assert!(receipts.iter().all(|receipt| receipt.complete && receipt.elsewhere == 4), "{receipts:?}");
+    client.close().await.unwrap();
+    for (number, (key, value)) in items.into_iter().enumerate() {
+        let found = nodes[number % 150].find(key).await.unwrap();
+        assert!(found.is_some_and(|found| found.bytes == value), "value {number}");
+    }
+}
+
+#[tokio::test]
+async fn an_item_given_twice_is_stored_once() {
+    let nodes = network(3).await;
+    let items = ["a", "b", "a"].map(|text| (Key::hash(text), text));
+    let receipts = nodes[0].store_many(items).copies(Copies::All).await.unwrap();
+    assert!(receipts.iter().all(|receipt| receipt.elsewhere == 2 && receipt.complete));
+    assert_eq!((receipts[0].key, nodes[1].stats().await.unwrap().items), (receipts[2].key, 2));
+}
+
+#[tokio::test]
+async fn what_the_own_store_refuses_concerns_no_other_item() {
+    let first = common::node(&[]).start().unwrap();
+    let limits = Limits { bytes: 1000, ..Limits::new(first.id()) };
+    let small = common::node(&[&first]).limits(limits).start().unwrap();
+    let items = [(Key::hash("a"), vec![1; 800]), (Key::hash("b"), vec![2; 800]), (Key::hash("c"), vec![3; 100])];
+    let receipts = small.store_many(items).copies(Copies::All).await.unwrap();
+    let elsewhere: Vec<_> = receipts.iter().map(|receipt| receipt.elsewhere).collect();
+    assert_eq!(elsewhere, [1, 0, 1]);
+    assert_eq!((receipts[1].refused[0].contact.id, receipts[1].copies), (small.id(), 0));
+    let again = small.store(Key::hash("d"), vec![4; 800]).await;
+    assert_eq!(again, Err(Error::Refused(ItemStatus::Full)));
+    // What it held before is still there.
+    assert_eq!(small.find(Key::hash("a")).await.unwrap().unwrap().bytes, vec![1; 800]);
+}
+
+#[tokio::test]
+async fn nobody_can_take_over_the_key_of_content() {
+    let nodes = network_of(8, |builder| builder.k(3)).await;
+    let content = nodes[0].store_content("the true one").await.unwrap();
+    nodes[1].store(content.key, "another one").copies(Copies::All).await.unwrap();
+    for node in &nodes {
+        assert_eq!(node.find_content(content.key).await.unwrap().unwrap().bytes, "the true one");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_cannot_take_a_value_says_so() {
+    let first = common::node(&[]).start().unwrap();
+    first.store(Key::hash("large"), vec![1; 5000]).await.unwrap();
+    first.store(Key::hash("large"), "small").await.unwrap();
+    let reader = common::node(&[&first]).value_max(1000).start().unwrap();
+    let mut values = reader.find_all(Key::hash("large")).values();
+    assert_eq!(values.next().await.unwrap().unwrap().bytes, "small");
+    assert_eq!(values.next().await, Some(Err(Error::Truncated)));
+    first.forget(Key::hash("large")).await.unwrap();
 }

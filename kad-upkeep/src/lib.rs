@@ -21,6 +21,8 @@ const WIDTH: usize = 4;
 const LEAVING_WIDTH: usize = 16;
 /// How long one operation may take.
 const LIMIT_MS: u64 = 30_000;
+/// Shortest pause before the upkeep wants to be called again.
+const PAUSE_MS: u64 = 1_000;
 /// What is due within this part of an hour goes along with a neighbour that is due now.
 const AHEAD_MS: u64 = 15 * 60 * 1000;
 
@@ -77,7 +79,7 @@ impl Upkeep {
             return self.go_on_leaving(now, node, store);
         }
         if node.is_alone() {
-            return store.next_wake().map(|at| at.max(now.plus_millis(1000)));
+            return later(now, store);
         }
         self.newcomers.notice(node);
         while self.has_place(node) {
@@ -87,7 +89,7 @@ impl Upkeep {
                 return Some(now);
             }
         }
-        store.next_wake()
+        later(now, store)
     }
 
     /// Whether an operation was the upkeep's own, which has ended now.
@@ -133,6 +135,11 @@ impl Upkeep {
         self.under_way.push(operation).ok()?;
         Some(true)
     }
+}
+
+/// When the store has something to do, but not at once: what is due now waits for a place or for company.
+fn later<S: Store + ?Sized>(now: Instant, store: &S) -> Option<Instant> {
+    store.next_wake().map(|at| at.max(now.plus_millis(PAUSE_MS)))
 }
 
 /// What is due now, with neighbours in the key space that are due soon: they share their holders, so they share a lookup.

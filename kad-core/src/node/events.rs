@@ -23,10 +23,7 @@ impl Node<'_> {
                 self.free_operation(operation);
                 self.final_event(operation, kind, id)
             }
-            _ => {
-                let copies = self.memory.lookup(operation).map_or(0, |lookup| lookup.copies());
-                Some(Event::Quorum { operation: id, copies: copies.into() })
-            }
+            _ => Some(Event::Quorum { operation: id, receipt: self.receipt(operation)? }),
         }
     }
 
@@ -53,6 +50,12 @@ impl Node<'_> {
         }
     }
 
+    fn receipt(&self, index: usize) -> Option<Receipt<'_>> {
+        let operation = self.memory.operations.get(index)?;
+        let trace = Trace { operation, candidates: self.memory.candidates_of(index) };
+        Some(Receipt { trace, items: self.memory.items_of(index) })
+    }
+
     fn final_event(&self, index: usize, kind: Kind, operation: OperationId) -> Option<Event<'_>> {
         let slot = self.memory.operations.get(index)?;
         let candidates = self.memory.candidates_of(index);
@@ -70,7 +73,7 @@ impl Node<'_> {
             Kind::FindValue => {
                 Event::FoundValues { operation, values: slot.values.into(), truncated: slot.truncated, trace }
             }
-            Kind::Store => Event::Stored { operation, receipt: Receipt { trace, items: self.memory.items_of(index) } },
+            Kind::Store => Event::Stored { operation, receipt: self.receipt(index)? },
             Kind::Leave => Event::Left { operation },
         })
     }

@@ -1,21 +1,26 @@
 //! What the core says of operations, brought to whoever waits for it.
 
-use kad_core::{Event, Trace, Walk};
+use bytes::Bytes;
+use kad_core::{Event, OperationId, Receipt, Trace, Walk};
 use kad_wire::{Contact, Instant, ItemHeader, Key, StoreMode, item_flags};
 
 use super::Worker;
+use crate::command::CallId;
 use crate::error::Error;
 use crate::report::Pong;
 use crate::tasks::{Task, Tasks, lookup_of, note_item};
 
 /// How long leaving a copy may take.
 const CACHE_LIMIT_MS: u64 = 5_000;
+/// Copies that are left at a time: they are a courtesy, and what the owner asks for comes first.
+const CACHE_WIDTH: usize = 4;
 
 /// A value that was found, and the closest node that did not have it.
 struct CopyFor {
     holder: Contact,
     key: Key,
     header: ItemHeader,
+    bytes: Bytes,
 }
 
 /// What follows from an event beyond its answer.
@@ -30,113 +35,105 @@ impl Worker {
     pub(super) fn take_events(&mut self) -> bool {
         let mut ended = false;
         loop {
-            let now = self.now();
+            let (now, has_network) = (self.now(), !self.parts.bootstrap.is_empty());
             let mut node = self.parts.slabs.node();
             let Some(event) = node.poll_event() else { break };
             let next = match self.upkeep.ended(event.operation()) {
                 true => Next::Nothing,
-                false => self.tasks.take(now, &event),
+                false => self.tasks.take(now, &event, has_network),
             };
             ended = true;
             match next {
                 Next::Nothing => {}
                 Next::Joined(answered) => self.join_ended(answered),
                 Next::Copy(copy) if self.parts.cache_found => self.leave_copy(copy),
-                Next::Copy(copy) => drop(self.tasks.pinned.remove(&copy.header.digest)),
+                Next::Copy(_) => {}
             }
-        }
-        if ended {
-            self.take_waiting_calls();
         }
         ended
     }
 
     /// Leaves a copy at the closest node that did not have the value (paper, section 2.3).
     fn leave_copy(&mut self, copy: CopyFor) {
-        let CopyFor { holder, key, header } = copy;
+        let CopyFor { holder, key, header, bytes } = copy;
+        if self.tasks.pinned.len() >= CACHE_WIDTH {
+            return;
+        }
         let items = [(key, header)];
         let started = self.start(|node, now| {
             node.store_at(now, now.plus_millis(CACHE_LIMIT_MS), StoreMode::Cache, &items, &[holder])
         });
-        match started {
-            Ok(operation) => {
-                self.tasks.by_operation.insert(operation, Task::Cache { digest: header.digest });
-            }
-            Err(_) => drop(self.tasks.pinned.remove(&header.digest)),
+        // Without a place there is no copy.
+        if let Ok(operation) = started {
+            self.tasks.pinned.pin(header.digest, bytes);
+            self.tasks.begin(operation, Task::Cache { digest: header.digest });
         }
     }
 }
 
 impl Tasks {
-    /// Brings an event to its task.
-    fn take(&mut self, now: Instant, event: &Event<'_>) -> Next {
+    /// Brings an event to its task. Whether there is somebody to reach at all is for the worker to know.
+    fn take(&mut self, now: Instant, event: &Event<'_>, has_network: bool) -> Next {
         let operation = event.operation();
-        if let Event::Quorum { copies, .. } = event {
-            self.quorum(operation, *copies);
+        if let Event::Quorum { receipt, .. } = event {
+            self.quorum(now, operation, receipt);
             return Next::Nothing;
         }
-        let Some(task) = self.by_operation.remove(&operation) else { return Next::Nothing };
+        let Some(task) = self.end(operation) else { return Next::Nothing };
         match (task, event) {
             (Task::Ping { answer, .. }, Event::Pinged { answer: pong, .. }) => {
                 let pong = pong.map(|(contact, rtt)| Pong { contact, rtt });
                 let _ = answer.send(pong.ok_or(Error::Unreachable));
             }
             (Task::Lookup { answer, .. }, Event::FoundNodes { trace, .. }) => {
-                let _ = answer.send(Ok(lookup_of(trace, now)));
+                let lookup = lookup_of(trace, now);
+                let nobody = has_network && lookup.closest().next().is_none();
+                let _ = answer.send(if nobody { Err(Error::Unreachable) } else { Ok(lookup) });
             }
-            (Task::Find { call }, Event::FoundValues { trace, .. }) => return self.found(call, trace),
+            (Task::Find { call }, Event::FoundValues { trace, truncated, .. }) => {
+                return self.found(call, trace, *truncated, has_network);
+            }
             (Task::Store { call, places }, Event::Stored { receipt, .. }) => {
                 let Some(pending) = self.stores.get_mut(&call) else { return Next::Nothing };
-                pending.progress(&places, |item| {
-                    note_item(item, receipt, now);
-                    item.complete = !receipt.trace().timed_out();
-                });
+                pending.batch_ended();
+                pending.progress(&places, |item| note_item(item, receipt, now, true));
                 pending.enough(&places);
-                if pending.is_answered() {
+                if pending.is_over() {
                     self.stores.remove(&call);
                 }
             }
-            (Task::Cache { digest }, _) => drop(self.pinned.remove(&digest)),
+            (Task::Cache { digest }, _) => self.pinned.unpin(&digest),
             (Task::Join, Event::Joined { answered, .. }) => return Next::Joined(*answered),
             _ => {}
         }
         Next::Nothing
     }
 
-    fn quorum(&mut self, operation: kad_core::OperationId, copies: usize) {
-        let Some(Task::Store { call, places }) = self.by_operation.get(&operation) else { return };
-        let Some(pending) = self.stores.get_mut(call) else { return };
-        pending.progress(places, |item| {
-            let local = item.copies - item.elsewhere;
-            (item.elsewhere, item.copies) = (copies, copies + local);
-        });
-        pending.enough(places);
-        if pending.is_answered() {
-            self.stores.remove(call);
-        }
+    fn quorum(&mut self, now: Instant, operation: OperationId, receipt: &Receipt<'_>) {
+        let Some(Task::Store { call, places }) = self.get(operation) else { return };
+        let (call, places) = (*call, places.clone());
+        let Some(pending) = self.stores.get_mut(&call) else { return };
+        pending.progress(&places, |item| note_item(item, receipt, now, false));
+        pending.enough(&places);
     }
 
-    /// A find has ended: the stream of its values ends, with an error if nobody could say anything.
-    fn found(&mut self, call: crate::command::CallId, trace: &Trace<'_>) -> Next {
+    /// A find has ended, and so does the stream of its values: with an error if there may be more.
+    fn found(&mut self, call: CallId, trace: &Trace<'_>, truncated: bool, has_network: bool) -> Next {
         let Some(find) = self.finds.remove(&call) else { return Next::Nothing };
-        if find.found() == 0 {
-            let error = match (trace.timed_out(), trace.requests() > 0 && trace.closest().next().is_none()) {
-                (true, _) => Some(Error::Timeout),
-                (_, true) => Some(Error::Unreachable),
-                _ => None,
-            };
-            if let Some(error) = error {
-                let _ = find.values.send(Err(error));
-            }
-            return Next::Nothing;
-        }
+        let nobody = trace.closest().next().is_none();
+        find.end(match () {
+            () if find.has_enough() => Ok(()),
+            () if trace.timed_out() => Err(Error::Timeout),
+            () if truncated => Err(Error::Truncated),
+            () if find.is_empty() && nobody && (has_network || trace.requests() > 0) => Err(Error::Unreachable),
+            () => Ok(()),
+        });
         let Some((header, bytes)) = find.first else { return Next::Nothing };
         let lacked = trace.steps().find(|step| step.state == Walk::Answered && !step.had_value);
         match lacked {
             Some(step) if !find.options.all && header.ttl_ms > 0 => {
-                self.pinned.insert(header.digest, bytes);
                 let header = ItemHeader { flags: header.flags | item_flags::CACHED, inline_len: 0, ..header };
-                Next::Copy(CopyFor { holder: step.contact, key: find.key, header })
+                Next::Copy(CopyFor { holder: step.contact, key: find.key, header, bytes })
             }
             _ => Next::Nothing,
         }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant as Clock};
 
 use super::Worker;
 use crate::command::{Answer, Call, Command};
-use crate::error::Error;
 use crate::tasks::Task;
 
 /// How long one attempt may take.
@@ -87,7 +86,7 @@ impl Worker {
     pub(super) fn join(&mut self, addresses: &[SocketAddr]) {
         match self.start(|node, now| node.join(now, now.plus_millis(LIMIT_MS), addresses)) {
             Ok(operation) => {
-                self.tasks.by_operation.insert(operation, Task::Join);
+                self.tasks.begin(operation, Task::Join);
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot join now");
@@ -108,11 +107,10 @@ impl Worker {
         }
         self.joining.next = (!self.parts.bootstrap.is_empty()).then(|| Clock::now() + pause);
         self.joining.settled = true;
-        let contacts = self.node().status().contacts;
+        let joined = self.joined();
         for answer in std::mem::take(&mut self.joining.waiting) {
             // A caller that has gone away does not want it.
-            let _ = answer.send(if contacts > 0 { Ok(contacts) } else { Err(Error::Unreachable) });
+            let _ = answer.send(joined.clone());
         }
-        self.take_waiting_calls();
     }
 }

@@ -3,9 +3,7 @@
 use std::time::Instant as Clock;
 
 use super::Worker;
-use super::calls::refuse;
 use crate::command::Answer;
-use crate::error::Error;
 
 /// Those who wait for the end. They are told when the worker is dropped.
 #[derive(Default)]
@@ -27,9 +25,6 @@ impl Worker {
         self.leaving.answers.push(answer);
         if self.upkeep.is_leaving() {
             return;
-        }
-        for call in std::mem::take(&mut self.waiting) {
-            refuse(call.command, &Error::Closed);
         }
         let now = self.now();
         for operation in self.tasks.drop_calls() {

@@ -5,8 +5,9 @@ mod events;
 mod joining;
 mod leaving;
 mod upkeep;
+mod views;
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant as Clock};
 
@@ -17,15 +18,17 @@ use kad_upkeep::Upkeep;
 use kad_wire::Instant;
 use tokio::sync::mpsc;
 
-use crate::command::Call;
+use crate::command::{Call, CallId};
 use crate::serve;
 use crate::socket::{DATAGRAM, Socket};
 use crate::tasks::{Task, Tasks};
+use calls::Waiting;
 use joining::Joining;
 use leaving::Leaving;
 
-/// Longest sleep, so that what depends on the wall clock is looked at now and then.
-const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// Longest sleep: nothing is due, but a timer must have some time.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
 /// What a worker is made of.
 pub(crate) struct Parts {
     pub(crate) slabs: Slabs,
@@ -45,8 +48,8 @@ pub(crate) struct Worker {
     parts: Parts,
     started: Clock,
     tasks: Tasks,
-    /// Calls that wait for the first join, or for a place.
-    waiting: VecDeque<Call>,
+    /// Requests that wait for the first join, or for a place, oldest first.
+    waiting: BTreeMap<CallId, Waiting>,
     joining: Joining,
     upkeep: Upkeep,
     /// When the upkeep wants to be called again.
@@ -62,7 +65,7 @@ impl Worker {
             parts,
             started: Clock::now(),
             tasks: Tasks::default(),
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
             joining,
             upkeep: Upkeep::new(),
             upkeep_at: None,
@@ -98,7 +101,11 @@ impl Worker {
             tokio::select! {
                 biased;
                 call = self.parts.calls.recv() => match call {
-                    Some(call) => self.take_calls(call),
+                    // However many calls there are, the socket has its turn.
+                    Some(call) => {
+                        self.take_calls(call);
+                        self.receive().await;
+                    }
                     // The last handle is gone.
                     None => break,
                 },
@@ -144,14 +151,18 @@ impl Worker {
     fn receive_one(&mut self, from: SocketAddr, datagram: &[u8]) {
         let now = self.now();
         let Parts { slabs, store, socket, .. } = &mut self.parts;
-        let Tasks { by_operation, finds, .. } = &mut self.tasks;
-        serve::receive(&mut slabs.node(), &mut **store, socket, now, from, datagram, |values| {
-            let Some(Task::Find { call }) = by_operation.get(&values.operation) else { return };
-            let Some(find) = finds.get_mut(call) else { return };
-            for (header, bytes) in values.iter() {
-                find.hand_out(&header, Bytes::copy_from_slice(bytes), &values.origin);
-            }
+        let tasks = &mut self.tasks;
+        let mut found = Vec::new();
+        serve::receive(&mut slabs.node(), &mut **store, &tasks.pinned, socket, now, from, datagram, |values| {
+            let Some(Task::Find { call }) = tasks.get(values.operation) else { return };
+            let owned = |(header, bytes)| (*call, header, Bytes::copy_from_slice(bytes), values.origin);
+            found.extend(values.iter().map(owned));
         });
+        for (call, header, bytes, origin) in found {
+            if let Some(find) = tasks.finds.get_mut(&call) {
+                find.hand_out(&header, bytes, &origin);
+            }
+        }
     }
 
     /// Everything that does not depend on a datagram or a call: what is due, what is to be sent, what has ended. What ends
@@ -162,7 +173,8 @@ impl Worker {
         self.node().handle_timeout(now);
         self.take_events();
         loop {
-            self.expire_waiting_calls();
+            self.expire_waiting();
+            self.start_waiting();
             self.keep_up();
             self.transmit().await;
             if !self.take_events() {
@@ -177,13 +189,9 @@ impl Worker {
             let now = self.now();
             let Parts { slabs, store, socket, .. } = &mut self.parts;
             let pinned = &self.tasks.pinned;
-            let more = serve::transmit(&mut slabs.node(), socket, now, |hole| match pinned.get(&hole.digest) {
-                Some(bytes) => {
-                    let len = hole.bytes.len().min(bytes.len());
-                    hole.bytes[..len].copy_from_slice(&bytes[..len]);
-                    len == hole.bytes.len()
-                }
-                None => store.read(now, &hole.key, &hole.digest, 0, hole.bytes) == hole.bytes.len(),
+            let more = serve::transmit(&mut slabs.node(), socket, now, |hole| {
+                let read = pinned.read(&hole.digest, 0, hole.bytes);
+                read.unwrap_or_else(|| store.read(now, &hole.key, &hole.digest, 0, hole.bytes)) == hole.bytes.len()
             });
             socket.flush().await;
             if !more {

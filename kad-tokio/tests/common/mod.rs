@@ -3,15 +3,25 @@
 
 use std::net::SocketAddr;
 
-use kad_tokio::{Builder, Dht};
+use kad_tokio::{Builder, Dht, NetworkId};
 
 /// A free port of loopback.
 pub(crate) const LOOPBACK: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
+/// A network of this test's own: a port that another test gives back must not lead one into the other.
+pub(crate) fn own_network() -> NetworkId {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    NetworkId::named(&format!("{test} {}", std::process::id()))
+}
+
+/// A node on a free port of loopback, in the test's own network.
+pub(crate) fn lone() -> Builder {
+    Dht::builder().listen(SocketAddr::from(LOOPBACK)).network(own_network())
+}
+
 /// A node that joins through others.
 pub(crate) fn node(bootstrap: &[&Dht]) -> Builder {
-    let addresses = bootstrap.iter().map(|dht| dht.local_addr().to_string());
-    Dht::builder().listen(SocketAddr::from(LOOPBACK)).bootstrap(addresses)
+    lone().bootstrap(bootstrap.iter().map(|dht| dht.local_addr().to_string()))
 }
 
 /// A network of `count` nodes, each of which joined through the one before it, made by `configure`.

@@ -1,0 +1,262 @@
+//! The handle: what applications call.
+
+mod finds;
+mod stores;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kad_core::FindOptions;
+use kad_wire::{Digest, ItemType, Key, NodeId, TypeMask};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::Builder;
+use crate::command::{Answer, Call, CallId, Command, Request};
+use crate::error::Error;
+use crate::report::{Lookup, Peer, Pong, Stats};
+
+pub use finds::{Find, FindAll};
+pub use stores::{StoreMany, StoreOne};
+
+/// A future that a call returns.
+type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
+/// How long a call waits past its deadline for the worker to say so.
+const SLACK: Duration = Duration::from_secs(1);
+/// What saying goodbye takes besides the time for handing over.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// Longer timeouts are cut to this: nobody waits for so long, and clocks cannot add up any span.
+const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What all handles of a node share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: NodeId,
+    pub(crate) address: SocketAddr,
+    pub(crate) value_max: usize,
+    pub(crate) timeout: Duration,
+    pub(crate) leave_timeout: Duration,
+    pub(crate) calls: mpsc::UnboundedSender<Call>,
+    pub(crate) next_call: AtomicU64,
+}
+
+/// A node of the network. Cheap to clone; the node runs until [`close`](Self::close), or until the last handle is dropped,
+/// which ends it without a word to the others.
+///
+/// Every call ends by its deadline ([`Builder::timeout`], or its own). A call whose future is dropped is cancelled, but what
+/// a store has begun goes on: its values are published.
+#[derive(Clone, Debug)]
+pub struct Dht {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Dht {
+    /// Starts to configure a node.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Who this node is.
+    pub fn id(&self) -> NodeId {
+        self.shared.id
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// Largest value in bytes.
+    pub fn value_max(&self) -> usize {
+        self.shared.value_max
+    }
+
+    /// Stores a value under a key, for an hour and on at least three other nodes if not told otherwise.
+    ///
+    /// ```no_run
+    /// # async fn example(dht: &kad_tokio::Dht) -> Result<(), kad_tokio::Error> {
+    /// use std::time::Duration;
+    /// use kad_tokio::{Copies, Key};
+    ///
+    /// let receipt = dht.store(Key::hash("name"), "value").ttl(Duration::from_secs(600)).copies(Copies::All).await?;
+    /// println!("{} copies", receipt.copies);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn store(&self, key: Key, value: impl Into<Bytes>) -> StoreOne {
+        StoreOne { inner: self.store_many([(key, value)]) }
+    }
+
+    /// Stores a value under its own hash, as [content](ItemType::CONTENT): nobody can put another value there.
+    pub fn store_content(&self, value: impl Into<Bytes>) -> StoreOne {
+        let value = value.into();
+        self.store(Key::hash(&value), value).item_type(ItemType::CONTENT)
+    }
+
+    /// Stores many values, sharing lookups and datagrams where their keys are near each other. The receipts come in the
+    /// order of the items; an item that this node's own store refuses has a receipt that says so, and the others are stored.
+    pub fn store_many(&self, items: impl IntoIterator<Item = (Key, impl Into<Bytes>)>) -> StoreMany {
+        StoreMany::new(self.clone(), items.into_iter().map(|(key, value)| (key, value.into())).collect())
+    }
+
+    /// Finds a value under a key: the newest that the first node which has any knows. `None` when the k nearest nodes have
+    /// none.
+    ///
+    /// ```no_run
+    /// # async fn example(dht: &kad_tokio::Dht) -> Result<(), kad_tokio::Error> {
+    /// use kad_tokio::Key;
+    ///
+    /// if let Some(value) = dht.find(Key::hash("name")).await? {
+    ///     println!("{} bytes from {}", value.bytes.len(), value.origin);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn find(&self, key: Key) -> Find {
+        Find::new(self.clone(), key, FindOptions::FIRST)
+    }
+
+    /// Finds the [content](ItemType::CONTENT) whose hash is the key: whoever supplies it, the value is the right one.
+    /// Records of other types, which anybody can put under the same key, are left aside.
+    pub fn find_content(&self, key: Key) -> Find {
+        self.find(key).types(TypeMask::only(ItemType::CONTENT))
+    }
+
+    /// Finds every value that the k nearest nodes have under a key, as a stream that ends. Values of this node's own store
+    /// come first. An [`Error::Truncated`] or [`Error::Timeout`] at its end says that there may be more.
+    pub fn find_all(&self, key: Key) -> Find {
+        Find::new(self.clone(), key, FindOptions::ALL)
+    }
+
+    /// Stops to publish the values under a key: they are no longer republished, and lapse with their lifetime. Answers with
+    /// how many there were.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn forget(&self, key: Key) -> Result<usize, Error> {
+        self.ask(self.shared.timeout, |answer| Command::Forget { key, digest: None, answer }).await
+    }
+
+    /// Stops to publish one value. Answers whether it was published.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn forget_value(&self, key: Key, digest: Digest) -> Result<bool, Error> {
+        let forget = |answer| Command::Forget { key, digest: Some(digest), answer };
+        Ok(self.ask(self.shared.timeout, forget).await? > 0)
+    }
+
+    /// Asks whoever is at an address for a sign of life.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when nobody answers.
+    pub async fn ping(&self, address: SocketAddr) -> Result<Pong, Error> {
+        self.ask(self.shared.timeout, |answer| Command::Network(Request::Ping { address, answer })).await
+    }
+
+    /// Looks for the nodes nearest to a point of the key space.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when no node answers although there is a network to reach, [`Error::Timeout`],
+    /// [`Error::Closed`].
+    pub async fn lookup(&self, target: Key) -> Result<Lookup, Error> {
+        self.ask(self.shared.timeout, |answer| Command::Network(Request::Lookup { target, answer })).await
+    }
+
+    /// Everyone in the routing table, by bucket.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn peers(&self) -> Result<Vec<Peer>, Error> {
+        self.ask(self.shared.timeout, |answer| Command::Peers { answer }).await
+    }
+
+    /// How the node is, and what it has counted.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn stats(&self) -> Result<Stats, Error> {
+        self.ask(self.shared.timeout, |answer| Command::Stats { answer }).await
+    }
+
+    /// Waits until the first attempt to join has ended, and says how many contacts the node has. Later attempts go on in the
+    /// background for as long as there are none.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when there are none although there is a network to join, [`Error::Timeout`],
+    /// [`Error::Closed`].
+    pub async fn joined(&self) -> Result<usize, Error> {
+        self.ask(self.shared.timeout, |answer| Command::Joined { answer }).await
+    }
+
+    /// Hands over what the node holds, says goodbye to its contacts, and stops it. Calls that are under way end with
+    /// [`Error::Closed`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when it was closed before.
+    pub async fn close(&self) -> Result<(), Error> {
+        let timeout = self.shared.leave_timeout + FAREWELL;
+        self.ask(timeout, |answer| Command::Close { answer }).await
+    }
+
+    /// Waits until the node has stopped, for whatever reason: it was closed, or its socket broke.
+    pub async fn closed(&self) {
+        self.shared.calls.closed().await;
+    }
+
+    fn send(&self, timeout: Duration, command: Command) -> Result<Guard, Error> {
+        let timeout = timeout.min(TIMEOUT_MAX);
+        let id = self.shared.next_call.fetch_add(1, Ordering::Relaxed);
+        let call = Call { id, deadline: Instant::now() + timeout, command };
+        self.shared.calls.send(call).map_err(|_| Error::Closed)?;
+        Ok(Guard { shared: self.shared.clone(), id, armed: true })
+    }
+
+    /// Sends a command and waits for its answer, but not past the deadline.
+    async fn ask<T>(&self, timeout: Duration, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, Error> {
+        let (answer, reply) = oneshot::channel();
+        let mut guard = self.send(timeout, command(answer))?;
+        match tokio::time::timeout(timeout.min(TIMEOUT_MAX) + SLACK, reply).await {
+            Ok(result) => {
+                guard.disarm();
+                result.map_err(|_| Error::Closed)?
+            }
+            Err(_) => Err(Error::Timeout),
+        }
+    }
+}
+
+/// Takes a call back when its caller drops it.
+#[derive(Debug)]
+struct Guard {
+    shared: Arc<Shared>,
+    id: CallId,
+    armed: bool,
+}
+
+impl Guard {
+    /// For a call that was never made.
+    fn disarmed(dht: &Dht) -> Self {
+        Self { shared: dht.shared.clone(), id: 0, armed: false }
+    }
+
+    /// The call is over: there is nothing to take back.
+    fn disarm(&mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.armed {
+            let call = Call { id: self.id, deadline: Instant::now(), command: Command::Cancel };
+            // A node that is gone needs no cancelling.
+            let _ = self.shared.calls.send(call);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Stores, as their callers configure them.
+
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kad_wire::limits::TTL_MAX_MS;
+use kad_wire::{ItemHeader, ItemType, Key, Lock};
+
+use super::{Boxed, Dht};
+use crate::command::{Command, Publication, Request};
+use crate::error::Error;
+use crate::report::{Copies, Receipt};
+
+/// A store of many values, made by [`Dht::store_many`]; runs when awaited.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is stored until it is awaited"]
+pub struct StoreMany {
+    dht: Dht,
+    items: Vec<(Key, Bytes)>,
+    item_type: ItemType,
+    lock: Lock,
+    ttl: Duration,
+    copies: Copies,
+    timeout: Duration,
+}
+
+impl StoreMany {
+    pub(super) fn new(dht: Dht, items: Vec<(Key, Bytes)>) -> Self {
+        let timeout = dht.shared.timeout;
+        Self {
+            dht,
+            items,
+            item_type: ItemType::RAW,
+            lock: Lock::NONE,
+            ttl: Duration::from_secs(3600),
+            copies: Copies::AtLeast(3),
+            timeout,
+        }
+    }
+
+    /// How long the values live: up to seven days, an hour if not set.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// How many copies to wait for; three on other nodes if not set.
+    pub fn copies(mut self, copies: Copies) -> Self {
+        self.copies = copies;
+        self
+    }
+
+    /// What kind of records they are; [raw](ItemType::RAW) if not set.
+    pub fn item_type(mut self, item_type: ItemType) -> Self {
+        self.item_type = item_type;
+        self
+    }
+
+    /// How long to wait at the most.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Checks everything before anything is stored.
+    fn publications(&self) -> Result<Vec<Publication>, Error> {
+        let max = self.dht.shared.value_max;
+        let ttl_ms = u32::try_from(self.ttl.as_millis()).ok().filter(|ms| (1..=TTL_MAX_MS).contains(ms));
+        let ttl_ms = ttl_ms.ok_or(Error::Lifetime)?;
+        if let Some((_, large)) = self.items.iter().find(|(_, value)| value.len() > max) {
+            return Err(Error::TooLarge { len: large.len(), max });
+        }
+        let publication = |(key, bytes): &(Key, Bytes)| Publication {
+            key: *key,
+            header: ItemHeader::publish(key, self.item_type, self.lock, ttl_ms, bytes),
+            bytes: bytes.clone(),
+        };
+        Ok(self.items.iter().map(publication).collect())
+    }
+
+    async fn run(self) -> Result<Vec<Receipt>, Error> {
+        let items = self.publications()?;
+        if items.is_empty() {
+            return Ok(Vec::new());
+        }
+        let copies = self.copies;
+        self.dht.ask(self.timeout, |answer| Command::Network(Request::Store { items, copies, answer })).await
+    }
+}
+
+impl IntoFuture for StoreMany {
+    type Output = Result<Vec<Receipt>, Error>;
+    type IntoFuture = Boxed<Vec<Receipt>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// A store of one value, made by [`Dht::store`]; runs when awaited.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is stored until it is awaited"]
+pub struct StoreOne {
+    pub(super) inner: StoreMany,
+}
+
+impl StoreOne {
+    /// How long the value lives: up to seven days, an hour if not set.
+    pub fn ttl(self, ttl: Duration) -> Self {
+        Self { inner: self.inner.ttl(ttl) }
+    }
+
+    /// How many copies to wait for; three on other nodes if not set.
+    pub fn copies(self, copies: Copies) -> Self {
+        Self { inner: self.inner.copies(copies) }
+    }
+
+    /// What kind of record it is; [raw](ItemType::RAW) if not set.
+    pub fn item_type(self, item_type: ItemType) -> Self {
+        Self { inner: self.inner.item_type(item_type) }
+    }
+
+    /// How long to wait at the most.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { inner: self.inner.timeout(timeout) }
+    }
+}
+
+impl IntoFuture for StoreOne {
+    type Output = Result<Receipt, Error>;
+    type IntoFuture = Boxed<Receipt>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let own = self.inner.dht.id();
+            let receipt = self.inner.run().await?.pop().ok_or(Error::Closed)?;
+            match receipt.refused.iter().find(|refused| refused.contact.id == own) {
+                Some(refused) => Err(Error::Refused(refused.status)),
+                None => Ok(receipt),
+            }
+        })
+    }
+}

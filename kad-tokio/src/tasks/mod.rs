@@ -1,0 +1,122 @@
+//! What the worker remembers of calls and of its own undertakings, until the core says what became of them.
+
+mod find;
+mod pinned;
+mod store;
+
+use std::collections::{BTreeMap, HashMap};
+
+use kad_core::OperationId;
+use kad_wire::Digest;
+
+use crate::command::{Answer, CallId};
+use crate::error::Error;
+use crate::report::{Lookup, Pong, Step};
+
+pub(crate) use find::{Collected, FindCall, Found};
+pub(crate) use pinned::Pinned;
+pub(crate) use store::{StoreCall, note_item};
+
+/// What an operation of the core is for.
+pub(crate) enum Task {
+    /// The items of a store call, by their places in it.
+    Store {
+        call: CallId,
+        places: Vec<usize>,
+    },
+    Find {
+        call: CallId,
+    },
+    Ping {
+        call: CallId,
+        answer: Answer<Pong>,
+    },
+    Lookup {
+        call: CallId,
+        answer: Answer<Lookup>,
+    },
+    Join,
+    /// A copy for the closest node that did not have the value.
+    Cache {
+        digest: Digest,
+    },
+}
+
+impl Task {
+    /// The call whose only operation this is: it ends when its caller goes away.
+    const fn only_of(&self) -> Option<CallId> {
+        match self {
+            Self::Find { call } | Self::Ping { call, .. } | Self::Lookup { call, .. } => Some(*call),
+            Self::Store { .. } | Self::Join | Self::Cache { .. } => None,
+        }
+    }
+}
+
+/// Everything that is under way.
+#[derive(Default)]
+pub(crate) struct Tasks {
+    by_operation: HashMap<OperationId, Task>,
+    by_call: HashMap<CallId, OperationId>,
+    /// Store calls, oldest first.
+    pub(crate) stores: BTreeMap<CallId, StoreCall>,
+    pub(crate) finds: HashMap<CallId, FindCall>,
+    /// Values that are not in the store and that operations still need.
+    pub(crate) pinned: Pinned,
+}
+
+impl Tasks {
+    pub(crate) fn begin(&mut self, operation: OperationId, task: Task) {
+        if let Some(call) = task.only_of() {
+            self.by_call.insert(call, operation);
+        }
+        self.by_operation.insert(operation, task);
+    }
+
+    pub(crate) fn get(&self, operation: OperationId) -> Option<&Task> {
+        self.by_operation.get(&operation)
+    }
+
+    pub(crate) fn end(&mut self, operation: OperationId) -> Option<Task> {
+        let task = self.by_operation.remove(&operation)?;
+        if let Some(call) = task.only_of() {
+            self.by_call.remove(&call);
+        }
+        Some(task)
+    }
+
+    /// Forgets a call whose caller has gone away. Answers with the operation that ran for it alone.
+    pub(crate) fn forget(&mut self, call: CallId) -> Option<OperationId> {
+        self.finds.remove(&call);
+        if let Some(store) = self.stores.get_mut(&call) {
+            store.forget_caller();
+        }
+        let operation = self.by_call.remove(&call)?;
+        self.by_operation.remove(&operation);
+        Some(operation)
+    }
+
+    /// Ends every call with [`Error::Closed`]. Answers with their operations.
+    pub(crate) fn drop_calls(&mut self) -> Vec<OperationId> {
+        for (_, find) in self.finds.drain() {
+            find.end(Err(Error::Closed));
+        }
+        // Whoever waits for one of these sees that nobody will answer any more.
+        self.stores.clear();
+        self.by_call.clear();
+        let is_call = |task: &Task| task.only_of().is_some() || matches!(task, Task::Store { .. });
+        self.by_operation.extract_if(|_, task| is_call(task)).map(|(operation, _)| operation).collect()
+    }
+}
+
+/// A lookup as callers see it.
+pub(crate) fn lookup_of(trace: &kad_core::Trace<'_>, now: kad_wire::Instant) -> Lookup {
+    let steps: Vec<Step> = trace.steps().collect();
+    Lookup {
+        target: *trace.target(),
+        steps,
+        requests: trace.requests(),
+        hops: trace.hops().into(),
+        duration: trace.duration(now),
+        timed_out: trace.timed_out(),
+    }
+}
