@@ -19,6 +19,8 @@ pub(crate) struct StoreQuery {
 #[derive(Serialize, Deserialize, Debug)]
 pub(crate) struct FindQuery {
     pub(crate) all: bool,
+    /// Content under this hash before anything else: only that cannot be supplanted.
+    pub(crate) content_first: bool,
     pub(crate) newer_than_ms: Option<u64>,
     pub(crate) timeout_ms: u64,
 }
@@ -67,6 +69,15 @@ impl From<Contact> for Node {
     fn from(contact: Contact) -> Self {
         Self { id: contact.id, address: contact.endpoint.into() }
     }
+}
+
+/// What a find brought.
+#[derive(Serialize, Deserialize, Debug)]
+pub(crate) struct FoundAll {
+    pub(crate) values: Vec<Found>,
+    /// Why there may be more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) incomplete: Option<String>,
 }
 
 /// A value that was found.
@@ -162,6 +173,8 @@ pub(crate) struct Status {
     pub(crate) observed: Option<SocketAddr>,
     pub(crate) uptime_seconds: f64,
     pub(crate) joined: bool,
+    /// Largest value that it takes, in bytes.
+    pub(crate) value_max: usize,
     pub(crate) contacts: usize,
     pub(crate) buckets: usize,
     pub(crate) operations: usize,

@@ -7,10 +7,13 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use crate::input;
+
 /// A Kademlia distributed hash table.
 ///
 /// Exit statuses: 0 success, 1 failure, 2 wrong usage, 3 no such value, 4 not a key, 5 unreadable or unwritable file,
-/// 6 address or data directory in use, 7 nobody reachable, 8 value too large, 9 timeout, 10 stored nowhere.
+/// 6 address or data directory in use, 7 nobody reachable, 8 value too large, 9 timeout, 10 fewer copies than asked for,
+/// 11 incomplete: there may be more values.
 #[derive(Parser, Debug)]
 #[command(version, about, max_term_width = 110)]
 pub(crate) struct Args {
@@ -49,7 +52,7 @@ pub(crate) struct Target {
     #[arg(long, env = "KAD_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Work without a daemon, as a short-lived node that joins through this address (repeatable)
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_delimiter = ',', value_parser = input::address, value_name = "ADDRESS")]
     pub(crate) bootstrap: Vec<String>,
     /// The network's name, for a short-lived node
     #[arg(long, env = "KAD_NETWORK", default_value = "", hide_default_value = true, value_name = "NAME")]
@@ -73,7 +76,7 @@ pub(crate) struct Daemon {
     #[arg(long, env = "KAD_LISTEN", default_value = "0.0.0.0:9000", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
     /// A node to join through, as ADDRESS:PORT or NAME:PORT (repeatable)
-    #[arg(long, env = "KAD_BOOTSTRAP", value_delimiter = ',', value_name = "ADDRESS")]
+    #[arg(long, env = "KAD_BOOTSTRAP", value_delimiter = ',', value_parser = input::address, value_name = "ADDRESS")]
     pub(crate) bootstrap: Vec<String>,
     /// Where the node keeps its identity and its control file [default: the platform's own]
     #[arg(long, env = "KAD_DATA_DIR", value_name = "DIR")]
@@ -117,6 +120,9 @@ pub(crate) struct Daemon {
     /// Datagrams to read before anything else is done
     #[arg(long, env = "KAD_SOCKET_BATCH", default_value_t = 64, value_name = "N")]
     pub(crate) socket_batch: usize,
+    /// Run in the background: returns when the node is up; the log goes to the data directory
+    #[arg(long)]
+    pub(crate) detach: bool,
     /// What to log, as in `info` or `kad_tokio=debug`
     #[arg(long, env = "KAD_LOG", default_value = "info", value_name = "FILTER")]
     pub(crate) log: String,
@@ -170,7 +176,8 @@ pub(crate) struct Put {
     /// How long the value lives, up to seven days
     #[arg(long, default_value = "1h", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub(crate) ttl: Duration,
-    /// Return when so many other nodes hold it [default: when every node that was asked has answered]
+    /// Return when so many other nodes hold it, and fail if they do not; 0 returns at once [default: when every node that
+    /// was asked has answered]
     #[arg(long, value_name = "N")]
     pub(crate) quorum: Option<u8>,
     #[command(flatten)]
@@ -211,7 +218,7 @@ pub(crate) struct Forget {
 #[derive(ClapArgs, Debug)]
 pub(crate) struct Ping {
     /// The node's UDP address, as ADDRESS:PORT or NAME:PORT
-    #[arg(value_name = "ADDRESS")]
+    #[arg(value_name = "ADDRESS", value_parser = input::address)]
     pub(crate) address: String,
     /// How often
     #[arg(long, short, default_value_t = 1, value_name = "N")]

@@ -22,6 +22,8 @@ pub(crate) enum Failure {
     Stdin(io::Error),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot listen on {address} for commands: {source}")]
+    Control { address: SocketAddr, source: io::Error },
     #[error("no daemon runs with the data directory {}", .0.display())]
     NoDaemon(PathBuf),
     #[error("a daemon already runs with the data directory {}", .0.display())]
@@ -34,6 +36,12 @@ pub(crate) enum Failure {
     Timeout,
     #[error("stored nowhere: {0}")]
     StoredNowhere(String),
+    #[error("stored on {elsewhere} other nodes, not on {quorum}")]
+    NoQuorum { elsewhere: usize, quorum: u8 },
+    #[error("there may be more values than these: {0}")]
+    Incomplete(String),
+    #[error("the daemon did not come up: {0}")]
+    NotUp(String),
     #[error("{0}")]
     Setting(String),
     #[error("the daemon answers: {0}")]
@@ -50,10 +58,14 @@ impl Failure {
             Self::BadKey { .. } => {
                 "Give the 64 hexadecimal digits that `kad put` printed, or a name with --name.".into()
             }
-            Self::File { .. } | Self::Stdin(_) => "Check that it exists and that you may use it.".into(),
+            Self::File { source, .. } | Self::Stdin(source) => file_advice(source.kind()).into(),
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 "Something else uses that port. Stop it, or choose another with --listen (port 0: any free one).".into()
             }
+            Self::Control { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+                "Something else uses that port. Choose another with --control (port 0: any free one).".into()
+            }
+            Self::Control { .. } => "Choose a loopback address with --control.".into(),
             Self::Listen { .. } => "Choose an address of this host with --listen.".into(),
             Self::NoDaemon(_) => {
                 "Start one with `kad daemon`, name its directory with --data-dir, or give --bootstrap ADDRESS.".into()
@@ -65,26 +77,44 @@ impl Failure {
             }
             Self::TooLarge { .. } => "Split it, or compress it.".into(),
             Self::Timeout => "The network may be slow: allow more with --timeout.".into(),
+            Self::NoQuorum { .. } => {
+                "It is published all the same. Ask for less with --quorum, or see `kad peers`.".into()
+            }
+            Self::Incomplete(_) => "Allow more with --timeout, or ask a node that takes larger values.".into(),
             Self::StoredNowhere(_) => "See `kad status` and `kad peers`, or try again.".into(),
-            Self::CheckFailed(_) | Self::Setting(_) | Self::Daemon(_) | Self::System(_) => return None,
+            Self::CheckFailed(_) | Self::Setting(_) | Self::Daemon(_) | Self::NotUp(_) | Self::System(_) => {
+                return None;
+            }
         })
     }
 
     /// The exit status.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::CheckFailed(_) | Self::Daemon(_) | Self::System(_) => 1,
+            Self::CheckFailed(_) | Self::Daemon(_) | Self::NotUp(_) | Self::System(_) => 1,
             // 2 is what the argument parser answers with.
             Self::Setting(_) => 2,
             Self::NotFound(_) => 3,
             Self::BadKey { .. } => 4,
             Self::File { .. } | Self::Stdin(_) => 5,
-            Self::Listen { .. } | Self::AlreadyRunning(_) => 6,
+            Self::Listen { .. } | Self::Control { .. } | Self::AlreadyRunning(_) => 6,
             Self::Unreachable(_) | Self::NoDaemon(_) => 7,
             Self::TooLarge { .. } => 8,
             Self::Timeout => 9,
-            Self::StoredNowhere(_) => 10,
+            Self::StoredNowhere(_) | Self::NoQuorum { .. } => 10,
+            Self::Incomplete(_) => 11,
         })
+    }
+}
+
+/// What to do about a file that cannot be used.
+fn file_advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::NotFound => "Check that it exists.",
+        io::ErrorKind::PermissionDenied => "Check that you may use it.",
+        io::ErrorKind::IsADirectory => "That is a directory: name a file.",
+        io::ErrorKind::StorageFull => "The disk is full: make room, or write elsewhere.",
+        _ => "Check the file and its directory.",
     }
 }
 
@@ -103,6 +133,7 @@ impl From<Error> for Failure {
         match error {
             Error::TooLarge { len, max } => Self::TooLarge { len, max },
             Error::Timeout => Self::Timeout,
+            Error::Truncated => Self::Incomplete(error.to_string()),
             Error::Unreachable => Self::Unreachable("any known address".into()),
             Error::Refused(status) => Self::StoredNowhere(format!("this node's own store answers {status:?}")),
             other => Self::CheckFailed(other.to_string()),

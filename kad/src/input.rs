@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use kad_tokio::{Key, NetworkId};
@@ -53,4 +54,31 @@ fn read_at_most(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
 /// The network with this name; without a name, the default one.
 pub(crate) fn network(name: &str) -> NetworkId {
     if name.is_empty() { NetworkId::default() } else { NetworkId::named(name) }
+}
+
+/// An address as it was typed: only its form is checked here, names are looked up later.
+pub(crate) fn address(text: &str) -> Result<String, String> {
+    let shape = "must be ADDRESS:PORT or NAME:PORT, like 192.0.2.1:9000, [2001:db8::1]:9000 or dht.example.org:9000";
+    if text.parse::<SocketAddr>().is_ok() {
+        return Ok(text.into());
+    }
+    match text.rsplit_once(':') {
+        Some((name, port)) if !name.is_empty() && !name.contains(':') && port.parse::<u16>().is_ok() => Ok(text.into()),
+        _ => Err(shape.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn addresses_have_a_host_and_a_port() {
+        for good in ["127.0.0.1:9000", "[::1]:1", "localhost:65535", "a.example:0"] {
+            assert!(address(good).is_ok(), "{good}");
+        }
+        for bad in ["", "9000", ":9000", "host", "host:", "host:x", "host:65536", "::1:9000", "a:b:1"] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
 }

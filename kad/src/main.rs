@@ -22,9 +22,9 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("kad: {failure}");
+            output::remark(&format!("kad: {failure}"));
             if let Some(advice) = failure.advice() {
-                eprintln!("     {advice}");
+                output::remark(&format!("     {advice}"));
             }
             failure.exit_code()
         }

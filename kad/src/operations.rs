@@ -2,14 +2,14 @@
 //! node for its command.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use kad_tokio::{Bytes, Copies, Dht, Error, ItemType, Key, Value};
+use kad_tokio::{Bytes, Copies, Dht, Error, Find, ItemType, Key, Value};
 
 use crate::api::{
-    FindQuery, Forgotten, Found, Lookup, Peer, Pong, Refused, Status, Step, StoreQuery, Stored, milliseconds,
+    FindQuery, Forgotten, Found, FoundAll, Lookup, Peer, Pong, Refused, Status, Step, StoreQuery, Stored, milliseconds,
     state_name, type_name,
 };
 
@@ -37,30 +37,38 @@ pub(crate) async fn store(dht: &Dht, key: Key, bytes: Bytes, query: &StoreQuery)
 }
 
 /// The values that a query asks for: the first, or all.
-pub(crate) async fn find(dht: &Dht, key: Key, query: &FindQuery) -> Result<Vec<Value>, Error> {
-    let find = if query.all { dht.find_all(key) } else { dht.find(key) };
-    let mut find = find.timeout(Duration::from_millis(query.timeout_ms));
-    if let Some(age) = query.newer_than_ms {
-        find = find.not_older_than(Duration::from_millis(age));
+pub(crate) async fn find(dht: &Dht, key: Key, query: &FindQuery) -> Result<FoundAll, Error> {
+    let start = Instant::now();
+    let prepare = |find: Find| {
+        let left = Duration::from_millis(query.timeout_ms).saturating_sub(start.elapsed());
+        let find = find.timeout(left);
+        query.newer_than_ms.map_or(find.clone(), |age| find.not_older_than(Duration::from_millis(age)))
+    };
+    if query.all {
+        return find_all(key, prepare(dht.find_all(key))).await;
     }
-    if !query.all {
-        return Ok(find.await?.into_iter().collect());
-    }
-    let mut stream = find.values();
-    let mut values = Vec::new();
+    let content = if query.content_first { prepare(dht.find_content(key)).await? } else { None };
+    let value = match content {
+        Some(content) => Some(content),
+        None => prepare(dht.find(key)).await?,
+    };
+    Ok(FoundAll { values: value.iter().map(|value| found(key, value)).collect(), incomplete: None })
+}
+
+async fn find_all(key: Key, find: Find) -> Result<FoundAll, Error> {
+    let (mut stream, mut values, mut incomplete) = (find.values(), Vec::new(), None);
     while let Some(value) = stream.next().await {
         match value {
             Ok(value) => values.push(value),
-            // What was found before the deadline is worth having.
             Err(error) if values.is_empty() => return Err(error),
-            Err(_) => break,
+            Err(error) => incomplete = Some(error.to_string()),
         }
     }
     values.sort_by_key(|value| (value.age, value.digest));
-    Ok(values)
+    Ok(FoundAll { values: values.iter().map(|value| found(key, value)).collect(), incomplete })
 }
 
-pub(crate) fn found(key: Key, value: &Value) -> Found {
+fn found(key: Key, value: &Value) -> Found {
     Found {
         key,
         digest: value.digest.to_string(),
@@ -141,6 +149,7 @@ pub(crate) async fn status(dht: &Dht) -> Result<Status, Error> {
         observed: stats.observed,
         uptime_seconds: stats.uptime.as_secs_f64(),
         joined: stats.joined,
+        value_max: dht.value_max(),
         contacts: stats.contacts,
         buckets: stats.buckets,
         operations: stats.operations,

@@ -135,3 +135,31 @@ fn a_network_in_one_command_checks_itself() {
     let table = text(succeed(&["dev", "--nodes", "3", "--values", "6", "--once"]));
     assert!(table.contains("3 nodes, 6 values stored, 6 found by another node, 0 failed"), "{table}");
 }
+
+#[test]
+fn a_value_that_was_stored_under_its_hash_cannot_be_supplanted() {
+    let first = Daemon::start(&[]);
+    let second = Daemon::join(&first);
+    let key = text(succeed(&["put", "true", "--data-dir", first.dir()]));
+    succeed(&["put", "false", "--key", &key, "--data-dir", second.dir()]);
+    for daemon in [&first, &second] {
+        assert_eq!(succeed(&["get", &key, "--data-dir", daemon.dir()]), b"true");
+    }
+}
+
+#[test]
+fn a_daemon_runs_in_the_background_if_told_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = ["--data-dir", directory.path().to_str().unwrap()];
+    let up = run(&[&["daemon", "--detach", "--listen", "127.0.0.1:0"], &here[..]].concat());
+    let said = String::from_utf8(up.stderr).unwrap();
+    assert!(up.status.success() && said.starts_with("up, process"), "{said}");
+    let key = text(succeed(&[&["put", "hello"], &here[..]].concat()));
+    assert_eq!(succeed(&[&["get", &key], &here[..]].concat()), b"hello");
+    let (status, message) = fail(&[&["daemon", "--detach", "--listen", "127.0.0.1:0"], &here[..]].concat());
+    assert!(status == 6 && message.contains("already runs"), "{message}");
+    succeed(&[&["stop"], &here[..]].concat());
+    assert!(std::fs::read_to_string(directory.path().join("log")).unwrap().contains("down"));
+    let (status, message) = fail(&[&["daemon", "--detach", "--listen", "192.0.2.1:9000"], &here[..]].concat());
+    assert!(status == 1 && message.contains("cannot listen on 192.0.2.1:9000"), "{message}");
+}

@@ -31,10 +31,16 @@ fn every_mistake_has_its_message_and_its_exit_status() {
         );
     }
     expect(&with(&["put", "--file", "/no/such/file"]), 5, &["cannot read /no/such/file", "Check that it exists"]);
-    expect(&with(&["put", "--file", "/"]), 5, &["cannot read /"]);
+    expect(&with(&["put", "--file", "/"]), 5, &["cannot read /", "a directory"]);
     expect(&with(&["put", "x", "--ttl", "8days"]), 2, &["seven days"]);
     expect(&with(&["put", "x", "--ttl", "soon"]), 2, &["--ttl"]);
     expect(&with(&["get"]), 2, &["KEY"]);
+    for bad in ["", "9000", "host", "host:port", "::1:9000"] {
+        expect(&["put", "x", "--bootstrap", bad], 2, &["ADDRESS:PORT"]);
+        expect(&["daemon", "--bootstrap", bad], 2, &["ADDRESS:PORT"]);
+        expect(&["ping", bad], 2, &["ADDRESS:PORT"]);
+    }
+    expect(&with(&["put", "x", "--quorum", "3"]), 10, &["on 0 other nodes, not on 3", "--quorum"]);
     expect(&["no-such-command"], 2, &["unrecognized"]);
 }
 
@@ -51,6 +57,24 @@ fn too_large_a_value_is_refused_before_anything_is_stored() {
     let (status, _) = fail(&["put", "--file", file.to_str().unwrap(), "--data-dir", daemon.dir()]);
     assert_eq!(status, 8);
     assert_eq!(daemon.status()["items"], 0);
+    // The daemon's own limit decides, and it is said.
+    let small = Daemon::start(&["--value-max", "1000"]);
+    let (status, message) = fail_with(&[0; 2000], &["put", "--data-dir", small.dir()]);
+    assert!(status == 8 && message.contains("2000 bytes; at most 1000"), "{status}: {message}");
+}
+
+#[test]
+fn a_find_that_brought_not_everything_says_so() {
+    let large = Daemon::start(&[]);
+    let small = Daemon::start(&["--value-max", "1000", "--bootstrap", &large.address.to_string()]);
+    small.wait_for("contacts", |count| count == 1);
+    common::run_with(&[1; 5000], &["put", "--name", "x", "--data-dir", large.dir()]);
+    let (status, message) = fail(&["get", "--name", "x", "--data-dir", small.dir()]);
+    assert!(status == 11 && message.contains("more values"), "{status}: {message}");
+    common::succeed(&["put", "small", "--name", "x", "--data-dir", large.dir()]);
+    let all = common::run(&["get", "--all", "--name", "x", "--data-dir", small.dir()]);
+    assert_eq!(all.status.code(), Some(11));
+    assert_eq!(String::from_utf8(all.stdout).unwrap().lines().count(), 1, "what was found is printed");
 }
 
 #[test]
@@ -62,6 +86,10 @@ fn a_port_or_a_directory_in_use_is_said_so() {
     expect(&["daemon", "--listen", &address, "--data-dir", other], 6, &["cannot listen on", "--listen"]);
     expect(&["daemon", "--listen", "192.0.2.1:9000", "--data-dir", other], 6, &["cannot listen on 192.0.2.1:9000"]);
     expect(&["daemon", "--listen", "127.0.0.1:0", "--data-dir", daemon.dir()], 6, &["already runs", "kad stop"]);
+    let control = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = control.local_addr().unwrap().to_string();
+    let listen = free_address().to_string();
+    expect(&["daemon", "--listen", &listen, "--control", &taken, "--data-dir", other], 6, &["--control (port 0"]);
     expect(&["daemon", "--control", "0.0.0.0:0", "--data-dir", other], 2, &["loopback"]);
 }
 

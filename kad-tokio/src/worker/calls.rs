@@ -6,6 +6,7 @@ use kad_core::StartError;
 use kad_wire::{Contact, Query, StoreMode};
 
 use super::Worker;
+use super::joining::reachable;
 use crate::command::{Answer, Call, CallId, Command, Publication, Request};
 use crate::error::Error;
 use crate::report::{Copies, Receipt, Refused};
@@ -123,10 +124,12 @@ impl Worker {
                 Ok(operation) => self.tasks.begin(operation, Task::Lookup { call, answer }),
                 Err(_) => return Some(Request::Lookup { target, answer }),
             },
-            Request::Ping { address, answer } => match self.start(|node, now| node.ping(now, until, address)) {
-                Ok(operation) => self.tasks.begin(operation, Task::Ping { call, answer }),
-                Err(_) => return Some(Request::Ping { address, answer }),
-            },
+            Request::Ping { address, answer } => {
+                match self.start(|node, now| node.ping(now, until, reachable(address))) {
+                    Ok(operation) => self.tasks.begin(operation, Task::Ping { call, answer }),
+                    Err(_) => return Some(Request::Ping { address, answer }),
+                }
+            }
         }
         None
     }

@@ -1,12 +1,16 @@
 //! Reaching the network, and reaching it again.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant as Clock};
+
+use tokio::task::JoinSet;
 
 use super::Worker;
 use crate::command::{Answer, Call, Command};
 use crate::tasks::Task;
 
+/// How long the resolver may take for a name.
+const LOOK_UP_LIMIT: Duration = Duration::from_secs(5);
 /// How long one attempt may take.
 const LIMIT_MS: u64 = 10_000;
 /// Pauses between attempts grow from here ...
@@ -68,12 +72,10 @@ impl Worker {
         }
         let (names, calls) = (self.parts.bootstrap.clone(), self.parts.own_calls.clone());
         tokio::spawn(async move {
+            let mut lookups: JoinSet<_> = names.into_iter().map(look_up).collect();
             let mut addresses = Vec::new();
-            for name in names {
-                match tokio::net::lookup_host(&name).await {
-                    Ok(found) => addresses.extend(found),
-                    Err(error) => tracing::warn!(bootstrap = %name, %error, "cannot look up"),
-                }
+            while let Some(found) = lookups.join_next().await {
+                addresses.extend(found.unwrap_or_default());
             }
             if let Some(calls) = calls.upgrade() {
                 let call = Call { id: 0, deadline: Clock::now(), command: Command::Bootstrap { addresses } };
@@ -113,4 +115,24 @@ impl Worker {
             let _ = answer.send(joined.clone());
         }
     }
+}
+
+/// The addresses of a name, if the resolver knows it in time.
+async fn look_up(name: String) -> Vec<SocketAddr> {
+    match tokio::time::timeout(LOOK_UP_LIMIT, tokio::net::lookup_host(&name)).await {
+        Ok(Ok(found)) => return found.map(reachable).collect(),
+        Ok(Err(error)) => tracing::warn!(bootstrap = %name, %error, "cannot look up"),
+        Err(_) => tracing::warn!(bootstrap = %name, "the resolver does not answer"),
+    }
+    Vec::new()
+}
+
+/// A node that listens on every address is reached on this host's own.
+pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }

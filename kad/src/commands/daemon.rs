@@ -13,7 +13,13 @@ use crate::data_dir::{ControlFile, DataDir};
 use crate::error::Failure;
 use crate::input;
 
+/// Largest value that any node may be told to take.
+pub(crate) const VALUE_MAX_MAX: u32 = 64 << 20;
+
 pub(crate) async fn run(args: Daemon) -> Result<(), Failure> {
+    if args.detach {
+        return super::detach::run(&args).await;
+    }
     start_log(&args)?;
     let data_dir = DataDir::new(args.data_dir.clone())?;
     data_dir.create()?;
@@ -34,10 +40,11 @@ pub(crate) async fn run(args: Daemon) -> Result<(), Failure> {
     let why = tokio::select! {
         signal = signal() => signal?,
         _ = stopped.recv() => "kad stop",
+        () = dht.closed() => "the node stopped by itself",
     };
     tracing::info!(why, "leaving: handing over, saying goodbye");
     let left = tokio::select! {
-        left = dht.close() => left.map_err(Failure::from),
+        left = dht.close() => left.map_err(|_| Failure::CheckFailed("the node stopped by itself: see the log".into())),
         // Asked twice: at once.
         again = signal() => again.map(|_| ()),
     };
@@ -64,15 +71,17 @@ async fn control_listener(args: &Daemon) -> Result<TcpListener, Failure> {
     if !args.control.ip().is_loopback() {
         return Err(Failure::Setting(format!("--control {}: only a loopback address is allowed", args.control)));
     }
-    TcpListener::bind(args.control).await.map_err(|source| Failure::Listen { address: args.control, source })
+    TcpListener::bind(args.control).await.map_err(|source| Failure::Control { address: args.control, source })
 }
 
 fn start_node(args: &Daemon, id: NodeId) -> Result<Dht, Failure> {
     let value_max = u32::try_from(args.value_max.as_u64());
-    let value_max = value_max.ok().filter(|max| (1..=64 << 20).contains(max));
+    let value_max = value_max.ok().filter(|max| (1..=VALUE_MAX_MAX).contains(max));
     let value_max =
         value_max.ok_or_else(|| Failure::Setting(format!("--value-max {}: 1 B to 64 MiB", args.value_max)))?;
-    let limits = Limits { items: args.capacity_items, bytes: args.capacity.as_u64(), ..Limits::new(id) };
+    let per_key = Limits::new(id).bytes_per_key.max(4 * u64::from(value_max));
+    let limits =
+        Limits { items: args.capacity_items, bytes: args.capacity.as_u64(), bytes_per_key: per_key, ..Limits::new(id) };
     let socket_buffer = usize::try_from(args.socket_buffer.as_u64()).unwrap_or(usize::MAX);
     let Storage::Memory = args.storage;
     let builder = Dht::builder()
@@ -97,15 +106,17 @@ fn random_token() -> Result<String, Failure> {
     Ok(NodeId::from_bytes(bytes).to_string())
 }
 
-/// Waits for SIGINT or SIGTERM, and says which.
+/// Waits for SIGINT, SIGTERM or SIGHUP, and says which.
 pub(crate) async fn signal() -> Result<&'static str, Failure> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::System)?;
+        let mut hang_up = signal(SignalKind::hangup()).map_err(Failure::System)?;
         tokio::select! {
             result = tokio::signal::ctrl_c() => result.map(|()| "SIGINT").map_err(Failure::System),
             _ = terminate.recv() => Ok("SIGTERM"),
+            _ = hang_up.recv() => Ok("SIGHUP"),
         }
     }
     #[cfg(not(unix))]

@@ -65,6 +65,7 @@ impl Spread {
 pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
     let start = Instant::now();
     let quiet = args.output.json;
+    allow_sockets(args.nodes)?;
     let nodes = start_nodes(&args, quiet).await?;
     let report = check(&args, &nodes, start, quiet).await;
     if args.output.json {
@@ -75,9 +76,9 @@ pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
     let failed = report.failed;
     if !args.once {
         if !quiet {
-            eprintln!("\nThe network is up; Ctrl-C ends it. Try:");
-            eprintln!("  kad put hello --bootstrap {}", report.bootstrap);
-            eprintln!("  kad lookup --name anything --trace --bootstrap {}", report.bootstrap);
+            output::remark("\nThe network is up; Ctrl-C ends it. Try:");
+            output::remark(&format!("  kad put hello --bootstrap {}", report.bootstrap));
+            output::remark(&format!("  kad lookup --name anything --trace --bootstrap {}", report.bootstrap));
         }
         signal().await?;
     }
@@ -85,6 +86,23 @@ pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
         0 => Ok(()),
         failed => Err(Failure::CheckFailed(format!("{failed} of {} values failed the check", args.values))),
     }
+}
+
+/// Each node has a socket and a runtime, which take some files each.
+fn allow_sockets(nodes: u32) -> Result<(), Failure> {
+    const FILES_PER_NODE: u64 = 5;
+    #[cfg(unix)]
+    {
+        let wanted = 64 + u64::from(nodes) * FILES_PER_NODE;
+        let granted = rlimit::increase_nofile_limit(wanted).map_err(Failure::System)?;
+        if granted < wanted {
+            let most = granted.saturating_sub(64) / FILES_PER_NODE;
+            return Err(Failure::Setting(format!(
+                "--nodes {nodes}: this user may open {granted} files, enough for {most} nodes; see `ulimit -Hn`"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn progress(len: u64, what: &'static str, quiet: bool) -> ProgressBar {
@@ -204,10 +222,11 @@ fn print(report: &Report) -> Result<(), Failure> {
     table.add_row(report.get_milliseconds.row("get", " ms"));
     output::line(&table.to_string())?;
     output::line(&format!(
-        "{}, {} values stored, {} found by another node, {} failed, {:.1} s",
+        "{}, {} values stored, {} found {}, {} failed, {:.1} s",
         output::count(report.nodes, "node", "nodes"),
         report.stored,
         report.found,
+        if report.nodes > 1 { "by another node" } else { "by itself" },
         report.failed,
         report.seconds
     ))

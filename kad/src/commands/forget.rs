@@ -14,9 +14,10 @@ pub(crate) async fn run(args: Forget) -> Result<(), Failure> {
     };
     let forgotten = client.forget(key)?;
     if args.output.json {
-        return output::json(&forgotten);
+        output::json(&forgotten)?;
     }
     match forgotten.values {
+        _ if args.output.json && forgotten.values > 0 => Ok(()),
         0 => Err(Failure::NotFound(format!("{key} is published by this daemon"))),
         values => {
             output::line(&format!("{values} values are no longer published; their copies lapse with their lifetime"))

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use kad_tokio::Key;
 
-use super::Peer;
 use super::put::millis;
-use crate::api::{FindQuery, Found};
+use super::{Peer, leave};
+use crate::api::{FindQuery, Found, FoundAll};
 use crate::args::Get;
 use crate::control::client;
 use crate::error::Failure;
@@ -17,15 +17,22 @@ pub(crate) async fn run(args: Get) -> Result<(), Failure> {
     let key = input::key_or_name(&args.key)?;
     let query = FindQuery {
         all: args.all,
+        // A key that was made from a name is the hash of no value that was stored there.
+        content_first: args.key.name.is_none(),
         newer_than_ms: args.newer_than.map(millis),
         timeout_ms: millis(args.target.timeout),
     };
-    let found = find(&args, key, &query).await?;
-    let Some(first) = found.first() else { return Err(Failure::NotFound(key.to_string())) };
+    let FoundAll { values, incomplete } = find(&args, key, &query).await?;
+    let Some(first) = values.first() else { return Err(Failure::NotFound(key.to_string())) };
+    show(&args, first, &values)?;
+    incomplete.map_or(Ok(()), |why| Err(Failure::Incomplete(why)))
+}
+
+fn show(args: &Get, first: &Found, values: &[Found]) -> Result<(), Failure> {
     match (&args.output, args.all) {
         (Some(directory), true) => {
             fs::create_dir_all(directory).map_err(|source| failure("create", directory, source))?;
-            for value in &found {
+            for value in values {
                 write(&directory.join(&value.digest), value)?;
             }
         }
@@ -35,18 +42,18 @@ pub(crate) async fn run(args: Get) -> Result<(), Failure> {
         (None, false) => return output::bytes(&client::bytes(first)?),
     }
     if args.json.json || (args.all && args.output.is_none()) {
-        found.iter().try_for_each(output::json)?;
+        values.iter().try_for_each(output::json)?;
     }
     Ok(())
 }
 
-async fn find(args: &Get, key: Key, query: &FindQuery) -> Result<Vec<Found>, Failure> {
+async fn find(args: &Get, key: Key, query: &FindQuery) -> Result<FoundAll, Failure> {
     match Peer::of(&args.target).await? {
         Peer::Daemon(client) => client.find(key, query),
         Peer::Own(dht) => {
-            let values = operations::find(&dht, key, query).await?;
-            dht.close().await?;
-            Ok(values.iter().map(|value| operations::found(key, value)).collect())
+            let found = operations::find(&dht, key, query).await?;
+            leave(&dht).await;
+            Ok(found)
         }
     }
 }

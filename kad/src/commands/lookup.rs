@@ -1,7 +1,7 @@
 //! `kad lookup`
 
-use super::Peer;
 use super::put::millis;
+use super::{Peer, leave};
 use crate::api::{Lookup, Patience};
 use crate::error::Failure;
 use crate::{args, input, operations, output};
@@ -12,7 +12,7 @@ pub(crate) async fn run(args: args::Lookup) -> Result<(), Failure> {
         Peer::Daemon(client) => client.lookup(key, &Patience { timeout_ms: millis(args.target.timeout) })?,
         Peer::Own(dht) => {
             let lookup = operations::lookup(&dht, key).await?;
-            dht.close().await?;
+            leave(&dht).await;
             lookup
         }
     };

@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 pub(crate) mod daemon;
+pub(crate) mod detach;
 pub(crate) mod dev;
 pub(crate) mod forget;
 pub(crate) mod get;
@@ -40,12 +41,18 @@ impl Peer {
         let dht = client_node(&target.network, target.timeout, &target.bootstrap)?;
         match dht.joined().await {
             Ok(_) => Ok(Self::Own(dht)),
+            // The command may have less time than the first attempt to join.
             Err(_) => Err(Failure::Unreachable(target.bootstrap.join(", "))),
         }
     }
 }
 
-/// A node that asks and does not serve.
+/// Ends a short-lived node. What it was for is done: if it cannot say goodbye, nothing is lost.
+pub(crate) async fn leave(dht: &Dht) {
+    let _ = dht.close().await;
+}
+
+/// A node that asks and does not serve. It takes values of any size that a network may allow.
 pub(crate) fn client_node(network: &str, timeout: Duration, bootstrap: &[String]) -> Result<Dht, Failure> {
     let start = |listen: SocketAddr| {
         Dht::builder()
@@ -53,6 +60,7 @@ pub(crate) fn client_node(network: &str, timeout: Duration, bootstrap: &[String]
             .listen(listen)
             .role(Role::Client)
             .capacity(Capacity::SMALL)
+            .value_max(daemon::VALUE_MAX_MAX)
             .timeout(timeout)
             .bootstrap(bootstrap)
             .socket_buffer(512 << 10)

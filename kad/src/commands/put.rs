@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use kad_tokio::Key;
 
-use super::Peer;
+use super::{Peer, leave};
 use crate::api::{StoreQuery, Stored};
 use crate::args::Put;
+use crate::commands::daemon::VALUE_MAX_MAX;
 use crate::error::Failure;
 use crate::{input, operations, output};
 
 /// Larger values are refused before anybody is asked: no node takes more than its own limit, which is not known here.
-const READ_MAX: usize = 64 << 20;
+const READ_MAX: usize = VALUE_MAX_MAX as usize;
 /// The limit of a short-lived node.
 const VALUE_MAX: usize = kad_tokio::wire::limits::VALUE_MAX;
 
@@ -33,12 +34,15 @@ pub(crate) async fn run(args: Put) -> Result<(), Failure> {
         Peer::Daemon(client) => client.store(key, &value, &query)?,
         Peer::Own(dht) => {
             let stored = operations::store(&dht, key, value.into(), &query).await?;
-            dht.close().await?;
+            leave(&dht).await;
             stored
         }
     };
-    if stored.copies == 0 {
+    if stored.copies == 0 && args.quorum != Some(0) {
         return Err(Failure::StoredNowhere(reasons(&stored)));
+    }
+    if let Some(quorum) = args.quorum.filter(|&quorum| stored.elsewhere < quorum.into()) {
+        return Err(Failure::NoQuorum { elsewhere: stored.elsewhere, quorum });
     }
     if args.output.json {
         return output::json(&stored);
@@ -52,16 +56,17 @@ fn report(stored: &Stored) {
     let ttl = output::span(Duration::from_millis(stored.ttl_ms));
     let bytes = output::count(stored.bytes, "byte", "bytes");
     if stored.elsewhere == 0 {
-        eprintln!("{bytes}, stored here only: no other node is known, so it is lost with this daemon");
+        let why = if stored.complete { reasons(stored) } else { "others are still being asked".into() };
+        output::remark(&format!("{bytes}, stored here only ({why}): lost with this daemon unless others take it"));
         return;
     }
     let more = if stored.complete { "" } else { ", more under way" };
-    eprintln!("{bytes}, {}{more}, for {ttl}", output::count(stored.copies, "copy", "copies"));
+    output::remark(&format!("{bytes}, {}{more}, for {ttl}", output::count(stored.copies, "copy", "copies")));
     for refused in &stored.refused {
-        eprintln!("refused by {}: {:?}", refused.node.address, refused.reason);
+        output::remark(&format!("refused by {}: {:?}", refused.node.address, refused.reason));
     }
     if !stored.silent.is_empty() {
-        eprintln!("{} did not answer", output::count(stored.silent.len(), "node", "nodes"));
+        output::remark(&format!("{} did not answer", output::count(stored.silent.len(), "node", "nodes")));
     }
 }
 

@@ -18,7 +18,11 @@ pub(crate) async fn run(args: args::Status) -> Result<(), Failure> {
 
 fn report(status: &api::Status) -> Result<(), Failure> {
     let observed = status.observed.map_or("unknown".into(), |address| address.to_string());
-    let state = if status.joined { "in the network" } else { "not in a network" };
+    let state = match (status.joined, status.contacts) {
+        (false, _) => "not in the network",
+        (true, 0) => "alone, waiting for others",
+        (true, _) => "in the network",
+    };
     let count = |name: &str| status.counters.get(name).copied().unwrap_or(0);
     let rows = [
         ("state", format!("{state}, up {}", output::span(Duration::from_secs_f64(status.uptime_seconds)))),
@@ -27,6 +31,7 @@ fn report(status: &api::Status) -> Result<(), Failure> {
         ("seen as", observed),
         ("contacts", format!("{} in {} buckets", status.contacts, status.buckets)),
         ("holds", format!("{} values, {}", status.items, ByteSize::b(status.bytes))),
+        ("largest", format!("{} a value", ByteSize::b(status.value_max as u64))),
         ("evicted", status.evicted.to_string()),
         ("under way", format!("{} operations, {} transfers", status.operations, status.transfers)),
         ("datagrams", format!("{} in, {} out", count("datagrams_in"), count("datagrams_out"))),

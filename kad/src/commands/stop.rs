@@ -14,11 +14,12 @@ pub(crate) async fn run(args: Stop) -> Result<(), Failure> {
     let Peer::Daemon(client) = Peer::of(&args.target).await? else {
         return Err(Failure::Setting("a daemon is stopped through its data directory: leave --bootstrap out".into()));
     };
-    client.stop()?;
     let data_dir = DataDir::new(args.target.data_dir)?;
+    let stopped = data_dir.read_control()?.token;
+    client.stop()?;
     let deadline = Instant::now() + args.target.timeout;
-    // The daemon removes its control file last.
-    while data_dir.read_control().is_ok() {
+    // The daemon removes its control file last. Another may take its place at once.
+    while data_dir.read_control().is_ok_and(|control| control.token == stopped) {
         if Instant::now() > deadline {
             return Err(Failure::Timeout);
         }

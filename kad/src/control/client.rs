@@ -9,7 +9,7 @@ use kad_tokio::Key;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::api::{FindQuery, Forgotten, Found, Lookup, Patience, Peer, Problem, Status, StoreQuery, Stored};
+use crate::api::{FindQuery, Forgotten, Found, FoundAll, Lookup, Patience, Peer, Problem, Status, StoreQuery, Stored};
 use crate::data_dir::{ControlFile, DataDir};
 use crate::error::Failure;
 
@@ -49,10 +49,13 @@ impl Client {
     }
 
     pub(crate) fn store(&self, key: Key, value: &[u8], query: &StoreQuery) -> Result<Stored, Failure> {
-        self.call("PUT", &format!("values/{key}"), query, value)
+        self.call("PUT", &format!("values/{key}"), query, value).map_err(|failure| match failure {
+            Failure::TooLarge { max, .. } => Failure::TooLarge { len: value.len(), max },
+            other => other,
+        })
     }
 
-    pub(crate) fn find(&self, key: Key, query: &FindQuery) -> Result<Vec<Found>, Failure> {
+    pub(crate) fn find(&self, key: Key, query: &FindQuery) -> Result<FoundAll, Failure> {
         self.call("GET", &format!("values/{key}"), query, &[])
     }
 
@@ -111,6 +114,7 @@ fn problem(text: &str) -> Failure {
         ("timeout", ..) => Failure::Timeout,
         ("unreachable", ..) => Failure::Unreachable("any address that the daemon knows".into()),
         ("refused", ..) => Failure::StoredNowhere(problem.message),
+        ("incomplete", ..) => Failure::Incomplete(problem.message),
         ("lifetime", ..) => Failure::Setting(problem.message),
         _ => Failure::Daemon(problem.message),
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
@@ -14,7 +15,7 @@ use kad_tokio::{Dht, Error, Key};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::api::{FindQuery, Found, Patience, Problem, StoreQuery};
+use crate::api::{FindQuery, FoundAll, Patience, Problem, StoreQuery};
 use crate::operations;
 
 /// What handlers need.
@@ -75,6 +76,7 @@ impl IntoResponse for Refusal {
             Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Error::Lifetime => (StatusCode::BAD_REQUEST, "lifetime"),
             Error::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+            Error::Truncated => (StatusCode::INSUFFICIENT_STORAGE, "incomplete"),
             Error::Unreachable => (StatusCode::SERVICE_UNAVAILABLE, "unreachable"),
             Error::Refused(_) => (StatusCode::INSUFFICIENT_STORAGE, "refused"),
             _ => (StatusCode::SERVICE_UNAVAILABLE, "closed"),
@@ -110,14 +112,15 @@ async fn store(
     State(control): Shared,
     Path(key): Path<Key>,
     Query(query): Query<StoreQuery>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Answer<crate::api::Stored> {
+    // The length is for the client to tell: no more was read than can be stored.
+    let body = body.map_err(|_| Error::TooLarge { len: 0, max: control.dht.value_max() })?;
     Ok(Json(operations::store(&control.dht, key, body, &query).await?))
 }
 
-async fn find(State(control): Shared, Path(key): Path<Key>, Query(query): Query<FindQuery>) -> Answer<Vec<Found>> {
-    let values = operations::find(&control.dht, key, &query).await?;
-    Ok(Json(values.iter().map(|value| operations::found(key, value)).collect()))
+async fn find(State(control): Shared, Path(key): Path<Key>, Query(query): Query<FindQuery>) -> Answer<FoundAll> {
+    Ok(Json(operations::find(&control.dht, key, &query).await?))
 }
 
 async fn forget(State(control): Shared, Path(key): Path<Key>) -> Answer<crate::api::Forgotten> {
