@@ -19,7 +19,7 @@ use kad_wire::Instant;
 use tokio::sync::mpsc;
 
 use crate::command::{Call, CallId};
-use crate::serve;
+use crate::serve::{self, Home};
 use crate::socket::{DATAGRAM, Socket};
 use crate::tasks::{Task, Tasks};
 use calls::Waiting;
@@ -152,8 +152,9 @@ impl Worker {
         let now = self.now();
         let Parts { slabs, store, socket, .. } = &mut self.parts;
         let tasks = &mut self.tasks;
+        let mut home = Home { store: &mut **store, pinned: &tasks.pinned, socket };
         let mut found = Vec::new();
-        serve::receive(&mut slabs.node(), &mut **store, &tasks.pinned, socket, now, from, datagram, |values| {
+        serve::receive(&mut slabs.node(), &mut home, now, from, datagram, |values| {
             let Some(Task::Find { call }) = tasks.get(values.operation) else { return };
             let owned = |(header, bytes)| (*call, header, Bytes::copy_from_slice(bytes), values.origin);
             found.extend(values.iter().map(owned));
@@ -188,12 +189,9 @@ impl Worker {
         loop {
             let now = self.now();
             let Parts { slabs, store, socket, .. } = &mut self.parts;
-            let pinned = &self.tasks.pinned;
-            let more = serve::transmit(&mut slabs.node(), socket, now, |hole| {
-                let read = pinned.read(&hole.digest, 0, hole.bytes);
-                read.unwrap_or_else(|| store.read(now, &hole.key, &hole.digest, 0, hole.bytes)) == hole.bytes.len()
-            });
-            socket.flush().await;
+            let mut home = Home { store: &mut **store, pinned: &self.tasks.pinned, socket };
+            let more = serve::transmit(&mut slabs.node(), &mut home, now);
+            self.parts.socket.flush().await;
             if !more {
                 return;
             }
