@@ -5,17 +5,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use kad_wire::{Digest, ItemHeader, Key};
-use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::report::{Copies, Lookup, Peer, Pong, Receipt, Stats};
-use crate::tasks::FindCall;
-
-/// Names a call, so that its caller can take it back. Later calls have larger ones.
-pub(crate) type CallId = u64;
-
-/// Where the answer of a call goes.
-pub(crate) type Answer<T> = oneshot::Sender<Result<T, Error>>;
+use crate::tasks::{Answer, CallId, FindCall};
 
 /// A value to be published.
 #[derive(Debug)]

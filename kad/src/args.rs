@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use crate::error::Failure;
 use crate::input;
 
 /// A Kademlia distributed hash table.
@@ -157,6 +158,17 @@ pub(crate) struct Key {
     /// The key that is the hash of this name
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+}
+
+impl Key {
+    /// The key that was meant.
+    pub(crate) fn resolve(&self) -> Result<kad_tokio::Key, Failure> {
+        match (&self.key, &self.name) {
+            (Some(text), _) => input::key(text),
+            (None, Some(name)) => Ok(kad_tokio::Key::hash(name)),
+            (None, None) => Err(Failure::Setting("give a key, or a name with --name".into())),
+        }
+    }
 }
 
 #[derive(ClapArgs, Debug)]

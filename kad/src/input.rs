@@ -7,21 +7,11 @@ use std::path::Path;
 
 use kad_tokio::{Key, NetworkId};
 
-use crate::args;
 use crate::error::Failure;
 
 /// A key as it was typed.
 pub(crate) fn key(text: &str) -> Result<Key, Failure> {
     text.parse().map_err(|reason| Failure::BadKey { text: text.into(), reason })
-}
-
-/// A key, given or made from a name.
-pub(crate) fn key_or_name(given: &args::Key) -> Result<Key, Failure> {
-    match (&given.key, &given.name) {
-        (Some(text), _) => key(text),
-        (None, Some(name)) => Ok(Key::hash(name)),
-        (None, None) => Err(Failure::Setting("give a key, or a name with --name".into())),
-    }
 }
 
 /// A value: an argument, a file, or all of standard input. No more than `max` bytes and one are read.

@@ -16,9 +16,10 @@ use kad_wire::{Digest, ItemType, Key, NodeId, TypeMask};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Builder;
-use crate::command::{Answer, Call, CallId, Command, Request};
+use crate::command::{Call, Command, Request};
 use crate::error::Error;
 use crate::report::{Lookup, Peer, Pong, Stats};
+use crate::tasks::{Answer, CallId};
 
 pub use finds::{Find, FindAll};
 pub use stores::{StoreMany, StoreOne};

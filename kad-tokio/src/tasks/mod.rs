@@ -8,14 +8,20 @@ use std::collections::{BTreeMap, HashMap};
 
 use kad_core::OperationId;
 use kad_wire::Digest;
+use tokio::sync::oneshot;
 
-use crate::command::{Answer, CallId};
 use crate::error::Error;
 use crate::report::{Lookup, Pong, Step};
 
 pub(crate) use find::{Collected, FindCall, Found};
 pub(crate) use pinned::Pinned;
 pub(crate) use store::{StoreCall, note_item};
+
+/// Names a call, so that its caller can take it back. Later calls have larger ones.
+pub(crate) type CallId = u64;
+
+/// Where the answer of a call goes.
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, Error>>;
 
 /// What an operation of the core is for.
 pub(crate) enum Task {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant as Clock};
 use kad_core::Held;
 use kad_wire::{Digest, Instant, ItemHeader, Key};
 
-use crate::command::Answer;
+use super::Answer;
 use crate::report::{Copies, Receipt, Refused};
 
 /// A store call.

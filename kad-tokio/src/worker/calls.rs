@@ -7,10 +7,10 @@ use kad_wire::{Contact, Query, StoreMode};
 
 use super::Worker;
 use super::joining::reachable;
-use crate::command::{Answer, Call, CallId, Command, Publication, Request};
+use crate::command::{Call, Command, Publication, Request};
 use crate::error::Error;
 use crate::report::{Copies, Receipt, Refused};
-use crate::tasks::{Collected, FindCall, StoreCall, Task};
+use crate::tasks::{Answer, CallId, Collected, FindCall, StoreCall, Task};
 
 /// Commands that are looked at before the socket gets its turn again.
 const COMMANDS: usize = 64;

@@ -5,10 +5,9 @@ use kad_core::{Event, OperationId, Receipt, Trace, Walk};
 use kad_wire::{Contact, Instant, ItemHeader, Key, StoreMode, item_flags};
 
 use super::Worker;
-use crate::command::CallId;
 use crate::error::Error;
 use crate::report::Pong;
-use crate::tasks::{Task, Tasks, lookup_of, note_item};
+use crate::tasks::{CallId, Task, Tasks, lookup_of, note_item};
 
 /// How long leaving a copy may take.
 const CACHE_LIMIT_MS: u64 = 5_000;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant as Clock};
 use tokio::task::JoinSet;
 
 use super::Worker;
-use crate::command::{Answer, Call, Command};
-use crate::tasks::Task;
+use crate::command::{Call, Command};
+use crate::tasks::{Answer, Task};
 
 /// How long the resolver may take for a name.
 const LOOK_UP_LIMIT: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 use std::time::Instant as Clock;
 
 use super::Worker;
-use crate::command::Answer;
+use crate::tasks::Answer;
 
 /// Those who wait for the end. They are told when the worker is dropped.
 #[derive(Default)]

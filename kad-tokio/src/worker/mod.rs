@@ -18,10 +18,10 @@ use kad_upkeep::Upkeep;
 use kad_wire::Instant;
 use tokio::sync::mpsc;
 
-use crate::command::{Call, CallId};
+use crate::command::Call;
 use crate::serve::{self, Home};
 use crate::socket::{DATAGRAM, Socket};
-use crate::tasks::{Task, Tasks};
+use crate::tasks::{CallId, Task, Tasks};
 use calls::Waiting;
 use joining::Joining;
 use leaving::Leaving;

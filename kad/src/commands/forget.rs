@@ -3,10 +3,10 @@
 use super::Peer;
 use crate::args::Forget;
 use crate::error::Failure;
-use crate::{input, output};
+use crate::output;
 
 pub(crate) async fn run(args: Forget) -> Result<(), Failure> {
-    let key = input::key_or_name(&args.key)?;
+    let key = args.key.resolve()?;
     let Peer::Daemon(client) = Peer::of(&args.target).await? else {
         return Err(Failure::Setting(
             "only the daemon that published a value can forget it: leave --bootstrap out".into(),

@@ -11,10 +11,10 @@ use crate::api::{FindQuery, Found, FoundAll};
 use crate::args::Get;
 use crate::control::client;
 use crate::error::Failure;
-use crate::{input, operations, output};
+use crate::{operations, output};
 
 pub(crate) async fn run(args: Get) -> Result<(), Failure> {
-    let key = input::key_or_name(&args.key)?;
+    let key = args.key.resolve()?;
     let query = FindQuery {
         all: args.all,
         // A key that was made from a name is the hash of no value that was stored there.

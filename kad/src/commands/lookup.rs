@@ -4,10 +4,10 @@ use super::put::millis;
 use super::{Peer, leave};
 use crate::api::{Lookup, Patience};
 use crate::error::Failure;
-use crate::{args, input, operations, output};
+use crate::{args, operations, output};
 
 pub(crate) async fn run(args: args::Lookup) -> Result<(), Failure> {
-    let key = input::key_or_name(&args.key)?;
+    let key = args.key.resolve()?;
     let lookup = match Peer::of(&args.target).await? {
         Peer::Daemon(client) => client.lookup(key, &Patience { timeout_ms: millis(args.target.timeout) })?,
         Peer::Own(dht) => {
