@@ -133,15 +133,14 @@ async fn a_stream_of_values_says_when_the_node_is_closed_under_it() {
     assert_eq!(dht.find_all(Key::hash("k")).values().next().await, Some(Err(Error::Closed)));
 }
 
+const FULL: Answer = Answer::refused(ItemStatus::Full);
+
 /// A store of one's own: what it refuses, it refuses.
-struct Picky(MemoryStore, fn(&Offer<'_>) -> bool);
+struct Picky(MemoryStore, fn(&Offer<'_>) -> Option<Answer>);
 
 impl Store for Picky {
     fn offer(&mut self, now: Time, offer: &Offer<'_>) -> Option<Answer> {
-        if (self.1)(offer) {
-            return Some(Answer::refused(ItemStatus::Full));
-        }
-        self.0.offer(now, offer)
+        (self.1)(offer).or_else(|| self.0.offer(now, offer))
     }
     fn publish(&mut self, now: Time, key: &Key, header: &ItemHeader, bytes: &[u8]) -> Answer {
         self.0.publish(now, key, header, bytes)
@@ -181,7 +180,7 @@ async fn a_store_of_ones_own_decides_and_the_receipt_says_why() {
     let id = kad_tokio::NodeId::from_bytes([5; 32]);
     let picky = node(&[&first])
         .id(id)
-        .store(Picky(MemoryStore::new(Limits::new(id)), |offer| !offer.key.bit(0)))
+        .store(Picky(MemoryStore::new(Limits::new(id)), |offer| (!offer.key.bit(0)).then_some(FULL)))
         .start()
         .unwrap();
     picky.joined().await.unwrap();
@@ -202,7 +201,7 @@ async fn a_large_value_is_left_where_it_was_missing() {
     let nodes = common::network_of(4, |builder| builder.k(4)).await;
     let (key, value) = (Key::hash("popular"), common::value(1, 20_000));
     let id = kad_tokio::NodeId::from_bytes(*key.as_bytes());
-    let is_no_copy = |offer: &Offer<'_>| offer.mode != StoreMode::Cache;
+    let is_no_copy = |offer: &Offer<'_>| (offer.mode != StoreMode::Cache).then_some(FULL);
     let nearest = node(&[&nodes[0]]).k(4).id(id).store(Picky(MemoryStore::new(Limits::new(id)), is_no_copy));
     let nearest = nearest.start().unwrap();
     nearest.joined().await.unwrap();
@@ -217,4 +216,18 @@ async fn a_large_value_is_left_where_it_was_missing() {
     }
     let found = nearest.find(key).await.unwrap().unwrap();
     assert_eq!((found.bytes, found.origin), (value.into(), id));
+}
+
+#[tokio::test]
+async fn a_busy_holder_does_not_hold_up_a_quorum() {
+    let nodes = network(5).await;
+    let id = kad_tokio::NodeId::from_bytes([5; 32]);
+    let busy = node(&[&nodes[0]]).id(id).store(Picky(MemoryStore::new(Limits::new(id)), |_| Some(Answer::busy(5000))));
+    let busy = busy.start().unwrap();
+    busy.joined().await.unwrap();
+    let receipt = nodes[0].store(Key::hash("k"), "v").copies(Copies::AtLeast(4)).await.unwrap();
+    assert!(receipt.elsewhere == 4 && !receipt.complete && receipt.silent.is_empty(), "{receipt:?}");
+    let all =
+        nodes[0].store(Key::hash("k"), "v").copies(Copies::All).timeout(Duration::from_millis(300)).await.unwrap();
+    assert!(all.elsewhere == 4 && !all.complete && all.refused[0].status == ItemStatus::Busy, "{all:?}");
 }

@@ -118,21 +118,13 @@ async fn what_is_forgotten_is_no_longer_published() {
 }
 
 #[tokio::test]
-async fn a_silent_holder_does_not_hold_up_a_quorum() {
-    let mut nodes = network(6).await;
-    let dead = nodes.pop().unwrap();
-    let (id, address) = (dead.id(), dead.local_addr());
-    drop(dead);
-    while std::net::UdpSocket::bind(address).is_err() {
+async fn a_store_that_waits_for_nobody_returns_at_once_and_goes_on() {
+    let nodes = network(3).await;
+    let receipt = nodes[0].store(Key::hash("k"), "v").copies(Copies::AtLeast(0)).await.unwrap();
+    assert_eq!((receipt.copies, receipt.elsewhere, receipt.complete), (1, 0, false));
+    while nodes[1].stats().await.unwrap().items + nodes[2].stats().await.unwrap().items < 2 {
         tokio::task::yield_now().await;
     }
-    let receipt = nodes[0].store(Key::hash("k"), "v").copies(Copies::AtLeast(2)).await.unwrap();
-    assert!(receipt.elsewhere >= 2 && !receipt.complete && receipt.silent.is_empty(), "{receipt:?}");
-    let at_once = nodes[0].store(Key::hash("k"), "w").copies(Copies::AtLeast(0)).await.unwrap();
-    assert_eq!((at_once.copies, at_once.elsewhere, at_once.complete), (1, 0, false));
-    // Long after the others: its silence must be certain.
-    let all = nodes[1].store(Key::hash("l"), "v").copies(Copies::All).await.unwrap();
-    assert!(all.complete && all.elsewhere == 4 && all.silent.iter().all(|contact| contact.id == id), "{all:?}");
 }
 
 /// Keys that share a region travel together: their holders must be right nevertheless, also for a client that has just
