@@ -60,8 +60,8 @@ fn main() {
     println!("| nodes | operation | requests | datagrams | bytes | round trips |");
     println!("|---|---|---|---|---|---|");
     for count in [20usize, 200] {
-        let network = Network { delay_us: ONE_WAY_US..ONE_WAY_US + 1, ..Network::STEADY };
-        let mut world = World::grown(Settings { network, check: false, ..Settings::new(1) }, count);
+        let network = Network { delay: kad_sim::Delay::Even(ONE_WAY_US..ONE_WAY_US + 1), ..Network::STEADY };
+        let mut world = World::grown(Settings { network, check_every: 0, ..Settings::new(1) }, count);
         for (name, len) in [("64 B", 64), ("16 KiB", 16 * 1024)] {
             let key = |number: u64| Key::hash(format!("{name} {number}"));
             let value = vec![7; len];

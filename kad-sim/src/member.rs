@@ -9,8 +9,10 @@ use kad_upkeep::Upkeep;
 use kad_wire::limits::DATAGRAM_MAX;
 use kad_wire::{Contact, Instant, ItemHeader, Key, NodeId};
 
-/// Largest datagram that a member writes: a chunk of a value.
-const BUFFER: usize = 4096;
+use crate::clock::Clock;
+
+/// Where a member writes its datagrams: room for a chunk of a value.
+pub(crate) type Buffer = [u8; 4096];
 
 /// What became of an operation.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,12 +43,16 @@ pub struct Member {
     slabs: Slabs,
     /// What it remembers.
     pub store: MemoryStore,
-    /// What it does for it; `None` while a story does without.
-    pub upkeep: Option<Upkeep>,
+    /// What it does for that; `None` for a node that does nothing for its values.
+    pub upkeep: Option<Box<Upkeep>>,
+    /// When the upkeep wants to be called again.
+    upkeep_at: Option<Instant>,
+    /// Whether it knows its network: before that its upkeep would pass values on to whoever it happens to know.
+    pub has_joined: bool,
     /// Where it is reached.
     pub address: SocketAddr,
-    /// Operations that have ended.
-    pub outcomes: BTreeMap<OperationId, Outcome>,
+    /// Its clock.
+    pub clock: Clock,
     /// Values that operations have found.
     pub found: BTreeMap<OperationId, Vec<(ItemHeader, Vec<u8>)>>,
 }
@@ -61,7 +67,16 @@ impl Member {
         store: MemoryStore,
     ) -> Self {
         let slabs = Slabs::new(id, config, &seed, capacity).expect("the scenario's settings fit its capacity");
-        Self { slabs, store, upkeep: None, address, outcomes: BTreeMap::new(), found: BTreeMap::new() }
+        Self {
+            slabs,
+            store,
+            upkeep: None,
+            upkeep_at: None,
+            has_joined: false,
+            address,
+            clock: Clock::default(),
+            found: BTreeMap::new(),
+        }
     }
 
     /// The node itself.
@@ -70,22 +85,30 @@ impl Member {
     }
 
     /// Starts an operation, with more memory if need be.
+    ///
+    /// # Errors
+    /// [`StartError`], for lack of places only when the capacity allows no more.
     pub(crate) fn start(
         &mut self,
         mut command: impl FnMut(&mut kad_core::Node<'_>) -> Result<OperationId, StartError>,
-    ) -> OperationId {
+    ) -> Result<OperationId, StartError> {
         loop {
             match command(&mut self.slabs.node()) {
-                Ok(operation) => return operation,
                 Err(StartError::NoSlot) if self.slabs.grow() => {}
-                Err(error) => panic!("the scenario asks for too much: {error}"),
+                result => return result,
             }
         }
     }
 
-    /// The loop of the core's front page, for a datagram.
-    pub(crate) fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Vec<Outgoing>) {
-        let mut reply = [0; BUFFER];
+    /// The loop of the core's front page, for a datagram. `now` is what its clock shows.
+    pub(crate) fn receive(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+        reply: &mut Buffer,
+        out: &mut Vec<Outgoing>,
+    ) {
         let mut node = self.slabs.node();
         match node.handle_datagram(now, from, datagram, &mut reply[..DATAGRAM_MAX]) {
             Received::Nothing => {}
@@ -100,7 +123,7 @@ impl Member {
             }
             Received::Pull(mut pull) => {
                 let mut sent = 0;
-                while let Some(chunk) = pull.next_chunk(&mut reply) {
+                while let Some(chunk) = pull.next_chunk(reply) {
                     let hole = &mut reply[chunk.head_len..chunk.head_len + chunk.len];
                     let read = self.store.read(now, pull.key(), pull.digest(), chunk.offset, hole);
                     if read == 0 && chunk.len > 0 {
@@ -111,7 +134,7 @@ impl Member {
                 }
                 match sent {
                     0 => {
-                        let refusal = node.refuse_pull(&pull, &mut reply);
+                        let refusal = node.refuse_pull(&pull, reply);
                         out.extend(refusal.map(|len| (from, reply[..len].into())));
                     }
                     _ => node.pull_answered(sent),
@@ -126,7 +149,7 @@ impl Member {
             }
             Received::Pulled(ticket, offer) => {
                 if let Some(answer) = self.store.offer(now, &offer) {
-                    let len = node.answer_pulled(&ticket, answer, &mut reply);
+                    let len = node.answer_pulled(&ticket, answer, reply);
                     out.extend(len.map(|len| (from, reply[..len].into())));
                 }
             }
@@ -137,35 +160,73 @@ impl Member {
         }
     }
 
-    /// The rest of the loop: what is due, what is to be sent, what has ended. Answers with the next deadline.
-    pub(crate) fn drive(&mut self, now: Instant, out: &mut Vec<Outgoing>) -> Option<Instant> {
-        let mut buffer = [0; BUFFER];
+    /// The rest of the loop: what is due, what is to be sent, what has ended. Answers with the next deadline. `now` is what
+    /// its clock shows.
+    pub(crate) fn drive(
+        &mut self,
+        now: Instant,
+        buffer: &mut Buffer,
+        out: &mut Vec<Outgoing>,
+        ended: &mut Vec<(OperationId, Outcome)>,
+    ) -> Option<Instant> {
         let mut node = self.slabs.node();
         if node.poll_timeout().is_some_and(|at| at <= now) {
             node.handle_timeout(now);
         }
+        loop {
+            self.keep_up(now);
+            self.transmit(now, buffer, out);
+            if !self.take_events(now, ended) {
+                break;
+            }
+        }
+        self.slabs.node().poll_timeout().into_iter().chain(self.upkeep_at).min()
+    }
+
+    fn keep_up(&mut self, now: Instant) {
+        if let Some(upkeep) = &mut self.upkeep
+            && (self.has_joined || upkeep.is_leaving())
+        {
+            self.upkeep_at = upkeep.drive(now, &mut self.slabs.node(), &mut self.store);
+        }
+    }
+
+    fn transmit(&mut self, now: Instant, buffer: &mut Buffer, out: &mut Vec<Outgoing>) {
+        let mut node = self.slabs.node();
         while let Some(datagram) = node.poll_transmit(now, &mut buffer[..DATAGRAM_MAX]) {
             let mut complete = true;
-            for hole in datagram.holes(&mut buffer) {
+            for hole in datagram.holes(buffer) {
                 complete &= self.store.read(now, &hole.key, &hole.digest, 0, hole.bytes) == hole.bytes.len();
             }
             if complete {
                 out.push((datagram.to, buffer[..datagram.len].into()));
             }
         }
-        while let Some(event) = node.poll_event() {
-            let of_upkeep = self.upkeep.as_mut().is_some_and(|upkeep| upkeep.ended(event.operation()));
-            if let (false, Some((operation, outcome))) = (of_upkeep, outcome(now, &event)) {
-                self.outcomes.insert(operation, outcome);
-            }
-        }
-        node.poll_timeout()
     }
 
-    /// Publishes a value of its own: in its store, where the core and others find it.
+    /// Takes in what has ended. Answers whether anything has.
+    fn take_events(&mut self, now: Instant, ended: &mut Vec<(OperationId, Outcome)>) -> bool {
+        let mut any = false;
+        let mut node = self.slabs.node();
+        while let Some(event) = node.poll_event() {
+            any = true;
+            let of_upkeep = self.upkeep.as_mut().is_some_and(|upkeep| upkeep.ended(event.operation()));
+            if !of_upkeep {
+                ended.extend(outcome(now, &event));
+            }
+        }
+        any
+    }
+
+    /// Publishes a value of its own: in its store, where the core and others find it. `now` is what its clock shows.
     pub fn publish(&mut self, now: Instant, key: &Key, header: &ItemHeader, value: &[u8]) {
         let answer = self.store.publish(now, key, header, value);
         assert!(answer.status.is_held(), "{answer:?}");
+    }
+
+    /// Bytes of the node itself, without its store.
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + self.slabs.size() + self.upkeep.as_ref().map_or(0, |_| size_of::<Upkeep>())
     }
 }
 

@@ -1,17 +1,21 @@
 //! A whole network in one thread, with a virtual clock.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use kad_core::{Capacity, Config, FindOptions, OperationId};
+use kad_core::{Capacity, Config, FindOptions, OperationId, StartError};
 use kad_store::{Limits, MemoryStore};
+use kad_upkeep::Upkeep;
 use kad_wire::{Contact, Instant, ItemHeader, ItemType, Key, Lock, NodeId, StoreMode};
+use rustc_hash::FxHashMap;
 
+use crate::clock::Clock;
 use crate::dice::Dice;
-use crate::member::{Member, Outcome, Outgoing};
-use crate::network::Network;
+use crate::member::{Buffer, Member, Outcome, Outgoing};
+use crate::network::{Link, Network};
+use crate::queue::Queue;
+use crate::trace::Trace;
 
 /// What a world is made of.
 #[derive(Clone, Debug)]
@@ -24,29 +28,42 @@ pub struct Settings {
     pub config: Config,
     /// The nodes' memory.
     pub capacity: Capacity,
-    /// Whether every invariant is checked after every step.
-    pub check: bool,
+    /// Bounds of the nodes' stores; the id is each node's own.
+    pub limits: Limits,
+    /// Every how many-th step all invariants of its node are checked; 0 for never.
+    pub check_every: u64,
+    /// Whether nodes care for the values that they hold.
+    pub upkeep: bool,
 }
 
 impl Settings {
-    /// The defaults of the product on a steady network, with all checks.
+    /// The defaults of the product on a steady network, with all checks, without upkeep.
     pub fn new(seed: u64) -> Self {
-        Self { seed, network: Network::STEADY, config: Config::default(), capacity: Capacity::SMALL, check: true }
+        Self {
+            seed,
+            network: Network::STEADY,
+            config: Config::default(),
+            capacity: Capacity::SMALL,
+            limits: Limits::new(NodeId::from_bytes([0; 32])),
+            check_every: 1,
+            upkeep: false,
+        }
     }
 }
 
-/// Something that happens at a time; ties are broken by the order in which things were planned.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Planned {
-    at: Instant,
-    number: u64,
-    what: What,
+enum What {
+    Deliver { to: u32, from: SocketAddr, datagram: Box<[u8]> },
+    Wake(u32),
+    Token(u64),
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum What {
-    Deliver { to: usize, from: SocketAddr, datagram: Box<[u8]> },
-    Wake(usize),
+/// What the world did next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Something among the nodes.
+    Nodes,
+    /// What was [planned](World::plan) under this token is due.
+    Token(u64),
 }
 
 /// A datagram that was put on the path.
@@ -62,22 +79,42 @@ pub struct Sent {
     pub datagram: Box<[u8]>,
 }
 
+/// A place for a node, which outlives it.
+struct Place {
+    member: Option<Box<Member>>,
+    id: NodeId,
+    address: SocketAddr,
+    config: Config,
+    clock: Clock,
+    link: Link,
+    /// When the node is next woken, as far as it is planned.
+    wake: Option<Instant>,
+    /// Datagrams that it has received.
+    received: u64,
+}
+
 /// A simulated network.
 pub struct World {
     settings: Settings,
     now: Instant,
-    dice: Dice,
-    members: Vec<Option<Member>>,
-    by_address: HashMap<SocketAddr, usize>,
-    plans: BinaryHeap<Reverse<Planned>>,
-    planned: u64,
-    /// When each member is next woken, as far as it is planned.
-    wakes: Vec<Option<Instant>>,
+    /// What chance decides.
+    pub dice: Dice,
+    places: Vec<Place>,
+    by_address: FxHashMap<SocketAddr, u32>,
+    queue: Queue<What>,
+    /// Where datagrams to and from addresses without a node pass.
+    nowhere: Link,
     datagrams: u64,
     bytes: u64,
-    digest: u64,
+    steps: u64,
+    /// Fingerprint of everything that is sent.
+    pub trace: Trace,
     /// Every datagram that is sent, for whoever wants to see them.
     pub tap: Option<Vec<Sent>>,
+    outcomes: BTreeMap<(usize, OperationId), Outcome>,
+    buffer: Box<Buffer>,
+    outbox: Vec<Outgoing>,
+    ended: Vec<(OperationId, Outcome)>,
 }
 
 impl World {
@@ -87,15 +124,19 @@ impl World {
             now: Instant::from_micros(1_000_000),
             dice: Dice::new(settings.seed),
             settings,
-            members: Vec::new(),
-            by_address: HashMap::new(),
-            plans: BinaryHeap::new(),
-            planned: 0,
-            wakes: Vec::new(),
+            places: Vec::new(),
+            by_address: FxHashMap::default(),
+            queue: Queue::new(),
+            nowhere: Link::default(),
             datagrams: 0,
             bytes: 0,
-            digest: 0xcbf2_9ce4_8422_2325,
+            steps: 0,
+            trace: Trace::default(),
             tap: None,
+            outcomes: BTreeMap::new(),
+            buffer: Box::new([0; size_of::<Buffer>()]),
+            outbox: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -109,17 +150,27 @@ impl World {
         &mut self.settings.network
     }
 
+    /// How a node is connected from now on.
+    pub fn link(&mut self, number: usize) -> &mut Link {
+        &mut self.places[number].link
+    }
+
     /// Datagrams sent so far, and their bytes.
     pub fn traffic(&self) -> (u64, u64) {
         (self.datagrams, self.bytes)
     }
 
-    /// A fingerprint of every datagram that was sent: when, by whom, to whom, with which bytes.
-    pub fn digest(&self) -> u64 {
-        self.digest
+    /// Datagrams that a node has received since it was first added.
+    pub fn received(&self, number: usize) -> u64 {
+        self.places[number].received
     }
 
-    /// Adds a node with a random id. Answers with its number.
+    /// A fingerprint of every datagram that was sent.
+    pub fn digest(&self) -> u64 {
+        self.trace.digest()
+    }
+
+    /// Adds a node with a random id and an address of its own. Answers with its number.
     pub fn add(&mut self) -> usize {
         let config = self.settings.config.clone();
         self.add_with(&config)
@@ -127,44 +178,124 @@ impl World {
 
     /// Adds a node with other settings.
     pub fn add_with(&mut self, config: &Config) -> usize {
-        let (id, seed) = (NodeId::from_bytes(self.dice.bytes()), self.dice.bytes());
-        let number = self.members.len();
-        let address = SocketAddr::from((Ipv4Addr::from(0x0a00_0001 + number as u32), 9000));
-        let store = MemoryStore::new(Limits::new(id));
-        let member = Member::new(id, address, seed, config, self.settings.capacity, store);
-        self.by_address.insert(address, number);
-        self.members.push(Some(member));
-        self.wakes.push(None);
+        let id = NodeId::from_bytes(self.dice.bytes());
+        let address = SocketAddr::from((Ipv4Addr::from(0x0a00_0001 + self.places.len() as u32), 9000));
+        self.add_as(id, address, config)
+    }
+
+    /// Adds a node with this id at this address, which nobody else has.
+    pub fn add_as(&mut self, id: NodeId, address: SocketAddr, config: &Config) -> usize {
+        let number = self.places.len();
+        let (clock, link) = (Clock::default(), Link::default());
+        self.places.push(Place {
+            member: None,
+            id,
+            address,
+            config: config.clone(),
+            clock,
+            link,
+            wake: None,
+            received: 0,
+        });
+        self.by_address.insert(address, number as u32);
+        self.revive(number, None);
         number
+    }
+
+    /// Starts a node, with an empty memory.
+    fn revive(&mut self, number: usize, store: Option<MemoryStore>) {
+        let seed = self.dice.bytes();
+        let place = &mut self.places[number];
+        let limits = Limits { id: place.id, ..self.settings.limits.clone() };
+        let store = store.unwrap_or_else(|| MemoryStore::new(limits));
+        let mut member = Member::new(place.id, place.address, seed, &place.config, self.settings.capacity, store);
+        member.clock = place.clock;
+        member.upkeep = self.settings.upkeep.then(|| Box::new(Upkeep::new()));
+        place.member = Some(Box::new(member));
+    }
+
+    /// How many nodes were ever added.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether nobody was ever added.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
     }
 
     /// A node, which must be alive.
     pub fn member(&mut self, number: usize) -> &mut Member {
-        self.members[number].as_mut().expect("the node is alive")
+        self.places[number].member.as_mut().expect("the node is alive")
+    }
+
+    /// Whether a node is alive.
+    pub fn is_alive(&self, number: usize) -> bool {
+        self.places[number].member.is_some()
     }
 
     /// Numbers of the nodes that are alive.
     pub fn living(&self) -> impl Iterator<Item = usize> {
-        self.members.iter().enumerate().filter(|(_, member)| member.is_some()).map(|(number, _)| number)
+        self.places.iter().enumerate().filter(|(_, place)| place.member.is_some()).map(|(number, _)| number)
+    }
+
+    /// Which node is at an address.
+    pub fn at_address(&self, address: &SocketAddr) -> Option<usize> {
+        self.by_address.get(address).map(|number| *number as usize)
+    }
+
+    /// Who a node is, alive or not.
+    pub fn id(&self, number: usize) -> NodeId {
+        self.places[number].id
     }
 
     /// Who a node is, and where.
-    pub fn contact(&mut self, number: usize) -> Contact {
-        let member = self.member(number);
-        Contact { id: member.node().id(), endpoint: member.address.into() }
+    pub fn contact(&self, number: usize) -> Contact {
+        let place = &self.places[number];
+        Contact { id: place.id, endpoint: place.address.into() }
     }
 
-    /// A node is gone, without a word.
-    pub fn kill(&mut self, number: usize) {
-        if let Some(member) = self.members[number].take() {
-            self.by_address.remove(&member.address);
+    /// Gives a node another clock. What it remembers must be empty.
+    pub fn set_clock(&mut self, number: usize, clock: Clock) {
+        self.places[number].clock = clock;
+        self.member(number).clock = clock;
+    }
+
+    /// What a node's clock shows.
+    pub fn shown(&self, number: usize) -> Instant {
+        self.places[number].clock.shows(self.now)
+    }
+
+    /// A node is gone, without a word. Answers with what it held.
+    pub fn kill(&mut self, number: usize) -> Option<MemoryStore> {
+        let place = &mut self.places[number];
+        place.wake = None;
+        let member = place.member.take()?;
+        self.outcomes.retain(|(of, _), _| *of != number);
+        Some(member.store)
+    }
+
+    /// A node that was gone comes back, as who it was and where it was: with what it held, if that survived, and without
+    /// any contact.
+    pub fn restart(&mut self, number: usize, store: Option<MemoryStore>) {
+        self.kill(number);
+        self.revive(number, store);
+    }
+
+    /// A node begins to hand over and to leave. It is gone when that is done, or at the latest after this time.
+    pub fn leave(&mut self, number: usize, within: Duration) {
+        let until = self.shown(number) + within;
+        if let Some(upkeep) = &mut self.member(number).upkeep {
+            upkeep.leave(until);
+            self.drive(number);
+        } else {
+            self.kill(number);
         }
-        self.wakes[number] = None;
     }
 
-    fn plan(&mut self, at: Instant, what: What) {
-        self.planned += 1;
-        self.plans.push(Reverse(Planned { at, number: self.planned, what }));
+    /// Plans that the owner of this world is told of a token after some time.
+    pub fn plan(&mut self, after: Duration, token: u64) {
+        self.queue.plan(self.now + after, What::Token(token));
     }
 
     /// Puts a datagram on the path, as if `from` had sent it.
@@ -175,112 +306,167 @@ impl World {
     fn send(&mut self, from: SocketAddr, (to, datagram): Outgoing) {
         self.datagrams += 1;
         self.bytes += datagram.len() as u64;
-        self.note(from, to, &datagram);
+        self.trace.note(self.now, from, to, &datagram);
         if let Some(tap) = &mut self.tap {
             tap.push(Sent { at: self.now, from, to, datagram: datagram.clone() });
         }
-        let Some(&to) = self.by_address.get(&to) else { return };
-        for at in self.settings.network.arrivals(self.now, &mut self.dice) {
-            self.plan(at, What::Deliver { to, from, datagram: datagram.clone() });
+        let sender = self.at_address(&from);
+        if let Some(sender) = sender {
+            self.places[sender].link.wrote(self.now, to);
         }
-    }
-
-    /// Takes a datagram into the fingerprint (FNV-1a over everything that matters).
-    fn note(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
-        let mut take = |bytes: &[u8]| {
-            for byte in bytes {
-                self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-            }
+        let Some(to) = self.at_address(&to) else { return };
+        let arrivals = {
+            let (network, dice, len) = (&self.settings.network, &mut self.dice, datagram.len());
+            let (sender, receiver) = match sender {
+                Some(sender) => match self.places.get_disjoint_mut([sender, to]) {
+                    Ok([sender, receiver]) => (&mut sender.link, &mut receiver.link),
+                    // To itself: that reaches nobody.
+                    Err(_) => return,
+                },
+                None => (&mut self.nowhere, &mut self.places[to].link),
+            };
+            network.arrivals(self.now, dice, sender, receiver, len)
         };
-        take(&self.now.as_micros().to_le_bytes());
-        for address in [from, to] {
-            let endpoint = kad_wire::Endpoint::from(address);
-            take(&endpoint.ip);
-            take(&endpoint.port.to_le_bytes());
+        let mut arrivals = arrivals.peekable();
+        let mut datagram = Some(datagram);
+        while let Some(at) = arrivals.next() {
+            let copy = if arrivals.peek().is_some() { datagram.clone() } else { datagram.take() };
+            self.queue.plan(at, What::Deliver { to: to as u32, from, datagram: copy.unwrap_or_default() });
         }
-        take(datagram);
     }
 
     /// Lets a node do what it has to do, and plans when it is woken next.
-    fn drive(&mut self, number: usize, mut out: Vec<Outgoing>) {
-        let now = self.now;
-        let Some(member) = &mut self.members[number] else { return };
-        let wake = member.drive(now, &mut out);
-        if self.settings.check {
+    pub fn drive(&mut self, number: usize) {
+        let shown = self.shown(number);
+        self.steps += 1;
+        let check = self.settings.check_every > 0 && self.steps.is_multiple_of(self.settings.check_every);
+        let Some(member) = &mut self.places[number].member else { return };
+        let wake = member.drive(shown, &mut self.buffer, &mut self.outbox, &mut self.ended);
+        if check {
             member.node().check();
         }
+        let left = member.upkeep.as_ref().is_some_and(|upkeep| upkeep.has_left());
         let address = member.address;
-        for outgoing in out {
+        let mut outbox = std::mem::take(&mut self.outbox);
+        for outgoing in outbox.drain(..) {
             self.send(address, outgoing);
         }
-        if let Some(at) = wake
-            && self.wakes[number].is_none_or(|planned| at < planned || planned <= now)
-        {
-            self.wakes[number] = Some(at);
-            self.plan(at.max(now), What::Wake(number));
+        self.outbox = outbox;
+        for (operation, outcome) in self.ended.drain(..) {
+            self.outcomes.insert((number, operation), outcome);
+        }
+        if left {
+            self.kill(number);
+        } else {
+            self.plan_wake(number, wake);
         }
     }
 
-    /// Does the next thing, if it is not after `until`. Answers whether there was one.
-    fn step(&mut self, until: Instant) -> bool {
-        if self.plans.peek().is_none_or(|Reverse(next)| next.at > until) {
-            return false;
+    fn plan_wake(&mut self, number: usize, shown: Option<Instant>) {
+        let now = self.now;
+        let place = &mut self.places[number];
+        let Some(shown) = shown else { return };
+        let at = place.clock.is_reached(shown).max(now);
+        if place.wake.is_none_or(|planned| at < planned || planned <= now) {
+            place.wake = Some(at);
+            self.queue.plan(at, What::Wake(number as u32));
         }
-        let Some(Reverse(Planned { at, what, .. })) = self.plans.pop() else { return false };
+    }
+
+    /// Does the next thing, if it is not after `until`.
+    pub fn step(&mut self, until: Instant) -> Option<Step> {
+        let (at, what) = self.queue.next(until)?;
         self.now = at;
         match what {
-            What::Deliver { to, from, datagram } => {
-                let mut out = Vec::new();
-                if let Some(member) = &mut self.members[to] {
-                    member.receive(at, from, &datagram, &mut out);
-                    self.drive(to, out);
-                }
-            }
+            What::Deliver { to, from, datagram } => self.deliver(to as usize, from, &datagram),
             What::Wake(number) => {
-                if self.wakes[number].is_some_and(|planned| planned <= at) {
-                    self.wakes[number] = None;
-                    self.drive(number, Vec::new());
+                let place = &mut self.places[number as usize];
+                if place.wake.is_some_and(|planned| planned <= at) {
+                    place.wake = None;
+                    self.drive(number as usize);
                 }
             }
+            What::Token(token) => return Some(Step::Token(token)),
         }
-        true
+        Some(Step::Nodes)
     }
 
-    /// Lets time pass.
+    fn deliver(&mut self, to: usize, from: SocketAddr, datagram: &[u8]) {
+        let shown = self.shown(to);
+        let place = &mut self.places[to];
+        let Some(member) = &mut place.member else { return };
+        if place.link.lets_in(self.now, from) {
+            place.received += 1;
+            member.receive(shown, from, datagram, &mut self.buffer, &mut self.outbox);
+            self.drive(to);
+        }
+    }
+
+    /// Lets time pass. Tokens that become due are lost.
     pub fn run_for(&mut self, span: Duration) {
         let until = self.now + span;
-        while self.step(until) {}
+        while self.step(until).is_some() {}
         self.now = until;
     }
 
-    /// Starts an operation on a node.
+    /// Time passes until `until`, in which nothing is planned any more.
+    pub fn arrive_at(&mut self, until: Instant) {
+        self.now = self.now.max(until);
+    }
+
+    /// Starts an operation on a node, at the time that its clock shows.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn try_start(
+        &mut self,
+        number: usize,
+        mut command: impl FnMut(&mut kad_core::Node<'_>, Instant) -> Result<OperationId, StartError>,
+    ) -> Result<OperationId, StartError> {
+        let shown = self.shown(number);
+        let operation = self.member(number).start(|node| command(node, shown))?;
+        self.drive(number);
+        Ok(operation)
+    }
+
+    /// Starts an operation on a node that has a place for it.
     pub fn start(
         &mut self,
         number: usize,
-        mut command: impl FnMut(&mut kad_core::Node<'_>, Instant) -> Result<OperationId, kad_core::StartError>,
+        command: impl FnMut(&mut kad_core::Node<'_>, Instant) -> Result<OperationId, StartError>,
     ) -> OperationId {
-        let now = self.now;
-        let operation = self.member(number).start(|node| command(node, now));
-        self.drive(number, Vec::new());
-        operation
+        self.try_start(number, command).expect("the story asks for no more than fits")
+    }
+
+    /// The next operation that has ended, of whatever node.
+    pub fn next_outcome(&mut self) -> Option<(usize, OperationId, Outcome)> {
+        let ((number, operation), outcome) = self.outcomes.pop_first()?;
+        Some((number, operation, outcome))
     }
 
     /// Lets time pass until an operation has ended.
     pub fn finish(&mut self, number: usize, operation: OperationId) -> Outcome {
         let give_up = self.now.plus_millis(600_000);
         loop {
-            if let Some(outcome) = self.member(number).outcomes.remove(&operation) {
+            if let Some(outcome) = self.outcomes.remove(&(number, operation)) {
                 return outcome;
             }
-            assert!(self.step(give_up), "an operation never ended");
+            assert!(self.step(give_up).is_some(), "an operation never ended");
         }
     }
 
     /// A node joins through others. Answers with how many nodes answered.
     pub fn join(&mut self, number: usize, bootstrap: &[usize]) -> usize {
-        let addresses: Vec<_> = bootstrap.iter().map(|&other| self.member(other).address).collect();
-        let operation = self.start(number, |node, now| node.join(now, now.plus_millis(30_000), &addresses));
-        self.finish(number, operation).copies
+        let operation = self.start_join(number, bootstrap);
+        let answered = self.finish(number, operation).copies;
+        self.member(number).has_joined |= answered > 0;
+        answered
+    }
+
+    /// A node starts to join through others.
+    pub fn start_join(&mut self, number: usize, bootstrap: &[usize]) -> OperationId {
+        let addresses: Vec<_> = bootstrap.iter().map(|&other| self.places[other].address).collect();
+        self.start(number, |node, now| node.join(now, now.plus_millis(30_000), &addresses))
     }
 
     /// A node looks for the nodes nearest to a target.
@@ -297,12 +483,26 @@ impl World {
 
     /// A node starts to publish a value.
     pub fn start_store(&mut self, number: usize, key: Key, value: &[u8], ttl: Duration) -> OperationId {
-        let now = self.now;
+        self.try_store(number, key, value, ttl).expect("the story asks for no more than fits")
+    }
+
+    /// A node starts to publish a value, if it has a place for it.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn try_store(
+        &mut self,
+        number: usize,
+        key: Key,
+        value: &[u8],
+        ttl: Duration,
+    ) -> Result<OperationId, StartError> {
+        let shown = self.shown(number);
         let ttl_ms = u32::try_from(ttl.as_millis()).expect("a lifetime of at most seven days");
         let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, value);
-        self.member(number).publish(now, &key, &header, value);
+        self.member(number).publish(shown, &key, &header, value);
         let items = [(key, header)];
-        self.start(number, |node, now| node.store(now, now.plus_millis(30_000), StoreMode::Publish, 0, &items))
+        self.try_start(number, |node, now| node.store(now, now.plus_millis(30_000), StoreMode::Publish, 0, &items))
     }
 
     /// A node looks for values over the network, not in its own store.
@@ -315,7 +515,7 @@ impl World {
     /// The living nodes nearest to a point: the truth.
     pub fn nearest(&mut self, target: Key, count: usize) -> Vec<usize> {
         let mut living: Vec<_> = self.living().collect();
-        living.sort_by_key(|&number| self.contact(number).id.distance(&target));
+        living.sort_by_key(|&number| self.id(number).distance(&target));
         living.truncate(count);
         living
     }
@@ -329,6 +529,8 @@ impl World {
                 let bootstrap = world.dice.below(number as u64) as usize;
                 let joined = (0..10).any(|_| world.join(number, &[bootstrap]) > 0);
                 assert!(joined, "node {number} cannot join");
+            } else {
+                world.member(number).has_joined = true;
             }
         }
         world.run_for(Duration::from_secs(60));

@@ -87,7 +87,7 @@ fn an_unproven_address_gets_at_most_three_times_what_it_sent() {
 
 #[test]
 fn ten_thousand_made_up_senders_leave_the_table_unchanged_and_cause_few_probes() {
-    let mut world = World::grown(Settings { check: false, ..Settings::new(2) }, 30);
+    let mut world = World::grown(Settings { check_every: 0, ..Settings::new(2) }, 30);
     let table = |world: &mut World| -> Vec<Contact> {
         let mut contacts: Vec<_> = world.member(0).node().contacts().map(|known| known.contact).collect();
         contacts.sort();
@@ -109,7 +109,7 @@ fn ten_thousand_made_up_senders_leave_the_table_unchanged_and_cause_few_probes()
 
 #[test]
 fn a_million_guessed_replies_are_all_refused() {
-    let mut world = World::grown(Settings { check: false, ..Settings::new(3) }, 20);
+    let mut world = World::grown(Settings { check_every: 0, ..Settings::new(3) }, 20);
     // A lookup is under way all the time, so that there is something to guess.
     let mut dice = Dice::new(5);
     let (mut out, mut guesses, mut accepted) = (vec![0; 2000], 0u32, 0);

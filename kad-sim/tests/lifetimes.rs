@@ -27,7 +27,7 @@ fn a_value_with_one_second_is_gone_after_one_second() {
 
 #[test]
 fn a_value_with_one_hour_is_there_for_an_hour() {
-    let mut world = World::grown(Settings { check: false, ..Settings::new(2) }, 20);
+    let mut world = World::grown(Settings { check_every: 0, ..Settings::new(2) }, 20);
     let key = Key::hash("long");
     let start = world.now();
     world.store(0, key, b"value", Duration::from_secs(3600));

@@ -10,7 +10,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
 fn a_lookup_in_a_network_at_rest_returns_the_true_k_closest() {
-    let mut world = World::grown(Settings { check: false, ..Settings::new(1) }, 200);
+    let mut world = World::grown(Settings { check_every: 0, ..Settings::new(1) }, 200);
     let mut exact = 0;
     for number in 0..100u64 {
         let (asker, target) = ((number * 7 % 200) as usize, Key::hash_int(number));
@@ -26,7 +26,7 @@ fn a_lookup_in_a_network_at_rest_returns_the_true_k_closest() {
 /// Each node knows one random other at first. A table that is sorted by prefix only loses 37 of 200 values here.
 #[test]
 fn two_hundred_of_two_hundred_values_stored_by_one_node_are_found_by_another() {
-    let mut world = World::grown(Settings { check: false, ..Settings::new(2) }, 200);
+    let mut world = World::grown(Settings { check_every: 0, ..Settings::new(2) }, 200);
     for number in 0..200u64 {
         let stored = world.store(0, Key::hash_int(number), &number.to_le_bytes(), HOUR);
         assert!(stored.copies >= 19, "{stored:?}");
@@ -42,7 +42,7 @@ fn two_hundred_of_two_hundred_values_stored_by_one_node_are_found_by_another() {
 /// the refresh after a join was planned for a moment before the clock's origin.)
 #[test]
 fn a_network_that_has_just_grown_finds_every_value() {
-    let mut world = World::new(Settings { check: false, ..Settings::new(5) });
+    let mut world = World::new(Settings { check_every: 0, ..Settings::new(5) });
     for number in 0..600 {
         world.add();
         assert!(number == 0 || world.join(number, &[number * 7919 % number]) > 0);
@@ -96,7 +96,7 @@ fn finds_never_remove_live_contacts() {
 
 #[test]
 fn with_thirty_percent_dead_every_lookup_ends_and_finds_living_nodes() {
-    let mut world = World::grown(Settings { check: false, ..Settings::new(6) }, 200);
+    let mut world = World::grown(Settings { check_every: 0, ..Settings::new(6) }, 200);
     for number in (1..200).filter(|number| number % 10 < 3) {
         world.kill(number);
     }
