@@ -13,6 +13,9 @@ pub(crate) const DOUBTFUL: u8 = 2;
 /// Failed requests in a row after which a contact is dropped without a spare.
 pub(crate) const HOPELESS: u8 = 5;
 
+/// A spare that was seen this recently is as good as any other that comes: it keeps its place.
+const FRESH_US: u64 = 60_000_000;
+
 /// What a slot of the table holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Place {
@@ -130,7 +133,7 @@ impl Bucket<'_> {
         }
         let (place, admission) =
             if self.make_place() { (Place::Live, Admission::Added) } else { (Place::Spare, Admission::Spare) };
-        match self.vacancy() {
+        match self.vacancy(now) {
             Some(slot) => {
                 *slot = ContactSlot { contact: *contact, place, ..ContactSlot::EMPTY };
                 slot.seen(now, rtt_us);
@@ -154,12 +157,17 @@ impl Bucket<'_> {
         }
     }
 
-    /// A slot to write to: a free one, or the spare that was seen longest ago.
-    fn vacancy(&mut self) -> Option<&mut ContactSlot> {
+    /// A slot to write to: a free one, or that of the spare that was seen longest ago.
+    fn vacancy(&mut self, now: Instant) -> Option<&mut ContactSlot> {
         if let Some(free) = self.slots.iter().position(|slot| slot.place == Place::Free) {
             return self.slots.get_mut(free);
         }
-        self.oldest(Place::Spare)
+        self.oldest(Place::Spare).filter(|spare| now.micros_since(spare.seen) > FRESH_US)
+    }
+
+    /// Whether somebody who is not here would get a place, be it as a spare.
+    pub(crate) fn takes_more(&mut self, now: Instant) -> bool {
+        !self.is_full() || self.vacancy(now).is_some()
     }
 
     /// Notes that a contact did not answer a request. Says whether it left its place.
@@ -237,7 +245,11 @@ mod tests {
         let mut slots = [ContactSlot::EMPTY; K + 2];
         let mut bucket = full(&mut slots);
         for byte in 4..100 {
-            assert_eq!(bucket.admit(at(byte.into()), &contact(byte), None), Admission::Spare);
+            // Two wait as spares. Others take their place when they have not been seen for a while.
+            let (soon, late) = (at(byte.into()), at(u64::from(byte) * (FRESH_US + 1)));
+            let expected = if byte < 6 { Admission::Spare } else { Admission::Refused };
+            assert_eq!(bucket.admit(soon, &contact(byte), None), expected);
+            assert_ne!(bucket.admit(late, &contact(byte), None), Admission::Refused);
         }
         assert_eq!(live(&bucket), [1, 2, 3]);
         // One lost request is no death; neither is one at an address that is not the contact's.

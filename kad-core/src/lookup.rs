@@ -31,7 +31,7 @@ impl Lookup<'_> {
             other.contact.endpoint == contact.endpoint
                 || (!anonymous && !other.anonymous && other.contact.id == contact.id)
         };
-        if self.nearest().any(|(_, other)| is_known(other)) {
+        if self.candidates.iter().any(|other| other.walk != Walk::Free && is_known(other)) {
             return None;
         }
         let candidate = Candidate { contact: *contact, anonymous, depth, walk: Walk::Unasked, ..Candidate::EMPTY };

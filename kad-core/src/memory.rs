@@ -46,6 +46,8 @@ pub struct Head {
     pub(crate) granted: u32,
     /// Whether an operation waits for a transfer's place.
     pub(crate) starved: bool,
+    /// Whether a contact may be doubted: saves looking at all of them.
+    pub(crate) doubts: bool,
     /// Whether a bucket is being refreshed.
     pub(crate) refreshing: bool,
     /// Whether a contact may have come near that has not been told yet.
@@ -77,6 +79,7 @@ impl Head {
         store_rtt: Rtt::UNKNOWN,
         granted: 0,
         starved: false,
+        doubts: false,
         refreshing: false,
         newcomers: false,
         observed: Endpoint::UNSPECIFIED,

@@ -72,6 +72,12 @@ impl Table<'_> {
             return Admission::Refused;
         }
         if self.find(&contact.id).is_none() {
+            // Most who answer find a full bucket. The search through the whole table below is for those who do not.
+            let row = self.row_of(&contact.id);
+            let may_split = row.saturating_add(1) == self.depth() && self.depth() < self.rows.len();
+            if !may_split && !self.bucket(row).takes_more(now) {
+                return Admission::Refused;
+            }
             self.forget_endpoint(&contact.endpoint);
         }
         loop {
@@ -97,7 +103,8 @@ impl Table<'_> {
 
     /// An address that answers with one id does not belong to another one.
     fn forget_endpoint(&mut self, endpoint: &Endpoint) {
-        let other = self.slots.iter().find(|slot| slot.place != Place::Free && slot.contact.endpoint == *endpoint);
+        let in_use = self.slots.get(..self.depth().saturating_mul(self.width())).unwrap_or_default();
+        let other = in_use.iter().find(|slot| slot.place != Place::Free && slot.contact.endpoint == *endpoint);
         if let Some(id) = other.map(|slot| slot.contact.id) {
             self.remove(&id);
         }

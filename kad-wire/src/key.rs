@@ -48,12 +48,14 @@ impl Key {
     }
 
     /// The XOR distance to another point of the key space (Kademlia paper, section 2.1).
+    #[inline]
     pub fn distance(&self, other: &Self) -> Distance {
-        let mut bytes = self.0;
-        for (byte, other) in bytes.iter_mut().zip(other.0) {
-            *byte ^= other;
+        let mut words = [0; WORDS];
+        let pairs = self.0.as_chunks().0.iter().zip(other.0.as_chunks().0);
+        for (word, (one, other)) in words.iter_mut().zip(pairs) {
+            *word = u64::from_be_bytes(*one) ^ u64::from_be_bytes(*other);
         }
-        Distance(bytes)
+        Distance(words)
     }
 
     /// Whether bit `index` is set, counted from the most significant. Bits past the end are clear.
@@ -172,6 +174,7 @@ impl NodeId {
     }
 
     /// The XOR distance to a key.
+    #[inline]
     pub fn distance(&self, key: &Key) -> Distance {
         self.0.distance(key)
     }
@@ -198,20 +201,24 @@ impl FromStr for NodeId {
 
 /// The XOR of two points, compared as a big-endian number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Distance([u8; KEY_LEN]);
+pub struct Distance([u64; WORDS]);
+
+/// Words of a distance, most significant first: they compare as the whole number does, and faster than bytes.
+const WORDS: usize = KEY_LEN / 8;
 
 impl Distance {
     /// The distance from a point to itself.
-    pub const ZERO: Self = Self([0; KEY_LEN]);
+    pub const ZERO: Self = Self([0; WORDS]);
     /// Farther than any two points are, or exactly as far as two opposite ones.
-    pub const MAX: Self = Self([0xff; KEY_LEN]);
+    pub const MAX: Self = Self([u64::MAX; WORDS]);
 
     /// Number of leading bits that the two points share: 256 for a point and itself.
+    #[inline]
     pub fn shared_bits(&self) -> usize {
         let mut bits = 0usize;
-        for byte in self.0 {
-            bits = bits.wrapping_add(byte.leading_zeros() as usize);
-            if byte != 0 {
+        for word in self.0 {
+            bits = bits.wrapping_add(word.leading_zeros() as usize);
+            if word != 0 {
                 break;
             }
         }
@@ -219,19 +226,26 @@ impl Distance {
     }
 
     /// Its bytes, most significant first.
-    pub const fn as_bytes(&self) -> &[u8; KEY_LEN] {
-        &self.0
+    pub fn to_bytes(&self) -> [u8; KEY_LEN] {
+        let mut bytes = [0; KEY_LEN];
+        for (chunk, word) in bytes.as_chunks_mut().0.iter_mut().zip(self.0) {
+            *chunk = word.to_be_bytes();
+        }
+        bytes
     }
 
-    /// Whether bit `index` is set, counted from the most significant: whether the two points differ there.
+    /// Whether bit `index` is set, counted from the most significant: whether the two points differ there. Bits past the
+    /// end are clear.
+    #[inline]
     pub fn bit(&self, index: usize) -> bool {
-        Key(self.0).bit(index)
+        let word = self.0.get(index / 64).copied().unwrap_or(0);
+        word & ((1 << 63) >> (index % 64)) != 0
     }
 }
 
 impl fmt::Debug for Distance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&Key(self.0), f)
+        fmt::Display::fmt(&Key(self.to_bytes()), f)
     }
 }
 
@@ -270,5 +284,7 @@ mod tests {
         assert_eq!(own.distance(&far).shared_bits(), 3);
         assert_eq!(own.distance(&own).shared_bits(), 256);
         assert!(far.bit(3) && !far.bit(2) && !far.bit(256));
+        let distance = Key::from_bytes([0xf0; 32]).distance(&far);
+        assert!((0..260).all(|bit| distance.bit(bit) == Key::from_bytes(distance.to_bytes()).bit(bit)));
     }
 }

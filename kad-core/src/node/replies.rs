@@ -381,6 +381,7 @@ impl Node<'_> {
 
     /// Notes that a contact did not answer a request.
     pub(crate) fn contact_failed(&mut self, contact: &Contact) {
+        self.memory.head.doubts = true;
         if self.memory.table().failed(contact) {
             count!(self.memory.head.stats, contacts_lost);
         }

@@ -33,8 +33,7 @@ impl Node<'_> {
     /// When the upkeep must be woken.
     pub(crate) fn upkeep_deadline(&self) -> Option<Instant> {
         let head = &self.memory.head;
-        let doubted = self.memory.contacts.iter().any(|slot| slot.is_live() && slot.doubted);
-        let look = doubted.then_some(head.probes.next_look);
+        let look = head.doubts.then_some(head.probes.next_look);
         let refresh = self.next_refresh().map(|(_, at)| at);
         [head.probes.wakes(), look, refresh].into_iter().flatten().min()
     }
@@ -54,6 +53,7 @@ impl Node<'_> {
                 slot.doubted = false;
             }
         }
+        self.memory.head.doubts = false;
     }
 
     /// Somebody gave reason to doubt a contact. Only the contact's own silence counts against it.
@@ -67,6 +67,7 @@ impl Node<'_> {
             && let Some(slot) = self.memory.table().find(&contact.id)
         {
             slot.doubted = true;
+            self.memory.head.doubts = true;
         }
         self.settle_upkeep();
     }
