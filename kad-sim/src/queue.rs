@@ -78,13 +78,13 @@ impl<T> Queue<T> {
             let place = self.current.partition_point(|other| *other < entry);
             self.current.insert(place, entry);
         } else if bucket < self.turn + BUCKETS {
-            self.into_wheel(entry);
+            self.put_in_wheel(entry);
         } else {
             self.later.push(entry);
         }
     }
 
-    fn into_wheel(&mut self, entry: Entry<T>) {
+    fn put_in_wheel(&mut self, entry: Entry<T>) {
         self.wheel[(entry.bucket() % BUCKETS) as usize].push(entry);
         self.in_wheel += 1;
     }
@@ -115,7 +115,7 @@ impl<T> Queue<T> {
         while self.later.peek().is_some_and(|later| later.bucket() < next + BUCKETS)
             && let Some(entry) = self.later.pop()
         {
-            self.into_wheel(entry);
+            self.put_in_wheel(entry);
         }
         std::mem::swap(&mut self.current, &mut self.wheel[(next % BUCKETS) as usize]);
         self.in_wheel -= self.current.len();
