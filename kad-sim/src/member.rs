@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use kad_core::{Capacity, Config, Event, OperationId, Received, Slabs, StartError};
+use kad_core::{Capacity, Config, Event, OperationId, Received, Slabs, StartError, Walk};
 use kad_store::{MemoryStore, Store};
 use kad_upkeep::Upkeep;
 use kad_wire::limits::DATAGRAM_MAX;
@@ -33,6 +33,8 @@ pub struct Outcome {
     pub refusals: usize,
     /// FIND_VALUE: there is more.
     pub truncated: bool,
+    /// FIND_VALUE: the nearest node that answered and did not have it.
+    pub lacked: Option<Contact>,
 }
 
 /// A datagram that a member sends.
@@ -246,6 +248,7 @@ fn outcome(now: Instant, event: &Event<'_>) -> Option<(OperationId, Outcome)> {
         copies: 0,
         refusals: 0,
         truncated: false,
+        lacked: None,
     };
     let of_trace = |trace: &kad_core::Trace<'_>| Outcome {
         closest: trace.closest().collect(),
@@ -262,7 +265,10 @@ fn outcome(now: Instant, event: &Event<'_>) -> Option<(OperationId, Outcome)> {
         }
         Event::Joined { answered, .. } => Outcome { copies: *answered, ..nothing },
         Event::FoundNodes { trace, .. } => of_trace(trace),
-        Event::FoundValues { trace, truncated, .. } => Outcome { truncated: *truncated, ..of_trace(trace) },
+        Event::FoundValues { trace, truncated, .. } => {
+            let lacked = trace.steps().find(|step| step.state == Walk::Answered && !step.had_value);
+            Outcome { truncated: *truncated, lacked: lacked.map(|step| step.contact), ..of_trace(trace) }
+        }
         Event::Stored { receipt, .. } => {
             Outcome { copies: receipt.copies(), refusals: refusals(receipt), ..of_trace(&receipt.trace()) }
         }

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 
 use crate::clock::Clock;
 use crate::dice::Dice;
+use crate::enemy::{Enemy, Scheme};
 use crate::member::{Buffer, Member, Outcome, Outgoing};
 use crate::network::{Link, Network};
 use crate::queue::Queue;
@@ -82,6 +83,8 @@ pub struct Sent {
 /// A place for a node, which outlives it.
 struct Place {
     member: Option<Box<Member>>,
+    /// Who answers instead of a member.
+    enemy: Option<Enemy>,
     id: NodeId,
     address: SocketAddr,
     config: Config,
@@ -189,6 +192,7 @@ impl World {
         let (clock, link) = (Clock::default(), Link::default());
         self.places.push(Place {
             member: None,
+            enemy: None,
             id,
             address,
             config: config.clone(),
@@ -200,6 +204,22 @@ impl World {
         self.by_address.insert(address, number as u32);
         self.revive(number, None);
         number
+    }
+
+    /// A node of this place becomes an enemy: what it was as a member is gone.
+    pub fn turn(&mut self, number: usize, scheme: Scheme) {
+        self.kill(number);
+        self.places[number].enemy = Some(Enemy::new(self.places[number].id, scheme));
+    }
+
+    /// An enemy makes itself known to somebody.
+    pub fn knock(&mut self, enemy: usize, whom: usize) {
+        let place = &self.places[enemy];
+        let knock = place.enemy.as_ref().and_then(|enemy| enemy.knock(place.config.network, &mut self.dice));
+        if let Some(datagram) = knock {
+            let (from, to) = (self.places[enemy].address, self.places[whom].address);
+            self.send(from, (to, datagram));
+        }
     }
 
     /// Starts a node, with an empty memory.
@@ -335,6 +355,15 @@ impl World {
         }
     }
 
+    fn send_all(&mut self, from: SocketAddr) {
+        // Sending fills no outbox: the vector comes back empty, and its memory is used again.
+        let mut outbox = std::mem::take(&mut self.outbox);
+        for outgoing in outbox.drain(..) {
+            self.send(from, outgoing);
+        }
+        self.outbox = outbox;
+    }
+
     /// Lets a node do what it has to do, and plans when it is woken next.
     pub fn drive(&mut self, number: usize) {
         let shown = self.shown(number);
@@ -347,11 +376,7 @@ impl World {
         }
         let left = member.upkeep.as_ref().is_some_and(|upkeep| upkeep.has_left());
         let address = member.address;
-        let mut outbox = std::mem::take(&mut self.outbox);
-        for outgoing in outbox.drain(..) {
-            self.send(address, outgoing);
-        }
-        self.outbox = outbox;
+        self.send_all(address);
         for (operation, outcome) in self.ended.drain(..) {
             self.outcomes.insert((number, operation), outcome);
         }
@@ -394,6 +419,12 @@ impl World {
     fn deliver(&mut self, to: usize, from: SocketAddr, datagram: &[u8]) {
         let shown = self.shown(to);
         let place = &mut self.places[to];
+        if let Some(enemy) = &place.enemy {
+            enemy.receive(from, datagram, &mut self.dice, &mut self.outbox);
+            let address = place.address;
+            self.send_all(address);
+            return;
+        }
         let Some(member) = &mut place.member else { return };
         if place.link.lets_in(self.now, from) {
             place.received += 1;

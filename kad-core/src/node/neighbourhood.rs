@@ -1,6 +1,6 @@
 //! What a node knows of the nodes around it, and of its own room: for whoever passes its values on.
 
-use kad_wire::{Contact, Key};
+use kad_wire::{Contact, Instant, Key};
 
 use super::Node;
 use crate::operation::Operation;
@@ -43,6 +43,14 @@ impl Node<'_> {
         let farthest = wanted.last().and_then(|slot| self.memory.contacts.get(usize::from(*slot)));
         let shared = farthest.map_or(0, |slot| own.distance(slot.contact.id.as_key()).shared_bits());
         shared.saturating_add(MARGIN)
+    }
+
+    /// Takes in a contact that its owner answers for: one that this node itself knew before a restart, and that was written
+    /// down. It is told to others and asked like any other, and lost like any other if it is silent. Answers whether it
+    /// has a place.
+    pub fn adopt(&mut self, now: Instant, contact: &Contact) -> bool {
+        self.admit(now, contact, None);
+        self.memory.table().find(&contact.id).is_some()
     }
 
     /// The next contact that has come near: one of the k nearest that this node knows. Each is told once.

@@ -1,0 +1,67 @@
+//! The `kad-sim` program.
+
+mod args;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use kad_sim::{Options, SCENARIOS, play, scenario};
+
+use args::{Args, Command};
+
+fn main() -> ExitCode {
+    let held = match Args::parse().command {
+        Command::Run(args) => run(&args),
+        Command::List => show::list(&SCENARIOS),
+        Command::Soak(args) => soak(&args),
+        Command::Plot(args) => plot(&args),
+    };
+    match held {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("kad-sim: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Plays one scenario. A known gap is no failure: it is shown with its figures.
+fn run(args: &args::Run) -> Result<bool, String> {
+    let scenario = scenario(&args.scenario)
+        .ok_or_else(|| format!("there is no scenario `{}`; `kad-sim list` names them all", args.scenario))?;
+    let options =
+        Options { seed: args.seed, nodes: args.nodes, hours: args.hours, k: args.k, check_every: args.check_every };
+    let report = play(scenario, &options, show::progress(args.json));
+    show::report(&report, args.json)?;
+    if !report.passed {
+        eprintln!("again: {}", show::again(args));
+    }
+    Ok(report.passed || report.known_gap.is_some())
+}
+
+fn soak(args: &args::Soak) -> Result<bool, String> {
+    let bar = show::count(args.seeds, args.json);
+    let mut datagrams = 0;
+    for seed in args.first..args.first + args.seeds {
+        match kad_sim::soak(seed) {
+            Ok(sent) => datagrams += sent,
+            Err(why) => {
+                bar.abandon();
+                eprintln!("seed {seed}: {why}");
+                eprintln!("again: cargo run --release -p kad-sim -- soak --first {seed} --seeds 1");
+                return Ok(false);
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    show::soaked(args, datagrams)?;
+    Ok(true)
+}
+
+fn plot(args: &args::Plot) -> Result<bool, String> {
+    kad_sim::plot(&args.output, args.nodes_max, &mut |what| eprintln!("{what}"))?;
+    Ok(true)
+}
