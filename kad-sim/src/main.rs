@@ -45,7 +45,9 @@ fn soak(args: &args::Soak) -> Result<bool, String> {
     let bar = show::count(args.seeds, args.json);
     let mut datagrams = 0;
     for seed in args.first..args.first + args.seeds {
-        match kad_sim::soak(seed) {
+        // A broken invariant panics with its own words.
+        let played = std::panic::catch_unwind(|| kad_sim::soak(seed));
+        match played.unwrap_or_else(|_| Err("an invariant is broken".into())) {
             Ok(sent) => datagrams += sent,
             Err(why) => {
                 bar.abandon();

@@ -140,6 +140,11 @@ pub struct Link {
 }
 
 impl Link {
+    /// A plain link in a region.
+    pub fn in_region(region: usize) -> Self {
+        Self { region, ..Self::default() }
+    }
+
     /// When a datagram has left; `None` if it waits too long.
     fn leaves(&mut self, now: Instant, len: usize) -> Option<Instant> {
         let Some(uplink) = self.uplink else { return Some(now) };

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::enemy::{Enemy, Scheme};
 use crate::member::{Buffer, Member, Outcome, Outgoing};
-use crate::network::{Link, Network};
+use crate::network::{Link, Network, REGIONS};
 use crate::queue::Queue;
 use crate::trace::Trace;
 
@@ -189,7 +189,8 @@ impl World {
     /// Adds a node with this id at this address, which nobody else has.
     pub fn add_as(&mut self, id: NodeId, address: SocketAddr, config: &Config) -> usize {
         let number = self.places.len();
-        let (clock, link) = (Clock::default(), Link::default());
+        let region = self.dice.below(REGIONS as u64) as usize;
+        let (clock, link) = (Clock::default(), Link::in_region(region));
         self.places.push(Place {
             member: None,
             enemy: None,
@@ -275,10 +276,13 @@ impl World {
         Contact { id: place.id, endpoint: place.address.into() }
     }
 
-    /// Gives a node another clock. What it remembers must be empty.
+    /// Gives a node another clock: it must remember nothing, or be gone.
     pub fn set_clock(&mut self, number: usize, clock: Clock) {
-        self.places[number].clock = clock;
-        self.member(number).clock = clock;
+        let place = &mut self.places[number];
+        place.clock = clock;
+        if let Some(member) = &mut place.member {
+            member.clock = clock;
+        }
     }
 
     /// What a node's clock shows.

@@ -107,6 +107,7 @@ fn vectors() -> Vec<(&'static str, Build)> {
             }),
         ),
         ("chunk", Box::new(|out| Chunk { offset: 2284, bytes: b"some bytes" }.encode(&envelope().prefix, out))),
+        ("chunk_empty", Box::new(|out| Chunk { offset: 0, bytes: b"" }.encode(&envelope().prefix, out))),
         (
             "stored",
             Box::new(|out| {

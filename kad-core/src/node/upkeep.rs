@@ -11,6 +11,8 @@ use crate::stats::count;
 const LOOK_INTERVAL_MS: u64 = 5_000;
 /// A contact that was seen this recently is not asked again for a newcomer's sake.
 const RECENT_US: u64 = 60_000_000;
+/// After a join the neighbourhood is looked at again after this, or up to twice as long.
+const SECOND_LOOK_US: u64 = 15_000_000;
 /// A refresh must be done by then.
 const REFRESH_LIMIT_MS: u64 = 30_000;
 /// A refresh that found no free place is tried again after this.
@@ -111,7 +113,7 @@ impl Node<'_> {
         let free = self.memory.operations.iter().filter(|operation| operation.is_free()).count();
         // One place is kept for the owner, where there is more than one.
         let own_need = usize::from(self.memory.operations.len() > 1);
-        let target = self.random_in_row(row);
+        let target = self.point_in_row(row);
         let started = if free > own_need {
             self.start(now, now.plus_millis(REFRESH_LIMIT_MS), Kind::Refresh, target).ok()
         } else {
@@ -132,20 +134,21 @@ impl Node<'_> {
         }
     }
 
-    /// A random point whose ids belong in this row.
-    fn random_in_row(&mut self, row: usize) -> Key {
+    /// A point whose ids belong in this row: a random one, or in the last row this node's own id, whose lookup sees the whole
+    /// neighbourhood.
+    fn point_in_row(&mut self, row: usize) -> Key {
         let head = &mut self.memory.head;
         let (own, depth) = (*head.id.as_bytes(), usize::from(head.depth));
+        if row.saturating_add(1) >= depth {
+            return Key::from_bytes(own);
+        }
         let mut bytes = head.random.bytes32();
-        let is_last = row.saturating_add(1) >= depth;
-        // The first `row` bits are this node's; in all rows but the last, the next one differs.
+        // The first `row` bits are this node's, the next one differs.
         for bit in 0..=row.min(255) {
             let (byte, mask) = (bit / 8, 0x80u8 >> (bit % 8));
             let own_bit = own.get(byte).copied().unwrap_or(0) & mask;
             let differs = bit == row;
-            if let Some(byte) = bytes.get_mut(byte)
-                && !(differs && is_last)
-            {
+            if let Some(byte) = bytes.get_mut(byte) {
                 *byte = (*byte & !mask) | if differs { own_bit ^ mask } else { own_bit };
             }
         }
@@ -153,13 +156,20 @@ impl Node<'_> {
     }
 
     /// After a join every bucket but the last that holds only a few contacts is due for a refresh: the self-lookup has
-    /// only seen the neighbourhood.
+    /// only seen the neighbourhood. The neighbourhood is looked at once more when others who join at the same time have
+    /// made themselves known there: after a power cut everybody joins at once.
     pub(crate) fn refresh_after_join(&mut self, now: Instant) {
         let few = (self.k() / 4).max(1);
         let last = usize::from(self.memory.head.depth).saturating_sub(1);
         for row in 0..self.memory.rows.len() {
             let lacks = row < last && self.memory.table().bucket(row).live() < few;
-            let at = if lacks { now } else { self.next_refresh_of_a_row(now) };
+            let at = match row {
+                _ if lacks => now,
+                _ if row == last => {
+                    now.plus_micros(SECOND_LOOK_US.saturating_add(self.memory.head.random.below(SECOND_LOOK_US)))
+                }
+                _ => self.next_refresh_of_a_row(now),
+            };
             if let Some(meta) = self.memory.rows.get_mut(row) {
                 meta.refresh_at = at;
             }

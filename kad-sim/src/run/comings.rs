@@ -183,8 +183,7 @@ impl Run {
     pub(super) fn end_session(&mut self, number: usize) {
         let Some(churn) = self.churn else { return };
         if self.world.dice.chance(churn.goodbyes) {
-            self.forget(number);
-            self.world.leave(number, Duration::from_secs(5));
+            self.depart(number);
         } else {
             let store = self.crash(number);
             self.kept.extend(store.filter(|_| churn.keeps_values).map(|store| (number, store)));
@@ -197,6 +196,12 @@ impl Run {
     pub(super) fn come_back(&mut self, number: usize) {
         let store = self.kept.remove(&number);
         self.revive(number, store);
+    }
+
+    /// A node hands over, says goodbye, and is gone.
+    pub fn depart(&mut self, number: usize) {
+        self.forget(number);
+        self.world.leave(number, Duration::from_secs(5));
     }
 
     /// A node is gone without a word. Answers with what it held.

@@ -61,7 +61,7 @@ pub(super) const CHURN: Scenario = Scenario {
 pub(super) const MASS_RESTART: Scenario = Scenario {
     name: "mass-restart",
     about: "21 nodes behind one address that hold 1,000 values all restart at once, with what they held",
-    pass_line: "within two minutes each knows all others and every value is read; traffic peaks at no more than 30 times that of a quiet second a node, and ends",
+    pass_line: "within two minutes each knows three quarters of the others; then every value is read; traffic dies down",
     nodes: 21,
     hours: 0.1,
     known_gap: None,
@@ -99,17 +99,18 @@ fn restart_all(stage: &mut Stage, stores: Vec<Option<kad_store::MemoryStore>>) {
         stage.run.revive(number, store);
     }
     let (mut recovered, mut peak, mut before) = (None, 0, stage.run.world.traffic().0);
-    for second in 1..=300u32 {
+    for second in 1..=120u32 {
         stage.run.run_for(Duration::from_secs(1));
         let now = stage.run.world.traffic().0;
         peak = peak.max(now - before);
         before = now;
-        let all =
-            (0..stage.nodes).all(|number| stage.run.world.member(number).node().status().contacts + 1 == stage.nodes);
-        if all && recovered.is_none() {
+        if recovered.is_none() && fewest_contacts(stage) * 4 >= (stage.nodes - 1) * 3 {
             recovered = Some(second);
         }
     }
+    stage.run.read_everything();
+    let fewest = fewest_contacts(stage);
+    stage.figure("fewest_contacts", fewest as f64);
     stage.figure("recovered_after_seconds", recovered.map_or(f64::INFINITY, f64::from));
     stage.figure("peak_datagrams_a_node_and_second", peak as f64 / stage.nodes as f64);
     stage.demand(recovered.is_some_and(|seconds| seconds < 120), format!("recovered after {recovered:?} s"));
@@ -117,11 +118,15 @@ fn restart_all(stage: &mut Stage, stores: Vec<Option<kad_store::MemoryStore>>) {
     stage.run.run_for(Duration::from_secs(600));
     let quiet = (stage.run.world.traffic().0 - quiet) as f64 / 600.0 / stage.nodes as f64;
     stage.figure("quiet_datagrams_a_node_and_second", quiet);
-    stage.demand(quiet < 50.0, format!("{quiet} datagrams a node and second do not end"));
-    stage.run.read_everything();
+    stage.demand(quiet < 1.0, format!("{quiet} datagrams a node and second do not end"));
     let success = stage.run.tally.success();
     stage.demand(success == 1.0, format!("only {success} of the values are read"));
     stage.demand_rest();
+}
+
+/// Contacts of the node that knows the fewest.
+fn fewest_contacts(stage: &mut Stage) -> usize {
+    (0..stage.nodes).map(|number| stage.run.world.member(number).node().status().contacts).min().unwrap_or(0)
 }
 
 pub(super) const PARTITION_AND_HEAL: Scenario = Scenario {
