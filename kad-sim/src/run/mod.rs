@@ -173,10 +173,10 @@ impl Run {
 
     /// Plans the next of something that happens so often, at random.
     fn plan_next(&mut self, per_hour: u64, action: Action) {
-        if per_hour > 0 {
-            let after = self.world.dice.exponential(3_600_000_000 / per_hour * 69 / 100);
-            self.plan(Duration::from_micros(after), action);
-        }
+        let Some(mean_us) = 3_600_000_000u64.checked_div(per_hour) else { return };
+        // The median of an exponential spread is ln 2 of its mean.
+        let after = self.world.dice.exponential(mean_us * 69 / 100);
+        self.plan(Duration::from_micros(after), action);
     }
 
     /// People begin to use the network.
