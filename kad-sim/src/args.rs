@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Run(Run),
     /// List the scenarios, each with the line that it must pass.
     List,
+    /// Play every scenario at its own size, all but the largest.
+    Check(Check),
     /// Play many small networks of all shapes, each from its seed, until one does not hold.
     Soak(Soak),
     /// Measure, and draw pictures of what was measured.
@@ -47,6 +49,16 @@ pub(crate) struct Run {
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub(crate) check_every: u64,
     /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Check {
+    /// Everything random follows from this
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Print one line of JSON for each
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -43,8 +43,8 @@ pub(crate) fn count(all: u64, quiet: bool) -> ProgressBar {
     }
 }
 
-/// Prints what became of a scenario.
-pub(crate) fn report(report: &Report, json: bool) -> Result<(), String> {
+/// Prints whether a scenario passed; everything, as JSON.
+pub(crate) fn verdict(report: &Report, json: bool) -> Result<(), String> {
     if json {
         println!("{}", serde_json::to_string(report).map_err(|error| error.to_string())?);
         return Ok(());
@@ -54,9 +54,18 @@ pub(crate) fn report(report: &Report, json: bool) -> Result<(), String> {
         (false, Some(gap)) => format!("known gap: {gap}"),
         (false, None) => "FAILED".into(),
     };
-    println!("{} with seed {}: {verdict}", report.scenario, report.seed);
+    println!("{} with seed {}: {verdict} ({:.1} s)", report.scenario, report.seed, report.wall_seconds);
     for failure in &report.failures {
         println!("  {failure}");
+    }
+    Ok(())
+}
+
+/// Prints what became of a scenario, with all figures.
+pub(crate) fn report(report: &Report, json: bool) -> Result<(), String> {
+    verdict(report, json)?;
+    if json {
+        return Ok(());
     }
     let mut rows = vec![
         ("nodes", report.nodes.to_string()),

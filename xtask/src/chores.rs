@@ -66,6 +66,13 @@ pub(crate) fn gate() -> Result<(), String> {
     Ok(())
 }
 
+/// Every scenario of the simulator at its own size, and five hundred small networks of all shapes.
+pub(crate) fn sim() -> Result<(), String> {
+    let kad_sim = ["run", "--release", "-p", "kad-sim", "--"];
+    cargo(&[&kad_sim[..], &["check"]].concat())?;
+    cargo(&[&kad_sim[..], &["soak", "--seeds", "500"]].concat())
+}
+
 /// The triple of this machine's toolchain.
 fn host() -> Result<String, String> {
     let output = Command::new("rustc").arg("-vV").output().map_err(|error| format!("rustc: {error}"))?;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 /// A chore: its name, what it does, and how.
 type Chore = (&'static str, &'static str, fn() -> Result<(), String>);
 
-const CHORES: [Chore; 3] = [
+const CHORES: [Chore; 4] = [
     (
         "test",
         "everything that a change must pass: format, lints, tests, documentation, the panic-free gate",
@@ -18,6 +18,7 @@ const CHORES: [Chore; 3] = [
         "only the gate: kad-wire and kad-core link without std, without an allocator and without a panic",
         chores::gate,
     ),
+    ("sim", "every scenario of the simulator at its own size, and five hundred small networks", chores::sim),
     ("deny", "licences and sources of all dependencies (installs cargo-deny if it is missing)", chores::deny),
 ];
 
