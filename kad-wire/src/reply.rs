@@ -500,15 +500,14 @@ impl<'b> StoredWriter<'b> {
 pub struct Chunk<'a> {
     /// Where the bytes start, from the start of the value.
     pub offset: u32,
-    /// The bytes: at least one.
+    /// The bytes. None: the sign of life that an empty PULL asks for.
     pub bytes: &'a [u8],
 }
 
 impl<'a> Chunk<'a> {
     pub(crate) fn read(mut reader: Reader<'a>) -> Result<Self, DecodeError> {
         let Argument(offset) = reader.fields()?;
-        let bytes = reader.rest();
-        if bytes.is_empty() { Err(DecodeError::Malformed) } else { Ok(Self { offset, bytes }) }
+        Ok(Self { offset, bytes: reader.rest() })
     }
 
     /// Writes the datagram's head, so that the value's bytes can follow, and says how long the head is.
