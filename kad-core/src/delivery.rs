@@ -77,20 +77,40 @@ impl Lookup<'_> {
         true
     }
 
-    /// After an answer: on to what is still pulled, to the next items, or to the end with this holder.
-    pub(crate) fn holder_goes_on(&mut self, place: usize) {
+    /// Notes that a holder is too busy for an item, which it no longer pulls if it did.
+    pub(crate) fn item_waits(&mut self, place: usize, item: u32) {
+        let Some(bit) = 1u32.checked_shl(item) else { return };
+        let Some(candidate) = self.candidates.get_mut(place) else { return };
+        candidate.pulling &= !bit;
+        candidate.busy |= bit;
+        candidate.refused(Some(ItemStatus::Busy));
+    }
+
+    /// After an answer: on to what is still pulled, to the next items, or to the end with this holder. What it was too busy
+    /// for is offered again after the time that it named, if any, within reason; but not before everything else of the
+    /// datagram is settled: a new one would take back the offers that it is about to pull.
+    pub(crate) fn holder_goes_on(&mut self, place: usize, retry_ms: u32) {
         let all = self.operation.item_mask();
         let Some(candidate) = self.candidates.get_mut(place) else { return };
         let settled = candidate.acked | candidate.closed;
         candidate.give = if candidate.pulling != 0 {
             Give::Pulling
-        } else if candidate.carried & !settled != 0 {
+        } else if candidate.carried & !settled & !candidate.busy != 0 {
             Give::Sent
         } else if all & !settled != 0 {
+            let waits = retry_ms != 0 && candidate.busy & !settled != 0;
+            // The deadline counts from the last request, which is good enough for a pause.
+            let until = candidate.sent.plus_millis(retry_ms.clamp(10, 5000).into());
             candidate.carried = 0;
+            candidate.busy = 0;
             candidate.attempts = 0;
             candidate.late = false;
-            Give::Due
+            if waits {
+                candidate.deadline = until;
+                Give::Waiting
+            } else {
+                Give::Due
+            }
         } else if candidate.acked != 0 {
             Give::Done
         } else {

@@ -286,33 +286,13 @@ impl Node<'_> {
             let Some(item) = nth_bit(carried, answer.index.into()) else { continue };
             if answer.status == Some(kad_wire::ItemStatus::Busy) {
                 retry_ms = retry_ms.max(u32::from(answer.retry_ms).max(1));
-                if let Some(candidate) = lookup.candidates.get_mut(place) {
-                    candidate.refused(answer.status);
-                }
+                lookup.item_waits(place, item);
                 continue;
             }
             lookup.item_answered(place, item, answer.status);
         }
-        lookup.holder_goes_on(place);
-        self.wait_for_busy(operation, place, retry_ms);
+        lookup.holder_goes_on(place, retry_ms);
         Received::Nothing
-    }
-
-    /// A busy holder is asked again after the time that it named, within reason.
-    fn wait_for_busy(&mut self, operation: usize, place: usize, retry_ms: u32) {
-        if retry_ms == 0 {
-            return;
-        }
-        if let Some(lookup) = self.memory.lookup(operation)
-            && let Some(candidate) = lookup.candidates.get_mut(place)
-            && matches!(candidate.give, Give::Sent | Give::Due)
-        {
-            // The deadline counts from the last request, which is good enough for a pause.
-            candidate.give = Give::Waiting;
-            candidate.carried = 0;
-            candidate.attempts = 0;
-            candidate.deadline = candidate.sent.plus_millis(u64::from(retry_ms.clamp(10, 5000)));
-        }
     }
 
     fn refused(

@@ -97,6 +97,7 @@ impl Node<'_> {
                 Phase::Give => candidate.give = Give::Sent,
             }
         }
+        candidate.busy = 0;
         candidate.attempts = candidate.attempts.saturating_add(1);
         candidate.sent = now;
         lookup.operation.requests = lookup.operation.requests.saturating_add(1);
