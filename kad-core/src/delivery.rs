@@ -61,12 +61,13 @@ impl Lookup<'_> {
         let Some(bit) = 1u32.checked_shl(item) else { return false };
         let Some(candidate) = self.candidates.get_mut(place) else { return false };
         candidate.pulling &= !bit;
+        // What was said once counts: a holder that takes back its word must not be counted twice either.
+        if candidate.acked & bit != 0 {
+            return false;
+        }
         if !status.is_some_and(ItemStatus::is_held) {
             candidate.closed |= bit;
             candidate.refused(status);
-            return false;
-        }
-        if candidate.acked & bit != 0 {
             return false;
         }
         candidate.acked |= bit;
@@ -116,6 +117,17 @@ impl Lookup<'_> {
         } else {
             Give::Failed
         };
+    }
+
+    /// The item that a header describes. The digest alone will not do: it binds type, lock and length, but who names it can
+    /// name others with it, and must not spoil the item for those that have it.
+    pub(crate) fn item_of(&self, key: &kad_wire::Key, header: &kad_wire::ItemHeader) -> Option<usize> {
+        let described =
+            |header: &kad_wire::ItemHeader| (header.digest, header.item_type, header.lock, header.total_len);
+        let is = |slot: &crate::operation::ItemSlot| {
+            slot.state != ItemState::Free && slot.key == *key && described(&slot.header) == described(header)
+        };
+        self.items.iter().position(is)
     }
 
     /// The item with this key and digest.

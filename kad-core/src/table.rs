@@ -305,10 +305,18 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Step {
         /// Somebody proves to be at an address.
-        Admit { id: usize, address: usize },
+        Admit {
+            id: usize,
+            address: usize,
+        },
         /// A request to somebody at an address is not answered.
-        Fail { id: usize, address: usize },
-        Remove { id: usize },
+        Fail {
+            id: usize,
+            address: usize,
+        },
+        Remove {
+            id: usize,
+        },
     }
 
     const ADDRESSES: usize = 40;

@@ -176,7 +176,7 @@ impl Bench {
         home.node.check();
     }
 
-    fn receive(&mut self, number: usize, from: SocketAddr, datagram: &[u8]) {
+    pub fn receive(&mut self, number: usize, from: SocketAddr, datagram: &[u8]) {
         let now = self.now;
         let mut replies = Vec::new();
         let mut out = [0; 4096];
