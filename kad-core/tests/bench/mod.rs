@@ -161,7 +161,7 @@ impl Bench {
             for hole in transmit.holes(&mut out) {
                 store.read(self.now, &hole.key, &hole.digest, 0, hole.bytes);
             }
-            self.send(address(number), transmit.to, &out[..transmit.len].to_vec());
+            self.send(address(number), transmit.to, &out[..transmit.len]);
         }
         let home = &mut self.homes[number];
         while let Some(event) = home.node.poll_event() {
