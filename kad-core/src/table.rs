@@ -257,6 +257,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::repeatable(256))]
+
         #[test]
         fn closest_equals_brute_force_and_every_contact_is_in_its_row(
             ids in prop::collection::vec(near_zero(), 0..200),
