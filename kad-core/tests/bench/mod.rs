@@ -32,8 +32,8 @@ pub struct Home {
     pub store: MemoryStore,
     /// Events that ended operations, as they print.
     pub events: Vec<(OperationId, String)>,
-    /// Copies that the last store that ended has.
-    pub copies: usize,
+    /// Copies of each item of the last store that ended.
+    pub item_copies: Vec<usize>,
     pub found: Vec<(ItemHeader, Vec<u8>)>,
 }
 
@@ -46,8 +46,8 @@ pub struct Bench {
     pub outside: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
     /// Datagrams on the wire, counted by kind.
     pub sent: BTreeMap<u8, usize>,
-    /// Says which datagrams are lost.
-    pub loses: fn(number: usize, datagram: &[u8]) -> bool,
+    /// What becomes of a datagram: after how many microseconds it arrives, as often as it does.
+    pub fate: Box<dyn FnMut() -> Vec<u64>>,
     number: usize,
 }
 
@@ -76,7 +76,7 @@ impl Bench {
             let block = Box::leak(Box::new(Block::EMPTY));
             let node = Node::new(id(number as u64), config, &[number as u8 + 1; 32], block.memory()).unwrap();
             let store = MemoryStore::new(Limits::new(node.id()));
-            Home { node, store, events: Vec::new(), copies: 0, found: Vec::new() }
+            Home { node, store, events: Vec::new(), item_copies: Vec::new(), found: Vec::new() }
         });
         Self {
             now: Instant::from_micros(1_000_000),
@@ -85,7 +85,7 @@ impl Bench {
             wire: VecDeque::new(),
             outside: Vec::new(),
             sent: BTreeMap::new(),
-            loses: |_, _| false,
+            fate: Box::new(|| vec![0]),
             number: 0,
         }
     }
@@ -104,11 +104,11 @@ impl Bench {
     fn send(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
         self.number += 1;
         *self.sent.entry(datagram[1]).or_default() += 1;
-        if (self.loses)(self.number, datagram) {
-            return;
+        for later_us in (self.fate)() {
+            let at = self.now.plus_micros(self.delay_us + later_us);
+            let place = self.wire.partition_point(|packet| packet.0 <= at);
+            self.wire.insert(place, (at, from, to, datagram.to_vec()));
         }
-        let at = self.now.plus_micros(self.delay_us);
-        self.wire.push_back((at, from, to, datagram.to_vec()));
     }
 
     /// Sends a datagram from outside.
@@ -167,7 +167,7 @@ impl Bench {
         while let Some(event) = home.node.poll_event() {
             let ended = event.operation();
             if let Event::Stored { receipt, .. } = &event {
-                home.copies = receipt.copies();
+                home.item_copies = receipt.items().map(|item| item.copies).collect();
             }
             if !matches!(event, Event::Quorum { .. }) {
                 home.events.push((ended, format!("{event:?}")));
