@@ -25,12 +25,19 @@ impl Lookup<'_> {
     }
 
     /// Adds a candidate, unless its id or its address is there already, or everyone in the full list is nearer. Answers
-    /// with its place.
+    /// with its place. An id that failed at one address may be at another: the first may have been a lie.
     pub(crate) fn insert(&mut self, contact: &Contact, anonymous: bool, depth: u8) -> Option<usize> {
-        let is_known = |other: &Candidate| {
-            other.contact.endpoint == contact.endpoint
-                || (!anonymous && !other.anonymous && other.contact.id == contact.id)
+        if self.by_endpoint(&contact.endpoint).is_some() {
+            return None;
+        }
+        let elsewhere = |other: &Candidate| {
+            let gone = other.walk == Walk::Failed && other.give == Give::Nothing;
+            gone && !anonymous && !other.anonymous && other.contact.id == contact.id
         };
+        if let Some(place) = self.candidates.iter().position(elsewhere) {
+            self.remove(place);
+        }
+        let is_known = |other: &Candidate| !anonymous && !other.anonymous && other.contact.id == contact.id;
         if self.nearest().any(|(_, other)| is_known(other)) {
             return None;
         }
@@ -44,11 +51,18 @@ impl Lookup<'_> {
         Some(place)
     }
 
-    /// Frees the place of the farthest candidate that nothing is expected of, if it is farther than `distance`.
+    /// Frees the place of the farthest candidate that nothing is expected of, if it is farther than `distance`; or of one
+    /// that failed, once they clog the list: somebody may have named many near nodes that do not exist.
     fn evict_beyond(&mut self, distance: Distance) -> Option<usize> {
         let idle =
-            self.nearest().filter(|(_, candidate)| candidate.walk != Walk::Asked && candidate.give == Give::Nothing);
-        let (place, farthest) = idle.last()?;
+            || self.nearest().filter(|(_, candidate)| candidate.walk != Walk::Asked && candidate.give == Give::Nothing);
+        let failed = || idle().filter(|(_, candidate)| candidate.walk == Walk::Failed);
+        if failed().count() > self.candidates.len() / 3 {
+            let place = failed().last().map(|(place, _)| place)?;
+            self.remove(place);
+            return Some(place);
+        }
+        let (place, farthest) = idle().last()?;
         if self.distance(farthest) <= distance {
             return None;
         }
@@ -408,6 +422,19 @@ mod tests {
         let same_address = Contact { endpoint: contact(7).endpoint, ..contact(8) };
         let same_id = Contact { endpoint: contact(9).endpoint, ..contact(7) };
         assert!(lookup.insert(&same_address, false, 0).is_none() && lookup.insert(&same_id, false, 0).is_none());
+    }
+
+    #[test]
+    fn an_id_that_failed_at_one_address_is_asked_at_another() {
+        let mut bench = Bench::new(8);
+        let mut lookup = bench.lookup();
+        let wrong = Contact { endpoint: contact(9).endpoint, ..contact(7) };
+        let place = lookup.insert(&wrong, false, 0).unwrap();
+        assert!(lookup.insert(&contact(7), false, 0).is_none(), "as long as it may be there");
+        lookup.candidates[place].walk = Walk::Failed;
+        assert!(lookup.insert(&wrong, false, 0).is_none(), "not there again");
+        let place = lookup.insert(&contact(7), false, 0).unwrap();
+        assert_eq!((lookup.candidates[place].contact, distances(&lookup)), (contact(7), vec![7]));
     }
 
     #[test]

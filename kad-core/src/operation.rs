@@ -53,6 +53,8 @@ pub struct Operation {
     /// The last answer brought nobody nearer than everyone known: it is time to ask the rest of the k nearest at once.
     pub(crate) stalled: bool,
     pub(crate) timed_out: bool,
+    /// The walk was over once with fewer than k answers, and began again from this node's own contacts.
+    pub(crate) began_again: bool,
     pub(crate) pending: Pending,
     /// Next of the event list.
     pub(crate) next_event: Link,
@@ -90,6 +92,7 @@ impl Operation {
         requests: 0,
         stalled: false,
         timed_out: false,
+        began_again: false,
         pending: Pending::Nothing,
         next_event: Link::NONE,
         listed: false,

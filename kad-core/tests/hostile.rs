@@ -219,3 +219,61 @@ fn a_node_with_the_least_room_finds_all_values() {
     bench.run_ms(11_000);
     assert_eq!(bench.homes[1].found.len(), 3);
 }
+
+/// A node among honest ones that looks for a key, and a peer that answers its question first.
+fn looking_up(answers: impl Fn(&Bench, Key) -> Vec<Contact>) -> Bench {
+    let mut bench = Bench::joined(&std::array::from_fn::<_, 8, _>(|_| config()));
+    let liar = Peer { id: id(50), address: outside(1) };
+    bench.acquaint(&liar, 0);
+    bench.outside.clear();
+    // Near the liar, so that it is asked.
+    let target = *liar.id.as_key();
+    bench.delay_us = 20_000;
+    let now = bench.now;
+    bench.homes[0].events.clear();
+    bench.homes[0].node.find_node(now, now.plus_millis(20_000), target).unwrap();
+    while bench.outside.iter().all(|(_, _, bytes)| bytes[1] != 2) {
+        bench.step(now.plus_millis(1000));
+    }
+    let find = bench.outside.iter().find(|(_, _, bytes)| bytes[1] == 2).unwrap().2.clone();
+    let named = answers(&bench, target);
+    let answer = liar.written(&find, |envelope, head, out| {
+        let mut writer = NodesWriter::begin(envelope, head, out)?;
+        named.iter().for_each(|contact| writer.push(contact).unwrap());
+        Some(writer.finish())
+    });
+    bench.receive(0, liar.address, &answer);
+    bench.run_ms(21_000);
+    bench
+}
+
+fn honest(bench: &Bench) -> usize {
+    let is_honest = |contact: &&Contact| bench.homes.iter().any(|home| home.node.id() == contact.id);
+    bench.homes[0].closest.iter().filter(is_honest).count()
+}
+
+/// Whoever names a shortlist full of nearer nodes that do not exist leaves no place for those that do.
+#[test]
+fn a_lookup_recovers_from_a_list_full_of_nodes_that_do_not_exist() {
+    let bench = looking_up(|_, target| {
+        let made_up = |number: u8| {
+            let mut id = *target.as_bytes();
+            id[31] ^= number + 1;
+            let endpoint = outside(1000 + u16::from(number)).into();
+            Contact { id: kad_core::NodeId::from_bytes(id), endpoint }
+        };
+        (0..23).map(made_up).collect()
+    });
+    assert_eq!(honest(&bench), 3, "the liar and three honest nodes: {:?}", bench.homes[0].closest);
+}
+
+/// Whoever names honest nodes at addresses where nobody is does not keep them from being found where they are: this node
+/// knows some of them itself.
+#[test]
+fn a_lookup_finds_nodes_that_somebody_named_at_wrong_addresses() {
+    let bench = looking_up(|bench, _| {
+        let ids = bench.homes.iter().skip(1).map(|home| home.node.id());
+        ids.enumerate().map(|(number, id)| Contact { id, endpoint: outside(1000 + number as u16).into() }).collect()
+    });
+    assert_eq!(honest(&bench), 3, "the liar and three honest nodes: {:?}", bench.homes[0].closest);
+}

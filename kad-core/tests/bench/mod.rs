@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 
 use kad_core::wire::limits::DATAGRAM_MAX;
 use kad_core::wire::{
-    Chunk, Datagram, Envelope, ItemHeader, NetworkId, Prefix, Reply, ReplyHead, Request, RequestFlags, Room, Tag, Token,
+    Chunk, Contact, Datagram, Envelope, ItemHeader, NetworkId, Prefix, Reply, ReplyHead, Request, RequestFlags, Room,
+    Tag, Token,
 };
 use kad_core::{Config, Event, Instant, Key, Node, NodeId, OperationId, Received};
 use kad_store::{Limits, MemoryStore, Store};
@@ -35,6 +36,8 @@ pub struct Home {
     /// Copies of each item of the last store that ended.
     pub item_copies: Vec<usize>,
     pub found: Vec<(ItemHeader, Vec<u8>)>,
+    /// The closest that the last lookup ended with.
+    pub closest: Vec<Contact>,
 }
 
 pub struct Bench {
@@ -76,7 +79,7 @@ impl Bench {
             let block = Box::leak(Box::new(Block::EMPTY));
             let node = Node::new(id(number as u64), config, &[number as u8 + 1; 32], block.memory()).unwrap();
             let store = MemoryStore::new(Limits::new(node.id()));
-            Home { node, store, events: Vec::new(), item_copies: Vec::new(), found: Vec::new() }
+            Home { node, store, events: Vec::new(), item_copies: Vec::new(), found: Vec::new(), closest: Vec::new() }
         });
         Self {
             now: Instant::from_micros(1_000_000),
@@ -168,6 +171,9 @@ impl Bench {
             let ended = event.operation();
             if let Event::Stored { receipt, .. } = &event {
                 home.item_copies = receipt.items().map(|item| item.copies).collect();
+            }
+            if let Event::FoundNodes { trace, .. } = &event {
+                home.closest = trace.closest().collect();
             }
             if !matches!(event, Event::Quorum { .. }) {
                 home.events.push((ended, format!("{event:?}")));
