@@ -61,12 +61,13 @@ impl Lookup<'_> {
         let Some(bit) = 1u32.checked_shl(item) else { return false };
         let Some(candidate) = self.candidates.get_mut(place) else { return false };
         candidate.pulling &= !bit;
+        // What was said once counts: a holder that takes back its word must not be counted twice either.
+        if candidate.acked & bit != 0 {
+            return false;
+        }
         if !status.is_some_and(ItemStatus::is_held) {
             candidate.closed |= bit;
             candidate.refused(status);
-            return false;
-        }
-        if candidate.acked & bit != 0 {
             return false;
         }
         candidate.acked |= bit;
@@ -77,25 +78,56 @@ impl Lookup<'_> {
         true
     }
 
-    /// After an answer: on to what is still pulled, to the next items, or to the end with this holder.
-    pub(crate) fn holder_goes_on(&mut self, place: usize) {
+    /// Notes that a holder is too busy for an item, which it no longer pulls if it did.
+    pub(crate) fn item_waits(&mut self, place: usize, item: u32) {
+        let Some(bit) = 1u32.checked_shl(item) else { return };
+        let Some(candidate) = self.candidates.get_mut(place) else { return };
+        candidate.pulling &= !bit;
+        candidate.busy |= bit;
+        candidate.refused(Some(ItemStatus::Busy));
+    }
+
+    /// After an answer: on to what is still pulled, to the next items, or to the end with this holder. What it was too busy
+    /// for is offered again after the time that it named, if any, within reason; but not before everything else of the
+    /// datagram is settled: a new one would take back the offers that it is about to pull.
+    pub(crate) fn holder_goes_on(&mut self, place: usize, retry_ms: u32) {
         let all = self.operation.item_mask();
         let Some(candidate) = self.candidates.get_mut(place) else { return };
         let settled = candidate.acked | candidate.closed;
         candidate.give = if candidate.pulling != 0 {
             Give::Pulling
-        } else if candidate.carried & !settled != 0 {
+        } else if candidate.carried & !settled & !candidate.busy != 0 {
             Give::Sent
         } else if all & !settled != 0 {
+            let waits = retry_ms != 0 && candidate.busy & !settled != 0;
+            // The deadline counts from the last request, which is good enough for a pause.
+            let until = candidate.sent.plus_millis(retry_ms.clamp(10, 5000).into());
             candidate.carried = 0;
+            candidate.busy = 0;
             candidate.attempts = 0;
             candidate.late = false;
-            Give::Due
+            if waits {
+                candidate.deadline = until;
+                Give::Waiting
+            } else {
+                Give::Due
+            }
         } else if candidate.acked != 0 {
             Give::Done
         } else {
             Give::Failed
         };
+    }
+
+    /// The item that a header describes. The digest alone will not do: it binds type, lock and length, but who names it can
+    /// name others with it, and must not spoil the item for those that have it.
+    pub(crate) fn item_of(&self, key: &kad_wire::Key, header: &kad_wire::ItemHeader) -> Option<usize> {
+        let described =
+            |header: &kad_wire::ItemHeader| (header.digest, header.item_type, header.lock, header.total_len);
+        let is = |slot: &crate::operation::ItemSlot| {
+            slot.state != ItemState::Free && slot.key == *key && described(&slot.header) == described(header)
+        };
+        self.items.iter().position(is)
     }
 
     /// The item with this key and digest.

@@ -29,6 +29,14 @@ mod transfer;
 mod wake;
 mod window;
 
+/// Property tests that are the same everywhere and every time: what fails is repeated by running them again, and belongs
+/// into a test of its own.
+#[cfg(test)]
+fn repeatable(cases: u32) -> proptest::test_runner::Config {
+    use proptest::test_runner::{Config, RngSeed};
+    Config { cases, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..Config::default() }
+}
+
 pub use bucket::ContactSlot;
 pub use config::{Config, ConfigError, Role};
 pub use event::{

@@ -25,13 +25,22 @@ impl Lookup<'_> {
     }
 
     /// Adds a candidate, unless its id or its address is there already, or everyone in the full list is nearer. Answers
-    /// with its place.
+    /// with its place. An id that failed at one address may be at another: the first may have been a lie.
     pub(crate) fn insert(&mut self, contact: &Contact, anonymous: bool, depth: u8) -> Option<usize> {
-        let is_known = |other: &Candidate| {
-            other.contact.endpoint == contact.endpoint
-                || (!anonymous && !other.anonymous && other.contact.id == contact.id)
+        if self.by_endpoint(&contact.endpoint).is_some() {
+            return None;
+        }
+        let elsewhere = |other: &Candidate| {
+            let gone = other.walk == Walk::Failed && other.give == Give::Nothing;
+            gone && !anonymous && !other.anonymous && other.contact.id == contact.id
         };
-        if self.candidates.iter().any(|other| other.walk != Walk::Free && is_known(other)) {
+        if let Some(place) = self.candidates.iter().position(elsewhere) {
+            self.remove(place);
+        }
+        let is_known = |other: &Candidate| {
+            other.walk != Walk::Free && !anonymous && !other.anonymous && other.contact.id == contact.id
+        };
+        if self.candidates.iter().any(is_known) {
             return None;
         }
         let candidate = Candidate { contact: *contact, anonymous, depth, walk: Walk::Unasked, ..Candidate::EMPTY };
@@ -44,11 +53,18 @@ impl Lookup<'_> {
         Some(place)
     }
 
-    /// Frees the place of the farthest candidate that nothing is expected of, if it is farther than `distance`.
+    /// Frees the place of the farthest candidate that nothing is expected of, if it is farther than `distance`; or of one
+    /// that failed, once they clog the list: somebody may have named many near nodes that do not exist.
     fn evict_beyond(&mut self, distance: Distance) -> Option<usize> {
         let idle =
-            self.nearest().filter(|(_, candidate)| candidate.walk != Walk::Asked && candidate.give == Give::Nothing);
-        let (place, farthest) = idle.last()?;
+            || self.nearest().filter(|(_, candidate)| candidate.walk != Walk::Asked && candidate.give == Give::Nothing);
+        let failed = || idle().filter(|(_, candidate)| candidate.walk == Walk::Failed);
+        if failed().count() > self.candidates.len() / 3 {
+            let place = failed().last().map(|(place, _)| place)?;
+            self.remove(place);
+            return Some(place);
+        }
+        let (place, farthest) = idle().last()?;
         if self.distance(farthest) <= distance {
             return None;
         }
@@ -204,6 +220,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::repeatable(256))]
+
         #[test]
         fn the_list_is_the_nearest_ever_shown_in_order(shown in prop::collection::vec(1u16..500, 0..60), places in 4usize..20) {
             let mut bench = Bench::new(places);
@@ -231,6 +249,132 @@ mod tests {
             lookup.remove(place);
             expected.remove(at);
             prop_assert_eq!(distances(&lookup), expected);
+        }
+    }
+
+    /// Nodes that stand still: for each, whom it knows. Like the paper's, a table holds k of each bucket, or all.
+    struct Network {
+        nodes: Vec<Contact>,
+        tables: Vec<Vec<usize>>,
+        dead: Vec<bool>,
+    }
+
+    impl Network {
+        fn new(points: &std::collections::BTreeSet<u16>, dice: &mut impl FnMut() -> usize) -> Self {
+            let nodes: Vec<Contact> = points.iter().map(|&point| contact(point)).collect();
+            let tables = nodes.iter().map(|node| {
+                let mut others: Vec<usize> = (0..nodes.len()).collect();
+                // Which k of a bucket a node met first is chance.
+                for at in (1..others.len()).rev() {
+                    others.swap(at, dice() % (at + 1));
+                }
+                let bucket = |other: &usize| node.id.distance(nodes[*other].id.as_key()).shared_bits();
+                let mut sizes = [0; 257];
+                others.retain(|other| {
+                    sizes[bucket(other)] += 1;
+                    nodes[*other].id != node.id && sizes[bucket(other)] <= K
+                });
+                others
+            });
+            Self { tables: tables.collect(), dead: vec![false; nodes.len()], nodes }
+        }
+
+        fn at(&self, contact: &Contact) -> usize {
+            self.nodes.iter().position(|node| node == contact).unwrap()
+        }
+
+        fn nearest(&self, among: impl Iterator<Item = usize>, target: &Key) -> Vec<usize> {
+            let mut nearest: Vec<usize> = among.collect();
+            nearest.sort_by_key(|&node| self.nodes[node].id.distance(target));
+            nearest.truncate(K);
+            nearest
+        }
+    }
+
+    /// Looks up as a node does, with answers in any order, and answers with those that it ends with.
+    fn walk(
+        network: &Network,
+        from: usize,
+        target: Key,
+        (places, alpha): (usize, usize),
+        dice: &mut impl FnMut() -> usize,
+    ) -> Result<Vec<usize>, TestCaseError> {
+        let mut bench = Bench::new(places);
+        bench.operation.target = target;
+        let mut lookup = bench.lookup();
+        for node in network.nearest(network.tables[from].iter().copied(), &target) {
+            lookup.insert(&network.nodes[node], false, 0);
+        }
+        let mut asked = Vec::new();
+        let mut requests = 0;
+        while !lookup.is_converged(K) {
+            while let Some(place) = lookup.next_to_ask(K, alpha) {
+                prop_assert_eq!(lookup.candidates[place].walk, Walk::Unasked, "nobody is asked twice");
+                lookup.candidates[place].walk = Walk::Asked;
+                asked.push(place);
+                requests += 1;
+                prop_assert!(requests <= 4 * network.nodes.len(), "it comes to an end");
+            }
+            prop_assert!(!asked.is_empty() && asked.len() <= alpha, "as long as it is not over somebody is asked");
+            let place = asked.swap_remove(dice() % asked.len());
+            let node = network.at(&lookup.candidates[place].contact);
+            if network.dead[node] {
+                lookup.candidates[place].walk = Walk::Failed;
+                continue;
+            }
+            lookup.candidates[place].walk = Walk::Answered;
+            for named in network.nearest(network.tables[node].iter().copied(), &target) {
+                if named != from {
+                    lookup.insert(&network.nodes[named], false, 1);
+                }
+            }
+            let list: Vec<_> = lookup.nearest().map(|(_, candidate)| candidate.contact).collect();
+            prop_assert!(
+                list.is_sorted_by(|a, b| a.id.distance(&target) < b.id.distance(&target)),
+                "sorted and unique"
+            );
+        }
+        let answered = lookup.nearest().filter(|(_, candidate)| candidate.walk == Walk::Answered).take(K);
+        Ok(answered.map(|(_, candidate)| network.at(&candidate.contact)).collect())
+    }
+
+    proptest! {
+        #![proptest_config(crate::repeatable(300))]
+
+        #[test]
+        fn a_lookup_ends_with_the_k_nearest_of_an_honest_network(
+            points in prop::collection::btree_set(any::<u16>(), 2..80),
+            target in any::<u16>(),
+            (places, alpha) in (2 * K..3 * K, 1..=K),
+            seed in any::<u64>(),
+        ) {
+            let mut random = crate::token::Random { key: [3; 16], counter: seed };
+            let mut dice = || random.next() as usize;
+            let network = Network::new(&points, &mut dice);
+            let (target, from) = (*contact(target).id.as_key(), dice() % network.nodes.len());
+            let found = walk(&network, from, target, (places, alpha), &mut dice)?;
+            let expected = network.nearest((0..network.nodes.len()).filter(|&node| node != from), &target);
+            prop_assert_eq!(found, expected);
+        }
+
+        /// The dead are passed over; nothing more can be promised, for they may have been the only way.
+        #[test]
+        fn a_lookup_among_the_dead_ends_with_the_living(
+            points in prop::collection::btree_set(any::<u16>(), 2..80),
+            target in any::<u16>(),
+            (places, alpha) in (2 * K..3 * K, 1..=K),
+            seed in any::<u64>(),
+        ) {
+            let mut random = crate::token::Random { key: [3; 16], counter: seed };
+            let mut dice = || random.next() as usize;
+            let mut network = Network::new(&points, &mut dice);
+            network.dead = network.nodes.iter().map(|_| dice() % 3 == 0).collect();
+            let (target, from) = (*contact(target).id.as_key(), dice() % network.nodes.len());
+            let found = walk(&network, from, target, (places, alpha), &mut dice)?;
+            prop_assert!(found.iter().all(|&node| !network.dead[node]));
+            let knows_living = network.nearest(network.tables[from].iter().copied(), &target);
+            let knows_living = knows_living.iter().any(|&node| !network.dead[node]);
+            prop_assert!(!found.is_empty() || !knows_living, "who knows somebody living finds somebody");
         }
     }
 
@@ -280,6 +424,19 @@ mod tests {
         let same_address = Contact { endpoint: contact(7).endpoint, ..contact(8) };
         let same_id = Contact { endpoint: contact(9).endpoint, ..contact(7) };
         assert!(lookup.insert(&same_address, false, 0).is_none() && lookup.insert(&same_id, false, 0).is_none());
+    }
+
+    #[test]
+    fn an_id_that_failed_at_one_address_is_asked_at_another() {
+        let mut bench = Bench::new(8);
+        let mut lookup = bench.lookup();
+        let wrong = Contact { endpoint: contact(9).endpoint, ..contact(7) };
+        let place = lookup.insert(&wrong, false, 0).unwrap();
+        assert!(lookup.insert(&contact(7), false, 0).is_none(), "as long as it may be there");
+        lookup.candidates[place].walk = Walk::Failed;
+        assert!(lookup.insert(&wrong, false, 0).is_none(), "not there again");
+        let place = lookup.insert(&contact(7), false, 0).unwrap();
+        assert_eq!((lookup.candidates[place].contact, distances(&lookup)), (contact(7), vec![7]));
     }
 
     #[test]

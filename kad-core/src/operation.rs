@@ -53,6 +53,8 @@ pub struct Operation {
     /// The last answer brought nobody nearer than everyone known: it is time to ask the rest of the k nearest at once.
     pub(crate) stalled: bool,
     pub(crate) timed_out: bool,
+    /// The walk was over once with fewer than k answers, and began again from this node's own contacts.
+    pub(crate) began_again: bool,
     pub(crate) pending: Pending,
     /// Next of the event list.
     pub(crate) next_event: Link,
@@ -90,6 +92,7 @@ impl Operation {
         requests: 0,
         stalled: false,
         timed_out: false,
+        began_again: false,
         pending: Pending::Nothing,
         next_event: Link::NONE,
         listed: false,
@@ -192,6 +195,8 @@ pub struct Candidate {
     pub(crate) closed: u32,
     /// STORE: items that it pulls.
     pub(crate) pulling: u32,
+    /// STORE: items of the datagram that waits for an answer that it is too busy for.
+    pub(crate) busy: u32,
     /// STORE: why it last refused one, as a place in [`ItemStatus::ALL`] plus one; 0 for never.
     pub(crate) refusal: u8,
     /// FIND_VALUE: where its list goes on, and how many parts of it came.
@@ -224,6 +229,7 @@ impl Candidate {
         acked: 0,
         closed: 0,
         pulling: 0,
+        busy: 0,
         refusal: 0,
         cursor: 0,
         pages: 0,

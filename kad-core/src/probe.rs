@@ -112,8 +112,9 @@ impl Probes {
             if probe.wakes().is_none_or(|at| at > now) {
                 continue;
             }
-            // A stranger is asked once: a second question would exceed three times what it sent.
-            let attempts = if probe.reason == Reason::Unknown { 1 } else { attempts };
+            // A stranger is asked once: a second question would exceed three times what it sent. So would a fourth one after
+            // a goodbye, which is as long as a question and may be made up.
+            let attempts = if probe.reason == Reason::Unknown { 1 } else { attempts.min(3) };
             if probe.attempts >= attempts {
                 return Some(core::mem::replace(probe, Probe::EMPTY));
             }

@@ -250,6 +250,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::repeatable(256))]
+
         #[test]
         fn behaves_like_a_sorted_map_and_a_queue(steps in steps()) {
             let mut bench = Bench::new();

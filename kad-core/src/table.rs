@@ -71,14 +71,18 @@ impl Table<'_> {
         if contact.id == self.own || !contact.endpoint.is_usable() {
             return Admission::Refused;
         }
-        if self.find(&contact.id).is_none() {
+        let known = self.find(&contact.id).map(|slot| slot.contact.endpoint);
+        if known.is_none() {
             // Most who answer find a full bucket. The search through the whole table below is for those who do not.
             let row = self.row_of(&contact.id);
             let may_split = row.saturating_add(1) == self.depth() && self.depth() < self.rows.len();
             if !may_split && !self.bucket(row).takes_more(now) {
                 return Admission::Refused;
             }
-            self.forget_endpoint(&contact.endpoint);
+        }
+        // Also for an id that is known: it may be about to move to an address that was somebody else's.
+        if known != Some(contact.endpoint) {
+            self.forget_endpoint(&contact.endpoint, &contact.id);
         }
         loop {
             let row = self.row_of(&contact.id);
@@ -102,9 +106,11 @@ impl Table<'_> {
     }
 
     /// An address that answers with one id does not belong to another one.
-    fn forget_endpoint(&mut self, endpoint: &Endpoint) {
+    fn forget_endpoint(&mut self, endpoint: &Endpoint, answering: &NodeId) {
         let in_use = self.slots.get(..self.depth().saturating_mul(self.width())).unwrap_or_default();
-        let other = in_use.iter().find(|slot| slot.place != Place::Free && slot.contact.endpoint == *endpoint);
+        let other = in_use.iter().find(|slot| {
+            slot.place != Place::Free && slot.contact.endpoint == *endpoint && slot.contact.id != *answering
+        });
         if let Some(id) = other.map(|slot| slot.contact.id) {
             self.remove(&id);
         }
@@ -261,6 +267,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::repeatable(256))]
+
         #[test]
         fn closest_equals_brute_force_and_every_contact_is_in_its_row(
             ids in prop::collection::vec(near_zero(), 0..200),
@@ -305,6 +313,107 @@ mod tests {
         }
     }
 
+    /// What can befall a table. Contacts and addresses come from small pools, so that they meet again.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        /// Somebody proves to be at an address.
+        Admit {
+            id: usize,
+            address: usize,
+        },
+        /// A request to somebody at an address is not answered.
+        Fail {
+            id: usize,
+            address: usize,
+        },
+        Remove {
+            id: usize,
+        },
+    }
+
+    const ADDRESSES: usize = 40;
+
+    fn steps(ids: usize) -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            6 => (0..ids, 0..ADDRESSES).prop_map(|(id, address)| Step::Admit { id, address }),
+            // Most often at the address that it always had: otherwise few would stay long enough to fail.
+            12 => (0..ids).prop_map(|id| Step::Admit { id, address: id }),
+            6 => (0..ids).prop_map(|id| Step::Fail { id, address: id }),
+            1 => (0..ids, 0..ADDRESSES).prop_map(|(id, address)| Step::Fail { id, address }),
+            1 => (0..ids).prop_map(|id| Step::Remove { id }),
+        ];
+        prop::collection::vec(step, 0..300)
+    }
+
+    /// Every rule that ARCHITECTURE.md states of the table, by brute force.
+    fn keeps_its_rules(table: &mut Table<'_>, targets: &[Key]) -> Result<(), TestCaseError> {
+        let taken: Vec<_> = table.slots.iter().filter(|slot| slot.place != Place::Free).copied().collect();
+        let ids: std::collections::BTreeSet<_> = taken.iter().map(|slot| slot.contact.id).collect();
+        let addresses: std::collections::BTreeSet<_> = taken.iter().map(|slot| slot.contact.endpoint).collect();
+        prop_assert_eq!(ids.len(), taken.len(), "an id is in the table once");
+        prop_assert_eq!(addresses.len(), taken.len(), "an address is in the table once");
+        prop_assert!(!ids.contains(&table.own), "this node's id is nowhere");
+        for row in 0..table.rows.len() {
+            let held: Vec<_> = table.row(row).iter().filter(|slot| slot.place != Place::Free).copied().collect();
+            let live = held.iter().filter(|slot| slot.is_live()).count();
+            prop_assert!(live <= K, "a row has at most k live contacts");
+            prop_assert!(held.len() == live || live == K, "a spare waits only where there is no place");
+            for slot in held {
+                let shared = table.own.distance(slot.contact.id.as_key()).shared_bits();
+                prop_assert_eq!(row, shared.min(table.depth() - 1), "everyone is in the row that its distance gives");
+            }
+        }
+        for target in targets {
+            let mut good: Vec<_> = taken.iter().filter(|slot| slot.is_good()).map(|slot| slot.contact.id).collect();
+            good.sort_by_key(|id| id.distance(target));
+            for wanted in [1, K, 64] {
+                let mut out = vec![0; wanted];
+                let found = table.closest(target, |_| true, &mut out);
+                let found: Vec<_> = out[..found].iter().map(|&i| table.slots[usize::from(i)].contact.id).collect();
+                prop_assert_eq!(&found[..], &good[..wanted.min(good.len())], "closest equals brute force");
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(crate::repeatable(300))]
+
+        #[test]
+        fn whatever_befalls_it_the_table_keeps_its_rules(
+            ids in prop::collection::vec(near_zero(), ADDRESSES),
+            steps in steps(ADDRESSES),
+            far in any::<[u8; 32]>(),
+            near in near_zero(),
+            rows in 1usize..10,
+        ) {
+            let mut bench = Bench::new(NodeId::from_bytes([0; 32]), rows);
+            let mut table = bench.table();
+            let targets = [Key::from_bytes(far), *near.as_key(), *table.own.as_key()];
+            for (number, step) in steps.iter().enumerate() {
+                let now = Instant::from_micros(number as u64);
+                let before: Vec<_> = table.slots.iter().filter(|slot| slot.is_good()).map(|slot| slot.contact).collect();
+                match *step {
+                    Step::Admit { id, address } => {
+                        let newcomer = contact(ids[id], address);
+                        table.admit(now, &newcomer, None);
+                        let pushed_out = before.iter().find(|old| {
+                            old.id != newcomer.id
+                                && old.endpoint != newcomer.endpoint
+                                && !table.find(&old.id).is_some_and(|slot| slot.is_live())
+                        });
+                        prop_assert!(pushed_out.is_none(), "a newcomer never displaces a live contact");
+                    }
+                    Step::Fail { id, address } => {
+                        table.failed(&contact(ids[id], address));
+                    }
+                    Step::Remove { id } => table.remove(&ids[id]),
+                }
+                keeps_its_rules(&mut table, &targets)?;
+            }
+        }
+    }
+
     #[test]
     fn oneself_and_martians_are_refused() {
         let own = NodeId::from_bytes([1; 32]);
@@ -314,6 +423,18 @@ mod tests {
         let nowhere = Contact { id: NodeId::from_bytes([2; 32]), endpoint: Endpoint::UNSPECIFIED };
         assert_eq!(table.admit(Instant::ZERO, &nowhere, None), Admission::Refused);
         assert_eq!(table.slots.iter().filter(|slot| slot.is_live()).count(), 0);
+    }
+
+    #[test]
+    fn an_id_that_moves_to_the_address_of_another_takes_it() {
+        let mut bench = Bench::new(NodeId::from_bytes([0; 32]), 4);
+        let mut table = bench.table();
+        let (moving, other) = (NodeId::from_bytes([2; 32]), NodeId::from_bytes([3; 32]));
+        table.admit(Instant::ZERO, &contact(moving, 1), None);
+        table.admit(Instant::ZERO, &contact(other, 2), None);
+        table.failed(&contact(moving, 1));
+        assert_eq!(table.admit(Instant::ZERO, &contact(moving, 2), None), Admission::Known);
+        assert!(table.find(&other).is_none() && table.find(&moving).is_some());
     }
 
     #[test]

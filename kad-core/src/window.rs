@@ -235,7 +235,102 @@ mod tests {
         assert_eq!(window.arrived(2000, 500), Arrival::Duplicate);
     }
 
+    /// What can befall a window: chunks of any place and length, asked for or not, and silence.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Ask {
+            credit: u32,
+        },
+        /// The chunk of this number, in the length that it should have.
+        Chunk(u32),
+        /// The oldest chunk that is on its way.
+        Next,
+        Bytes {
+            offset: u32,
+            len: usize,
+        },
+        Silence,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            4 => (0u32..80).prop_map(|credit| Step::Ask { credit }),
+            8 => Just(Step::Next),
+            3 => (0u32..140).prop_map(Step::Chunk),
+            1 => (any::<u32>(), 0usize..1500).prop_map(|(offset, len)| Step::Bytes { offset, len }),
+            1 => Just(Step::Silence),
+        ];
+        prop::collection::vec(step, 0..400)
+    }
+
     proptest! {
+        #![proptest_config(crate::repeatable(500))]
+
+        /// Whatever comes, a set of chunk numbers says the same: what is new, what is complete, what is on its way.
+        #[test]
+        fn behaves_like_a_set_of_chunks(chunks in 1u32..140, tail in 1u32..=100, steps in steps()) {
+            const STEP: u32 = 100;
+            let total = (chunks - 1) * STEP + tail;
+            let mut window = Window::new(total, STEP as u16);
+            let (mut here, mut asked) = (std::collections::BTreeSet::new(), std::collections::VecDeque::new());
+            for step in steps {
+                let chunk = match step {
+                    Step::Ask { credit } => {
+                        if let Some(request) = window.next(credit) {
+                            let wanted = chunks_of(&request, STEP);
+                            prop_assert!(wanted.len() as u32 <= credit && wanted.iter().all(|&offset| offset < total));
+                            prop_assert!(wanted.iter().all(|offset| !here.contains(&(offset / STEP))), "only what is missing");
+                            asked.extend(wanted.iter().map(|offset| offset / STEP));
+                            window.sent(&request);
+                        }
+                        continue;
+                    }
+                    Step::Silence => {
+                        window.lost();
+                        asked.clear();
+                        prop_assert_eq!(window.outstanding(), 0);
+                        let again = window.next(1);
+                        prop_assert_eq!(again.is_none(), window.is_complete(), "what was lost is asked for again");
+                        let first = (0..chunks).find(|chunk| !here.contains(chunk));
+                        prop_assert_eq!(again.map(|again| chunks_of(&again, STEP)[0] / STEP), first, "the first first");
+                        continue;
+                    }
+                    Step::Bytes { offset, len } => {
+                        let fits = offset % STEP == 0 && offset < total && len == len_at(total, STEP, offset);
+                        if !fits {
+                            prop_assert_eq!(window.arrived(offset, len), Arrival::Invalid);
+                            continue;
+                        }
+                        offset / STEP
+                    }
+                    Step::Next => match asked.pop_front() {
+                        Some(chunk) => chunk,
+                        None => continue,
+                    },
+                    Step::Chunk(chunk) => chunk,
+                };
+                let base = (0..).find(|chunk| !here.contains(chunk)).unwrap_or(chunks);
+                let expected = if chunk >= chunks || chunk >= base + 64 {
+                    Arrival::Invalid
+                } else if here.contains(&chunk) {
+                    Arrival::Duplicate
+                } else {
+                    Arrival::New
+                };
+                let len = if chunk < chunks { len_at(total, STEP, chunk * STEP) } else { STEP as usize };
+                prop_assert_eq!(window.arrived(chunk * STEP, len), expected);
+                if expected == Arrival::New {
+                    here.insert(chunk);
+                }
+                prop_assert_eq!(window.is_complete(), here.len() as u32 == chunks, "complete if all is there");
+                prop_assert!(window.outstanding() as usize <= asked.iter().filter(|chunk| !here.contains(chunk)).count());
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(crate::repeatable(256))]
+
         /// Any loss, duplication and reordering: every chunk is accepted once, nothing that was not asked for, and the
         /// value completes as soon as the path delivers.
         #[test]

@@ -254,6 +254,10 @@ fn cached_copies_are_short_lived_and_not_passed_on(store: &mut impl Store) {
         "a holder's copy takes its place"
     );
     assert!(store.poll_due(at_ms(2 * u64::from(HOUR_MS))).is_some());
+    // Nor can a copy be ended by a real one that is about to end.
+    put(store, now, StoreMode::Cache, &self::key(2), TTL_MAX_MS, b"value");
+    let hurried = put(store, now, StoreMode::Replicate, &self::key(2), 1, b"value");
+    assert_eq!((hurried.status, hurried.ttl_ms), (ItemStatus::Already, limit_ms), "nothing shortens a life");
 }
 
 fn a_flood_of_one_source_leaves_the_others_their_places(store: &mut impl Store) {
@@ -440,6 +444,13 @@ fn what_is_due_takes_its_neighbours_along(store: &mut impl Store) {
     });
     let left = core::iter::from_fn(|| store.poll_due(later)).count();
     assert_eq!((offered, left), (3, 3), "of six, one came first and two along");
+    // However far ahead one looks: what came first has been passed on.
+    let latest = at_ms(6 * hour);
+    let first = store.poll_due(latest).expect("due");
+    store.due_near(latest, at_ms(9 * hour), &first, 0, &mut |due| {
+        assert_ne!(due.key, first.key, "an item does not go along with itself");
+        true
+    });
 }
 
 /// A small generator, so that the suite needs no dependency: xorshift64*.

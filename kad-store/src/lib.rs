@@ -53,8 +53,8 @@ pub trait Store {
     fn poll_due(&mut self, now: Instant) -> Option<Due>;
 
     /// Takes along what is due with `first`: items for the same reason, due by `until`, whose keys share `bits` leading bits
-    /// with its key. Each is handed to `take` until that answers `false`, which means that the last one was not taken. A
-    /// store may stop looking after some hundred items.
+    /// with its key, but not `first` itself. Each is handed to `take` until that answers `false`, which means that the last
+    /// one was not taken. A store may stop looking after some hundred items.
     fn due_near(&mut self, now: Instant, until: Instant, first: &Due, bits: usize, take: &mut dyn FnMut(&Due) -> bool);
 
     /// When [`expire`](Self::expire) or [`poll_due`](Self::poll_due) has something to do next.

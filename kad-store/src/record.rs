@@ -146,9 +146,10 @@ impl Record {
             return;
         }
         if self.is_cached() {
-            // What was a reader's short-lived copy is now given by a holder, with its real life.
+            // What was a reader's short-lived copy is now given by a holder, with its real life: which nobody can use to end
+            // the copy, by naming a shorter one.
             self.flags &= !item_flags::CACHED;
-            self.expires = offered_until;
+            self.expires = self.expires.max(offered_until);
         } else if offer.mode == StoreMode::Publish {
             self.expires = self.expires.max(offered_until);
         }
@@ -166,8 +167,12 @@ impl Record {
         }
     }
 
-    /// Whether it is due by `until`, for the same reason and in the same region of the key space as another.
+    /// Whether it is due by `until`, for the same reason and in the same region of the key space as another. That one itself
+    /// is due again by then if its interval is short.
     pub(crate) fn is_due_with(&self, until: Instant, first: &Due, bits: usize) -> bool {
+        if self.key == first.key && self.digest == first.header.digest {
+            return false;
+        }
         let near = self.key.distance(&first.key).shared_bits() >= bits;
         near && self.due().is_some_and(|(at, mode)| at <= until && mode == first.mode)
     }

@@ -49,6 +49,8 @@ pub struct UpkeepStats {
 pub struct Upkeep {
     under_way: Vec<OperationId, LEAVING_WIDTH>,
     newcomers: Newcomers,
+    /// Whether a newcomer had the last turn.
+    newcomer_served: bool,
     leaving: Option<Leaving>,
     stats: UpkeepStats,
 }
@@ -59,6 +61,7 @@ impl Upkeep {
         Self {
             under_way: Vec::new(),
             newcomers: Newcomers::new(),
+            newcomer_served: false,
             leaving: None,
             stats: UpkeepStats { replicated: 0, republished: 0, to_newcomers: 0, handed_over: 0, operations: 0 },
         }
@@ -89,7 +92,8 @@ impl Upkeep {
                 return Some(now);
             }
         }
-        later(now, store)
+        let newcomer = self.newcomers.next_turn().map(|at| at.max(now.plus_millis(PAUSE_MS)));
+        later(now, store).into_iter().chain(newcomer).min()
     }
 
     /// Whether an operation was the upkeep's own, which has ended now.
@@ -108,16 +112,28 @@ impl Upkeep {
         self.under_way.len() < WIDTH && node.free_operations() > usize::from(node.operations() > 1)
     }
 
-    /// Starts the next operation: for a newcomer, or for what is due. `None`: nothing to do. `false`: looked at some items
-    /// for a newcomer without finding enough for an operation.
+    /// Starts the next operation: for a newcomer, or for what is due. They take turns, or a stream of newcomers would keep
+    /// everything from being replicated. `None`: nothing to do. `false`: looked at some items for a newcomer without finding
+    /// enough for an operation.
     fn start_next<S: Store + ?Sized>(&mut self, now: Instant, node: &mut Node<'_>, store: &mut S) -> Option<bool> {
-        if let Some((newcomer, batch)) = self.newcomers.next_batch(now, node, store) {
-            let Some(newcomer) = newcomer else { return Some(false) };
-            let until = now.plus_millis(LIMIT_MS);
-            let started = node.store_at(now, until, StoreMode::Handover, &batch, &[newcomer]);
-            self.stats.to_newcomers += batch.len() as u64;
-            return self.note(started.ok());
+        self.newcomer_served = !self.newcomer_served;
+        if self.newcomer_served {
+            self.serve_newcomer(now, node, store).or_else(|| self.pass_on(now, node, store))
+        } else {
+            self.pass_on(now, node, store).or_else(|| self.serve_newcomer(now, node, store))
         }
+    }
+
+    fn serve_newcomer<S: Store + ?Sized>(&mut self, now: Instant, node: &mut Node<'_>, store: &mut S) -> Option<bool> {
+        let (newcomer, batch) = self.newcomers.next_batch(now, node, store)?;
+        let Some(newcomer) = newcomer else { return Some(false) };
+        let until = now.plus_millis(LIMIT_MS);
+        let started = node.store_at(now, until, StoreMode::Handover, &batch, &[newcomer]);
+        self.stats.to_newcomers += batch.len() as u64;
+        self.note(started.ok())
+    }
+
+    fn pass_on<S: Store + ?Sized>(&mut self, now: Instant, node: &mut Node<'_>, store: &mut S) -> Option<bool> {
         let width = node.items_per_operation().min(BATCH);
         let (mode, batch) = due_batch(now, node, store, width)?;
         let started = node.store(now, now.plus_millis(LIMIT_MS), mode, 0, &batch);
@@ -154,7 +170,9 @@ fn due_batch<S: Store + ?Sized>(
     let _ = batch.push((first.key, first.header));
     let bits = node.region_bits();
     store.due_near(now, now.plus_millis(AHEAD_MS), &first, bits, &mut |due| {
-        batch.len() < width && batch.push((due.key, due.header)).is_ok()
+        // An operation takes no item twice. It would fail, and all that was taken here would count as passed on.
+        let twice = batch.iter().any(|(key, header)| *key == due.key && header.digest == due.header.digest);
+        twice || (batch.len() < width && batch.push((due.key, due.header)).is_ok())
     });
     Some((first.mode, batch))
 }

@@ -11,6 +11,9 @@ use crate::{BATCH, Batch};
 const WAITING: usize = 8;
 /// Items that are looked at in one go.
 const SLICE: usize = 64;
+/// One newcomer per this many microseconds on average, and [`WAITING`] at once: everybody can come and leave as often as
+/// they like, and each time the whole store is looked through.
+const INTERVAL_US: u64 = 5_000_000;
 
 /// A newcomer, and the last item of the store that was looked at for it.
 #[derive(Clone, Copy, Debug)]
@@ -23,11 +26,21 @@ struct Newcomer {
 #[derive(Debug, Default)]
 pub(crate) struct Newcomers {
     waiting: Vec<Newcomer, WAITING>,
+    /// Whether the first has had its share of the budget.
+    begun: bool,
+    /// When the budget is full again.
+    full_at: Instant,
 }
 
 impl Newcomers {
     pub(crate) const fn new() -> Self {
-        Self { waiting: Vec::new() }
+        Self { waiting: Vec::new(), begun: false, full_at: Instant::ZERO }
+    }
+
+    /// When the next one that waits has its turn, if only for lack of budget it has not.
+    pub(crate) fn next_turn(&self) -> Option<Instant> {
+        let spent_until = self.full_at.as_micros().saturating_sub(INTERVAL_US * (WAITING as u64 - 1));
+        (!self.begun && !self.waiting.is_empty()).then_some(Instant::from_micros(spent_until))
     }
 
     /// Takes in whoever has come near.
@@ -38,20 +51,27 @@ impl Newcomers {
         }
     }
 
-    /// Looks at the next items for the first newcomer. `None`: nobody waits. Without a contact: nothing to send yet.
+    /// Looks at the next items for the first newcomer. `None`: nobody has a turn. Without a contact: nothing to send yet.
     pub(crate) fn next_batch<S: Store + ?Sized>(
         &mut self,
         now: Instant,
         node: &mut Node<'_>,
         store: &mut S,
     ) -> Option<(Option<Contact>, Batch)> {
+        if self.next_turn().is_some_and(|at| at > now) {
+            return None;
+        }
         let newcomer = self.waiting.first_mut()?;
+        if !core::mem::replace(&mut self.begun, true) {
+            self.full_at = self.full_at.max(now).plus_micros(INTERVAL_US);
+        }
         let mut batch = Batch::new();
         let width = node.items_per_operation().min(BATCH);
         for _ in 0..SLICE {
             let Some(item) = store.next_item(now, newcomer.after.as_ref()) else {
                 let contact = newcomer.contact;
                 self.waiting.remove(0);
+                self.begun = false;
                 return Some(((!batch.is_empty()).then_some(contact), batch));
             };
             newcomer.after = Some(item.place());

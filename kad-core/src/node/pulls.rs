@@ -57,14 +57,15 @@ impl Node<'_> {
         schedule.set_ready(Slot::Transfer(index), false);
         schedule.set_deadline(Slot::Transfer(index), None);
         self.assign_rows();
-        self.credit_came_back(was_short);
+        self.credit_came_back(was_short, index);
     }
 
     /// Starts to pull a value that somebody offered.
     pub(crate) fn pull_offer(&mut self, offer: &Offer<'_>, ticket: &StoreTicket<'_>, index: u8) -> Result<(), Answer> {
         let source = &ticket.asker.contact;
-        let store = ticket.asker.envelope.prefix.tag;
-        if self.is_pulled_already(offer, &source.endpoint, store) {
+        let Prefix { tag: store, lane, .. } = ticket.asker.envelope.prefix;
+        let purpose = Purpose::Offered { index, mode: offer.mode };
+        if self.is_pulled_already(offer, &source.endpoint, store, lane, purpose) {
             return Ok(());
         }
         if self.memory.head.arena.rows() == Self::reserve(self.memory.head.arena.rows()) {
@@ -85,10 +86,10 @@ impl Node<'_> {
             place,
             received,
             Transfer {
-                purpose: Purpose::Offered { index, mode: offer.mode },
+                purpose,
                 source: *source,
                 offer: store,
-                lane: ticket.asker.envelope.prefix.lane,
+                lane,
                 key: offer.key,
                 header: offer.header,
                 ..Transfer::EMPTY
@@ -97,8 +98,16 @@ impl Node<'_> {
         Ok(())
     }
 
-    /// Whether the same offer is being pulled. A publisher that repeats it wants a sign of life, which a new proof is.
-    fn is_pulled_already(&mut self, offer: &Offer<'_>, from: &Endpoint, store: Tag) -> bool {
+    /// Whether the same offer is being pulled. A publisher that repeats it wants a sign of life, which a new proof is. The
+    /// answer goes to the last STORE, in which the item may have another place.
+    fn is_pulled_already(
+        &mut self,
+        offer: &Offer<'_>,
+        from: &Endpoint,
+        store: Tag,
+        lane: u8,
+        purpose: Purpose,
+    ) -> bool {
         let same = |transfer: &Transfer| {
             transfer.is_offered()
                 && transfer.source.endpoint == *from
@@ -107,7 +116,7 @@ impl Node<'_> {
         };
         let Some(index) = self.memory.transfers.iter().position(same) else { return false };
         if let Some(transfer) = self.memory.transfers.get_mut(index) {
-            transfer.offer = store;
+            (transfer.offer, transfer.lane, transfer.purpose) = (store, lane, purpose);
             transfer.proven = transfer.proven && transfer.state == State::Pulling;
             transfer.proving = false;
         }
@@ -132,6 +141,10 @@ impl Node<'_> {
     pub(crate) fn pull_wanted(&mut self, now: Instant, operation: usize) {
         loop {
             let Some(lookup) = self.memory.lookup(operation) else { return };
+            // Where the first value is enough, no second one is pulled while one is on its way.
+            if !lookup.operation.all && lookup.items.iter().any(|slot| slot.state == ItemState::Pulling) {
+                return;
+            }
             let Some(item) = lookup.items.iter().position(|slot| slot.state == ItemState::Wanted) else { return };
             let bit = 1u32.checked_shl(item as u32).unwrap_or(0);
             let has = |place: &usize| {
@@ -295,20 +308,22 @@ impl Node<'_> {
             self.assign_rows();
         }
         self.settle_transfer(index);
-        self.credit_came_back(was_short);
+        self.credit_came_back(was_short, index);
         Some(complete && !waiting)
     }
 
-    fn is_short_of_credit(&self) -> bool {
+    pub(crate) fn is_short_of_credit(&self) -> bool {
         self.memory.head.granted >= u32::from(self.memory.head.settings.receive_window)
     }
 
-    /// Transfers that had nothing to send for lack of credit may have something again.
-    fn credit_came_back(&mut self, was_short: bool) {
+    /// Transfers that had nothing to send for lack of credit may have something again: first those after the one that gave
+    /// it back, which is the last to have it again.
+    pub(crate) fn credit_came_back(&mut self, was_short: bool, from: usize) {
         if !was_short || self.is_short_of_credit() {
             return;
         }
-        for index in 0..self.memory.transfers.len() {
+        let next = from.saturating_add(1);
+        for index in (next..self.memory.transfers.len()).chain(0..next) {
             self.settle_transfer(index);
         }
     }

@@ -73,7 +73,10 @@ impl Node<'_> {
         }
         if asked.id != answering.id {
             count!(memory.head.stats, identities_changed);
-            memory.table().remove(&asked.id);
+            // Who was thought to be there may well be elsewhere: anybody can be named at an address that is not theirs.
+            if memory.table().find(&asked.id).is_some_and(|slot| slot.contact.endpoint == asked.endpoint) {
+                memory.table().remove(&asked.id);
+            }
         }
         if head.flags & reply_flags::CLIENT == 0 {
             self.admit(now, answering, rtt_us);
@@ -256,7 +259,7 @@ impl Node<'_> {
                 mismatches += 1u64;
                 continue;
             }
-            let Some(slot) = place_item(now, &mut lookup, &item.header) else { continue };
+            let Some(slot) = place_item(now, &mut lookup, place, &item.header) else { continue };
             let bit = 1u32.checked_shl(slot as u32).unwrap_or(0);
             if let Some(candidate) = lookup.candidates.get_mut(place) {
                 candidate.carried |= bit;
@@ -286,33 +289,13 @@ impl Node<'_> {
             let Some(item) = nth_bit(carried, answer.index.into()) else { continue };
             if answer.status == Some(kad_wire::ItemStatus::Busy) {
                 retry_ms = retry_ms.max(u32::from(answer.retry_ms).max(1));
-                if let Some(candidate) = lookup.candidates.get_mut(place) {
-                    candidate.refused(answer.status);
-                }
+                lookup.item_waits(place, item);
                 continue;
             }
             lookup.item_answered(place, item, answer.status);
         }
-        lookup.holder_goes_on(place);
-        self.wait_for_busy(operation, place, retry_ms);
+        lookup.holder_goes_on(place, retry_ms);
         Received::Nothing
-    }
-
-    /// A busy holder is asked again after the time that it named, within reason.
-    fn wait_for_busy(&mut self, operation: usize, place: usize, retry_ms: u32) {
-        if retry_ms == 0 {
-            return;
-        }
-        if let Some(lookup) = self.memory.lookup(operation)
-            && let Some(candidate) = lookup.candidates.get_mut(place)
-            && matches!(candidate.give, Give::Sent | Give::Due)
-        {
-            // The deadline counts from the last request, which is good enough for a pause.
-            candidate.give = Give::Waiting;
-            candidate.carried = 0;
-            candidate.attempts = 0;
-            candidate.deadline = candidate.sent.plus_millis(u64::from(retry_ms.clamp(10, 5000)));
-        }
     }
 
     fn refused(
@@ -396,9 +379,9 @@ fn wanted(lookup: &Lookup<'_>, header: &ItemHeader) -> bool {
 }
 
 /// The place of an item that was heard of: its own, or a free one. `None` when there is no place left.
-fn place_item(now: Instant, lookup: &mut Lookup<'_>, header: &ItemHeader) -> Option<usize> {
+fn place_item(now: Instant, lookup: &mut Lookup<'_>, place: usize, header: &ItemHeader) -> Option<usize> {
     let key = lookup.operation.target;
-    if let Some(known) = lookup.item(&key, &header.digest) {
+    if let Some(known) = lookup.item_of(&key, header) {
         if let Some(slot) = lookup.items.get_mut(known)
             && slot.state == ItemState::Failed
         {
@@ -406,9 +389,9 @@ fn place_item(now: Instant, lookup: &mut Lookup<'_>, header: &ItemHeader) -> Opt
         }
         return Some(known);
     }
-    // The first value is enough: no second one while it is on its way.
-    let on_its_way = |slot: &ItemSlot| matches!(slot.state, ItemState::Wanted | ItemState::Pulling);
-    if !lookup.operation.all && !header.is_whole() && lookup.items.iter().any(on_its_way) {
+    // The first value is enough: of those that must be pulled, one of each holder, for the case that others come to nothing.
+    let has_one = lookup.candidates.get(place).is_some_and(|candidate| candidate.carried != 0);
+    if !lookup.operation.all && !header.is_whole() && has_one {
         return None;
     }
     match lookup.items.iter().position(|slot| slot.state == ItemState::Free) {

@@ -151,7 +151,9 @@ impl<'m> Node<'m> {
         if !ours {
             return false;
         }
-        candidate.pulling |= 1u32.checked_shl(item as u32).unwrap_or(0);
+        let bit = 1u32.checked_shl(item as u32).unwrap_or(0);
+        candidate.pulling |= bit;
+        candidate.busy &= !bit;
         candidate.give = Give::Pulling;
         candidate.resend = false;
         candidate.attempts = 1;

@@ -36,9 +36,13 @@ impl Node<'_> {
         let Some(mut lookup) = self.memory.lookup(operation) else { return true };
         let k = walk_width(&lookup, settings.k);
         if lookup.operation.phase == Phase::Walk {
-            if !walk_is_over(&lookup, k) {
+            if !walk_is_over(&lookup, k) || self.begins_again(operation) {
                 return false;
             }
+            lookup = match self.memory.lookup(operation) {
+                Some(lookup) => lookup,
+                None => return true,
+            };
             match lookup.operation.kind {
                 Kind::Store | Kind::Join | Kind::Leave => begin_giving(&mut lookup),
                 _ => return true,
@@ -50,6 +54,22 @@ impl Node<'_> {
         lookup.choose_holders(k, own);
         let delivered = lookup.is_delivered(k, own);
         delivered && !(lookup.operation.kind == Kind::Leave && self.wants_to_send(operation))
+    }
+
+    /// Whether a walk that has come to its end begins once more from this node's own contacts: if few answered, those in
+    /// the list may have been made up, and have left no place for others until they failed.
+    fn begins_again(&mut self, operation: usize) -> bool {
+        let k = usize::from(self.memory.head.settings.k);
+        let Some(lookup) = self.memory.lookup(operation) else { return false };
+        let answered = lookup.candidates.iter().filter(|candidate| candidate.walk == Walk::Answered).count();
+        let slot = &mut *lookup.operation;
+        let looks_wide = !matches!(slot.kind, Kind::Ping | Kind::Leave) && !slot.given;
+        let has_found = slot.kind == Kind::FindValue && slot.values > 0 && !slot.all;
+        if !looks_wide || has_found || answered >= k || core::mem::replace(&mut slot.began_again, true) {
+            return false;
+        }
+        self.add_nearest(operation);
+        self.memory.lookup(operation).is_some_and(|lookup| !lookup.is_converged(k))
     }
 
     fn tell_quorum(&mut self, operation: usize) {

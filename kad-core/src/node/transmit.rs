@@ -13,8 +13,6 @@ use crate::probe::Reason;
 use crate::schedule::Slot;
 use crate::stats::count;
 
-/// Contacts that a find of all values wants besides the values.
-const CONTACTS_WITH_VALUES: u8 = 8;
 /// Values up to this size travel inside a STORE that is most likely no news to the holder.
 const INLINE_REPLICA: u32 = 256;
 
@@ -97,6 +95,7 @@ impl Node<'_> {
                 Phase::Give => candidate.give = Give::Sent,
             }
         }
+        candidate.busy = 0;
         candidate.attempts = candidate.attempts.saturating_add(1);
         candidate.sent = now;
         lookup.operation.requests = lookup.operation.requests.saturating_add(1);
@@ -161,7 +160,7 @@ impl Node<'_> {
     fn find_value_request(&mut self, operation: usize, cursor: u32, room: Room) -> Option<FindValue> {
         let operation = self.memory.operations.get(operation)?;
         Some(FindValue {
-            limit: if operation.all { CONTACTS_WITH_VALUES } else { 0 },
+            limit: if operation.all { contacts_with_values(room) } else { 0 },
             types: operation.types,
             burst: 0,
             max_age_ms: operation.max_age_ms,
@@ -193,6 +192,8 @@ impl Node<'_> {
         // The way there counts as lived, at the longest that it can be expected to take: a life never grows on its way.
         let of_contact = self.memory.table().find(&candidate.contact.id).and_then(|slot| slot.rtt.timeout_us());
         let way_us = of_contact.or(self.memory.head.rtt.timeout_us()).unwrap_or(0).max(candidate.rtt_us.into());
+        // Who answers long after it was given up must not shorten the lives of values.
+        let way_us = way_us.min(self.memory.head.settings.max_timeout_us);
         let lookup = self.memory.lookup(operation)?;
         let mode = lookup.operation.mode;
         let within = candidate.room.datagram().min(out.len());
@@ -303,6 +304,13 @@ impl Node<'_> {
         schedule.set_ready(Slot::Upkeep, ready);
         schedule.set_deadline(Slot::Upkeep, deadline);
     }
+}
+
+/// Contacts that a find of all values wants besides the values: they take a third of the room, so that a value is left a
+/// place in the smallest reply too.
+fn contacts_with_values(room: Room) -> u8 {
+    let contacts = room.datagram() / (3 * kad_wire::limits::CONTACT_LEN);
+    u8::try_from(contacts).unwrap_or(u8::MAX)
 }
 
 /// What an operation sends next.
