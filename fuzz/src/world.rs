@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use kad_core::{Capacity, Config, Role};
+use kad_core::{Capacity, Config, Role, Status};
 use kad_store::{FixedBlock, FixedRecord, FixedStore, Limits, MemoryStore, Store};
 use kad_wire::limits::DATAGRAM_MAX;
 use kad_wire::{Contact, Datagram, Instant, NodeId, Token};
@@ -197,6 +197,9 @@ impl<'m> World<'m> {
 
     /// A datagram arrives, and is remembered. Answers with who got it.
     pub(crate) fn arrive(&mut self, packet: Packet, owner: Owner) -> Option<usize> {
+        if std::env::var_os("KAD_FUZZ_TRACE").is_some() {
+            println!("{} us {} -> {}: {:?}", self.now.as_micros(), packet.from, packet.to, Datagram::decode(&packet.bytes));
+        }
         let number = self.members.iter().position(|member| member.address == packet.to);
         if let Some(number) = number {
             let mut out = Vec::new();
@@ -234,6 +237,17 @@ impl<'m> World<'m> {
         self.members.iter_mut().filter_map(|member| member.node().poll_timeout()).min()
     }
 
+    /// How all nodes are, for the message of a finding.
+    fn states(&mut self) -> Vec<String> {
+        let state = |member: &mut Member<'_>| {
+            let (status, open) = (member.node().status(), format!("{:?}", member.ledger));
+            let (at, why) = (member.node().poll_timeout(), member.node().timeout_reason());
+            let Status { operations, transfers, .. } = status;
+            format!("{operations} operations, {transfers} transfers, wakes at {at:?} for {why:?}: {open}")
+        };
+        self.members.iter_mut().map(state).collect()
+    }
+
     /// The path heals, strangers are silent, nothing new is asked for: everything must come to an end.
     pub(crate) fn rest(&mut self) {
         // The longest life of an operation, of a transfer, of a refresh; and then some.
@@ -251,12 +265,12 @@ impl<'m> World<'m> {
             }
             let next = self.next_timeout().expect("what is under way has a deadline");
             self.now = self.now.max(next);
-            assert!(self.now < give_up, "everything ends in time");
+            assert!(self.now < give_up, "everything ends in time: {:?}", self.states());
             for number in 0..self.members.len() {
                 self.drive(number);
             }
         }
-        panic!("nodes wake too often");
+        panic!("nodes wake too often: {:?}", self.states());
     }
 }
 

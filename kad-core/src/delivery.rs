@@ -61,12 +61,13 @@ impl Lookup<'_> {
         let Some(bit) = 1u32.checked_shl(item) else { return false };
         let Some(candidate) = self.candidates.get_mut(place) else { return false };
         candidate.pulling &= !bit;
+        // What it said to have counts, whatever it says of the same item in the answer to a repeated STORE.
+        if candidate.acked & bit != 0 {
+            return false;
+        }
         if !status.is_some_and(ItemStatus::is_held) {
             candidate.closed |= bit;
             candidate.refused(status);
-            return false;
-        }
-        if candidate.acked & bit != 0 {
             return false;
         }
         candidate.acked |= bit;
@@ -77,17 +78,19 @@ impl Lookup<'_> {
         true
     }
 
-    /// After an answer: on to what is still pulled, to the next items, or to the end with this holder.
+    /// After an answer: on to what is still pulled, to the next items, or to the end with this holder. Items that it was busy
+    /// for come after those that it takes: what it says nothing about is being pulled, under the same STORE.
     pub(crate) fn holder_goes_on(&mut self, place: usize) {
         let all = self.operation.item_mask();
         let Some(candidate) = self.candidates.get_mut(place) else { return };
         let settled = candidate.acked | candidate.closed;
         candidate.give = if candidate.pulling != 0 {
             Give::Pulling
-        } else if candidate.carried & !settled != 0 {
+        } else if candidate.carried & !settled & !candidate.busy != 0 {
             Give::Sent
         } else if all & !settled != 0 {
             candidate.carried = 0;
+            candidate.busy = 0;
             candidate.attempts = 0;
             candidate.late = false;
             Give::Due

@@ -192,6 +192,8 @@ pub struct Candidate {
     pub(crate) closed: u32,
     /// STORE: items that it pulls.
     pub(crate) pulling: u32,
+    /// STORE: items of the datagram that it had no place for, while it takes the others.
+    pub(crate) busy: u32,
     /// STORE: why it last refused one, as a place in [`ItemStatus::ALL`] plus one; 0 for never.
     pub(crate) refusal: u8,
     /// FIND_VALUE: where its list goes on, and how many parts of it came.
@@ -224,6 +226,7 @@ impl Candidate {
         acked: 0,
         closed: 0,
         pulling: 0,
+        busy: 0,
         refusal: 0,
         cursor: 0,
         pages: 0,

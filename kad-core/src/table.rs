@@ -71,7 +71,8 @@ impl Table<'_> {
         if contact.id == self.own || !contact.endpoint.is_usable() {
             return Admission::Refused;
         }
-        if self.find(&contact.id).is_none() {
+        // Also when the id is known elsewhere: it may be about to move to this address.
+        if self.find(&contact.id).is_none_or(|slot| slot.contact.endpoint != contact.endpoint) {
             self.forget_endpoint(&contact.endpoint);
         }
         loop {

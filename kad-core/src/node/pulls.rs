@@ -41,12 +41,12 @@ impl Node<'_> {
 
     /// Frees a transfer's place and its row, and lets others have them.
     fn free_transfer(&mut self, index: usize) {
+        let was_short = self.is_short_of_credit();
         let memory = &mut self.memory;
         let Some(transfer) = memory.transfers.get_mut(index) else { return };
         if transfer.is_free() {
             return;
         }
-        let was_short = memory.head.granted >= u32::from(memory.head.settings.receive_window);
         // The planted bug (fuzz/README.md): credit for chunks that never came is lost with their transfer.
         if cfg!(not(kad_planted_bug)) {
             memory.head.granted = memory.head.granted.saturating_sub(transfer.window.outstanding());
@@ -60,7 +60,7 @@ impl Node<'_> {
         schedule.set_ready(Slot::Transfer(index), false);
         schedule.set_deadline(Slot::Transfer(index), None);
         self.assign_rows();
-        self.credit_came_back(was_short);
+        self.credit_changed(was_short);
     }
 
     /// Starts to pull a value that somebody offered.
@@ -298,17 +298,18 @@ impl Node<'_> {
             self.assign_rows();
         }
         self.settle_transfer(index);
-        self.credit_came_back(was_short);
+        self.credit_changed(was_short);
         Some(complete && !waiting)
     }
 
-    fn is_short_of_credit(&self) -> bool {
+    pub(crate) fn is_short_of_credit(&self) -> bool {
         self.memory.head.granted >= u32::from(self.memory.head.settings.receive_window)
     }
 
-    /// Transfers that had nothing to send for lack of credit may have something again.
-    fn credit_came_back(&mut self, was_short: bool) {
-        if !was_short || self.is_short_of_credit() {
+    /// When the last credit is spent no transfer has anything to send, and when some comes back all may have: whoever
+    /// changes what was granted says how it was before.
+    pub(crate) fn credit_changed(&mut self, was_short: bool) {
+        if was_short == self.is_short_of_credit() {
             return;
         }
         for index in 0..self.memory.transfers.len() {

@@ -210,13 +210,17 @@ impl Node<'_> {
         if !asked {
             return Received::Nothing;
         }
-        self.candidates_heard(operation, place, value.contacts);
+        let Some(origin) = self.memory.candidates_of(operation).get(place).map(|candidate| candidate.contact) else {
+            return Received::Nothing;
+        };
+        // Items first: the contacts may take this candidate's place.
         let fresh = self.items_heard(now, operation, place, value.items);
+        self.candidates_heard(operation, place, value.contacts);
         let Some(lookup) = self.memory.lookup(operation) else { return Received::Nothing };
         let generation = lookup.operation.generation;
         let Some(candidate) = lookup.candidates.get_mut(place) else { return Received::Nothing };
         let more = lookup.operation.all && value.next_cursor != 0 && !value.items.is_empty();
-        if more && candidate.pages < PAGES {
+        if more && candidate.contact == origin && candidate.pages < PAGES {
             candidate.pages = candidate.pages.saturating_add(1);
             candidate.cursor = value.next_cursor;
             candidate.walk = Walk::Unasked;
@@ -227,7 +231,7 @@ impl Node<'_> {
         }
         Received::Values(Values {
             operation: OperationId { index: operation as u16, generation },
-            origin: candidate.contact,
+            origin,
             inline: Some((value.items, fresh)),
             pulled: None,
         })
@@ -287,6 +291,7 @@ impl Node<'_> {
             if answer.status == Some(kad_wire::ItemStatus::Busy) {
                 retry_ms = retry_ms.max(u32::from(answer.retry_ms).max(1));
                 if let Some(candidate) = lookup.candidates.get_mut(place) {
+                    candidate.busy |= 1u32.checked_shl(item).unwrap_or(0);
                     candidate.refused(answer.status);
                 }
                 continue;
@@ -298,19 +303,18 @@ impl Node<'_> {
         Received::Nothing
     }
 
-    /// A busy holder is asked again after the time that it named, within reason.
+    /// A holder that is busy, and not with items of this operation, is asked again after the time that it named, within
+    /// reason.
     fn wait_for_busy(&mut self, operation: usize, place: usize, retry_ms: u32) {
         if retry_ms == 0 {
             return;
         }
         if let Some(lookup) = self.memory.lookup(operation)
             && let Some(candidate) = lookup.candidates.get_mut(place)
-            && matches!(candidate.give, Give::Sent | Give::Due)
+            && candidate.give == Give::Due
         {
             // The deadline counts from the last request, which is good enough for a pause.
             candidate.give = Give::Waiting;
-            candidate.carried = 0;
-            candidate.attempts = 0;
             candidate.deadline = candidate.sent.plus_millis(u64::from(retry_ms.clamp(10, 5000)));
         }
     }

@@ -101,7 +101,7 @@ impl Node<'_> {
     }
 
     fn transfer_late(&mut self, now: Instant, index: usize) {
-        let contended = self.rows_are_contended();
+        let (contended, was_short) = (self.rows_are_contended(), self.is_short_of_credit());
         let Some(transfer) = self.memory.transfers.get_mut(index) else { return };
         if transfer.deadline <= now {
             self.fail_transfer(now, index);
@@ -125,5 +125,6 @@ impl Node<'_> {
         transfer.window.lost();
         self.memory.head.granted = self.memory.head.granted.saturating_sub(outstanding);
         self.settle_transfer(index);
+        self.credit_changed(was_short);
     }
 }
