@@ -63,7 +63,7 @@ pub(crate) mod code {
     pub(crate) const GROW: u8 = 28;
     pub(crate) const MOVE: u8 = 29;
     pub(crate) const LATE_FIND: u8 = 30;
-    pub(crate) const DRIVE: u8 = 31;
+    // 31: nothing but what every step ends with, the turn of a node.
 }
 
 /// How long an operation may take.

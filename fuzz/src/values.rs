@@ -9,6 +9,7 @@ use kad_wire::{Digest, ItemHeader, ItemType, Key, Lock};
 pub(crate) const VALUE_MAX: usize = 4096;
 
 /// A value, its key, and its header but for lifetime and age.
+#[derive(Debug)]
 pub(crate) struct Value {
     pub(crate) key: Key,
     pub(crate) header: ItemHeader,

@@ -57,7 +57,7 @@ impl Shape {
         self.nodes & 4 == 0
     }
 
-    fn make(&self, node: usize) -> Make {
+    fn make(&self, node: usize, value_max: u32) -> Make {
         let k = 1 + self.search % 3;
         let client = self.socket & 0x70 == 0x70 && node == 0;
         let config = Config {
@@ -68,7 +68,7 @@ impl Shape {
             receive_max: if self.socket & 1 == 0 { 512 } else { DATAGRAM_MAX },
             receive_window: [3, 8, 64, 1][usize::from(self.socket >> 1 & 3)],
             store_width: 1 + (self.socket >> 3 & 1),
-            value_max: VALUE_MAX as u32,
+            value_max,
             refresh_interval: Duration::from_secs(600),
             ..Config::default()
         };
@@ -89,6 +89,7 @@ impl Shape {
 
 pub(crate) struct World<'m> {
     shape: Shape,
+    value_max: u32,
     pub(crate) now: Instant,
     pub(crate) members: Vec<Member<'m>>,
     pub(crate) path: VecDeque<Packet>,
@@ -99,23 +100,35 @@ pub(crate) struct World<'m> {
 }
 
 impl<'m> World<'m> {
+    /// Nodes with small stores, half of them of each kind: one is as good as the other.
     pub(crate) fn new(shape: Shape, backing: &'m mut [Backing; 2]) -> Self {
         let mut backing = backing.iter_mut();
-        let mut members = Vec::with_capacity(NODES);
-        for number in 0..shape.count() {
-            let id = node_id(number, 0);
-            let limits = Limits { items: ITEMS, bytes: BYTES, values_per_key: 6, ..Limits::new(id) };
-            // One kind of store is as good as the other: half of each.
-            let store: Box<dyn Store + 'm> = match backing.next() {
+        let make_store = |limits: Limits| -> Box<dyn Store + 'm> {
+            let limits = Limits { items: ITEMS, bytes: BYTES, values_per_key: 6, ..limits };
+            match backing.next() {
                 Some(Backing { records, blocks }) => Box::new(FixedStore::new(limits, records, blocks)),
                 None => Box::new(MemoryStore::new(limits)),
-            };
-            members.push(Member::new(id, node_address(number), number as u8 + 1, &shape.make(number), store));
-        }
+            }
+        };
+        Self::with(shape, VALUE_MAX as u32, make_store)
+    }
+
+    /// Nodes that take values up to this length, and have room for all of them.
+    pub(crate) fn of_values(shape: Shape, value_max: u32) -> Self {
+        Self::with(shape, value_max, |limits| Box::new(MemoryStore::new(limits)))
+    }
+
+    fn with(shape: Shape, value_max: u32, mut make_store: impl FnMut(Limits) -> Box<dyn Store + 'm>) -> Self {
+        let member = |number| {
+            let id = node_id(number, 0);
+            let store = make_store(Limits::new(id));
+            Member::new(id, node_address(number), number as u8 + 1, &shape.make(number, value_max), store)
+        };
         let mut world = Self {
             shape,
+            value_max,
             now: Instant::from_micros(1_000_000),
-            members,
+            members: (0..shape.count()).map(member).collect(),
             path: VecDeque::with_capacity(PATH),
             past: VecDeque::with_capacity(PAST),
             tokens: [[Token::NONE; NODES]; STRANGERS],
@@ -198,7 +211,13 @@ impl<'m> World<'m> {
     /// A datagram arrives, and is remembered. Answers with who got it.
     pub(crate) fn arrive(&mut self, packet: Packet, owner: Owner) -> Option<usize> {
         if std::env::var_os("KAD_FUZZ_TRACE").is_some() {
-            println!("{} us {} -> {}: {:?}", self.now.as_micros(), packet.from, packet.to, Datagram::decode(&packet.bytes));
+            println!(
+                "{} us {} -> {}: {:?}",
+                self.now.as_micros(),
+                packet.from,
+                packet.to,
+                Datagram::decode(&packet.bytes)
+            );
         }
         let number = self.members.iter().position(|member| member.address == packet.to);
         if let Some(number) = number {
@@ -229,7 +248,8 @@ impl<'m> World<'m> {
         self.restarts = self.restarts.wrapping_add(1);
         let id = if renamed { node_id(number, self.restarts) } else { self.members[number].node().id() };
         let seed = self.restarts.wrapping_add(100);
-        self.members[number].restart(id, seed, &self.shape.make(number));
+        let make = self.shape.make(number, self.value_max);
+        self.members[number].restart(id, seed, &make);
     }
 
     /// The next moment at which a node has something to do.

@@ -1,8 +1,8 @@
 //! Replies to this node's own requests: found by their tag, believed by nonce and source.
 
 use kad_wire::{
-    Contact, Contacts, Endpoint, Envelope, Instant, ItemHeader, Refusal, Reply, ReplyHead, StoredItems, Tag, Value,
-    ValueItems, reply_flags,
+    Contact, Contacts, Endpoint, Envelope, Instant, ItemHeader, NodeId, Refusal, Reply, ReplyHead, StoredItems, Tag,
+    Value, ValueItems, reply_flags,
 };
 
 use super::{Node, Received};
@@ -73,7 +73,7 @@ impl Node<'_> {
         }
         if asked.id != answering.id {
             count!(memory.head.stats, identities_changed);
-            memory.table().remove(&asked.id);
+            self.remove_contact(&asked.id);
         }
         if head.flags & reply_flags::CLIENT == 0 {
             self.admit(now, answering, rtt_us);
@@ -132,7 +132,7 @@ impl Node<'_> {
         !changed && identified && self.memory.operations.get(operation).is_some_and(|slot| slot.is_running())
     }
 
-    fn identify(&mut self, operation: usize, place: usize, contact: &Contact, own: kad_wire::NodeId) -> bool {
+    fn identify(&mut self, operation: usize, place: usize, contact: &Contact, own: NodeId) -> bool {
         let Some(mut lookup) = self.memory.lookup(operation) else { return false };
         let anonymous = lookup.candidates.get(place).is_some_and(|candidate| candidate.anonymous);
         if !anonymous {
@@ -379,8 +379,14 @@ impl Node<'_> {
         let here = self.memory.table().find(&contact.id).map(|slot| slot.contact.endpoint);
         if here == Some(contact.endpoint) {
             count!(self.memory.head.stats, contacts_lost);
-            self.memory.table().remove(&contact.id);
+            self.remove_contact(&contact.id);
         }
+    }
+
+    /// Takes a contact out of the table. The spare that takes its place may be one to look after.
+    fn remove_contact(&mut self, id: &NodeId) {
+        self.memory.table().remove(id);
+        self.settle_upkeep();
     }
 
     /// Notes that a contact did not answer a request.
