@@ -148,29 +148,29 @@ impl Story {
         self.values.iter().find(|(header, _)| header.digest == *digest).map(|(_, bytes)| &bytes[..])
     }
 
-    /// Whatever was read and whatever is held is what was published.
+    /// Whatever was read and whatever is held is what was published. A bit that is bent in the key of a STORE is beyond what
+    /// a digest can tell: the value is held under another key then, and is right all the same.
     fn nothing_is_false(&mut self) {
         let mut out = vec![0; VALUE_MAX as usize + 1];
         for number in 0..self.world.members.len() {
             for (key, digest, bytes) in &self.world.members[number].found {
                 assert_eq!((*key, self.published(digest)), (self.key, Some(&bytes[..])), "what is read was published");
             }
-            for digest in self.held_by(number) {
-                let (now, key) = (self.world.now, self.key);
+            for (key, digest) in self.held_by(number) {
+                let now = self.world.now;
                 let len = self.world.members[number].store.read(now, &key, &digest, 0, &mut out);
                 assert_eq!(self.published(&digest), Some(&out[..len]), "what is held was published");
             }
         }
     }
 
-    fn held_by(&self, number: usize) -> Vec<Digest> {
+    fn held_by(&self, number: usize) -> Vec<(Key, Digest)> {
         let store = &self.world.members[number].store;
         let mut last = None;
         let items = std::iter::from_fn(|| {
             let item = store.next_item(self.world.now, last.as_ref())?;
             last = Some(item.place());
-            assert_eq!(item.key, self.key, "nothing is held under another key");
-            Some(item.header.digest)
+            last
         });
         items.collect()
     }
@@ -188,7 +188,8 @@ impl Story {
         self.world.rest();
         let found: Vec<_> = self.world.members[READER].found[before..].iter().map(|(_, digest, _)| *digest).collect();
         for holder in [0, 1] {
-            let lost = self.held_by(holder).into_iter().find(|digest| !found.contains(digest));
+            let held = self.held_by(holder).into_iter().filter(|(key, _)| *key == self.key);
+            let lost = held.map(|(_, digest)| digest).find(|digest| !found.contains(digest));
             assert_eq!(lost, None, "what node {holder} holds is found");
         }
         self.nothing_is_false();
