@@ -1,22 +1,28 @@
 //! The project's chores. `cargo xtask` lists them.
 
 mod chores;
+mod fuzz;
 
 use std::process::ExitCode;
 
 /// A chore: its name, what it does, and how.
 type Chore = (&'static str, &'static str, fn() -> Result<(), String>);
 
-const CHORES: [Chore; 3] = [
+const CHORES: [Chore; 4] = [
     (
         "test",
-        "everything that a change must pass: format, lints, tests, documentation, the panic-free gate",
+        "everything that a change must pass: format, lints, tests, documentation, former findings, the panic-free gate",
         chores::test,
     ),
     (
         "gate",
         "only the gate: kad-wire and kad-core link without std, without an allocator and without a panic",
         chores::gate,
+    ),
+    (
+        "fuzz",
+        "every fuzz target for 30 seconds, or as many as are given: `cargo xtask fuzz 600` (needs a nightly toolchain)",
+        fuzz::fuzz,
     ),
     ("deny", "licences and sources of all dependencies (installs cargo-deny if it is missing)", chores::deny),
 ];
