@@ -122,8 +122,11 @@ impl<S: Store> Held<S> {
                 self.find(now, query, room(b), Vec::new())
             }
             code::NEXT_PAGE => match self.page.take() {
-                Some((query, seen)) => self.find(now, query, room(b), seen),
-                None => Said::Nothing,
+                // Where the last item of a page has expired since, a store may start over.
+                Some((query, seen)) if self.is_alive(now, &query.key, seen.last()) => {
+                    self.find(now, query, room(b), seen)
+                }
+                _ => Said::Nothing,
             },
             code::READ => self.read(now, values::pick(a), u32::from(b) * 20, usize::from(c) * 24),
             code::FORGET => self.forget(now, values::pick(a), b & 1 == 0),
@@ -235,6 +238,11 @@ impl<S: Store> Held<S> {
             self.page = Some((Query { cursor: page.next_cursor, ..query }, seen));
         }
         Said::Found(page, found.into_iter().map(|(header, _)| header).collect())
+    }
+
+    fn is_alive(&self, now: Instant, key: &Key, digest: Option<&Digest>) -> bool {
+        let known = digest.and_then(|digest| self.known.get(&(*key, *digest)));
+        known.is_some_and(|known| now < known.until)
     }
 
     /// What the model knows of an item that the store just spoke of: it must be alive.
