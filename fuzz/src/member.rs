@@ -112,7 +112,7 @@ impl<'m> Member<'m> {
         self.node().cancel(now, operation);
     }
 
-    /// A datagram comes in.
+    /// A datagram comes in. The caller drives or checks the node.
     pub(crate) fn receive(
         &mut self,
         now: Instant,
@@ -184,7 +184,6 @@ impl<'m> Member<'m> {
                 self.found.extend(values.iter().map(|(header, bytes)| (key, header.digest, bytes.to_vec())));
             }
         }
-        node.check();
     }
 
     /// The owner comes to a find that it left lying.
@@ -231,8 +230,8 @@ impl<'m> Member<'m> {
         true
     }
 
-    /// The rest of the loop.
-    pub(crate) fn drive(&mut self, now: Instant, out: &mut impl Extend<Packet>) {
+    /// The rest of the loop. Answers whether anything has changed since the node was last checked.
+    pub(crate) fn drive(&mut self, now: Instant, out: &mut impl Extend<Packet>) -> bool {
         if self.node().poll_timeout().is_some_and(|at| at <= now) {
             self.timeout(now);
         }
@@ -240,10 +239,7 @@ impl<'m> Member<'m> {
         while self.transmit(now, out) || self.event() {
             changed = true;
         }
-        // Checks are most of an input's time: what has not changed was checked before.
-        if changed {
-            self.node().check();
-        }
+        changed
     }
 
     /// Passes on what is due.

@@ -109,14 +109,13 @@ fn take(world: &mut World<'_>, step: Step) {
         }
         _ => on_node(world, step),
     };
-    if let (Some(number), 0) = (touched, step.code & 0xe0 & if is_reply(step) { 0 } else { 0x80 }) {
-        world.drive(number);
+    // The high bits of a reply's code say what it is; those of others, whether the node has its turn.
+    let is_reply = step.code & 0x1f == code::REPLY;
+    match touched {
+        Some(number) if is_reply || step.code & 0x80 == 0 => world.drive(number),
+        Some(number) => world.members[number].node().check(),
+        None => {}
     }
-}
-
-/// The high bits of a reply's code say what it is.
-fn is_reply(step: Step) -> bool {
-    step.code & 0x1f == code::REPLY
 }
 
 fn owner(number: u8) -> Owner {
@@ -257,9 +256,11 @@ fn on_node(world: &mut World<'_>, Step { code, a, b, c }: Step) -> Option<usize>
         code::LATE_FIND => member.answer_late(now, &mut out),
         _ => {}
     }
-    world.members[number].node().check();
     world.send(out);
-    // These are what a step without consequences is made of.
-    let alone = matches!(code & 0x1f, code::TIMEOUT | code::TRANSMIT | code::EVENT);
-    (!alone).then_some(number)
+    // What is done one by one ends there.
+    if matches!(code & 0x1f, code::TIMEOUT | code::TRANSMIT | code::EVENT) {
+        world.members[number].node().check();
+        return None;
+    }
+    Some(number)
 }
