@@ -3,7 +3,7 @@
 
 use kad_wire::{Contact, Distance, Endpoint, Instant, NodeId};
 
-use crate::operation::{Candidate, Give, ItemSlot, Operation, Walk};
+use crate::operation::{Candidate, Give, ItemSlot, ItemState, Operation, Walk};
 use crate::wake::Link;
 
 /// One operation with its shortlist and its items.
@@ -53,11 +53,15 @@ impl Lookup<'_> {
         Some(place)
     }
 
-    /// Frees the place of the farthest candidate that nothing is expected of, if it is farther than `distance`; or of one
-    /// that failed, once they clog the list: somebody may have named many near nodes that do not exist.
+    /// Frees the place of the farthest candidate that nothing is expected of, if it is farther than `distance`: neither an
+    /// answer, nor a value that it has and that is still to come. Or of one that failed, once they clog the list: somebody
+    /// may have named many near nodes that do not exist.
     fn evict_beyond(&mut self, distance: Distance) -> Option<usize> {
-        let idle =
-            || self.nearest().filter(|(_, candidate)| candidate.walk != Walk::Asked && candidate.give == Give::Nothing);
+        let awaited = self.items_on_their_way();
+        let is_idle = |candidate: &Candidate| {
+            candidate.walk != Walk::Asked && candidate.give == Give::Nothing && candidate.carried & awaited == 0
+        };
+        let idle = || self.nearest().filter(|(_, candidate)| is_idle(candidate));
         let failed = || idle().filter(|(_, candidate)| candidate.walk == Walk::Failed);
         if failed().count() > self.candidates.len() / 3 {
             let place = failed().last().map(|(place, _)| place)?;
@@ -70,6 +74,13 @@ impl Lookup<'_> {
         }
         self.remove(place);
         Some(place)
+    }
+
+    /// One bit for each item that is still to come from somebody who has it.
+    fn items_on_their_way(&self) -> u32 {
+        let awaited = |slot: &ItemSlot| matches!(slot.state, ItemState::Wanted | ItemState::Pulling);
+        let bits = self.items.iter().zip(0..u32::BITS).filter(|(slot, _)| awaited(slot));
+        bits.fold(0, |mask, (_, bit)| mask | 1u32.checked_shl(bit).unwrap_or(0))
     }
 
     /// Puts a candidate that has its place into the order.

@@ -177,3 +177,37 @@ fn duplicated_reordered_and_late_chunks_give_exactly_the_value() {
         assert!(complete >= 6, "{complete} of 7 readers got it");
     }
 }
+
+/// A holder that has places for some of the items of a STORE takes those, and the others after them. Refusing the pulls of
+/// the first because the last were told to wait kept both nodes busy with nothing until the operation's end.
+#[test]
+fn a_store_of_more_large_values_than_a_holder_has_places_for_gets_through() {
+    let capacity = Capacity { transfers: 3, arena_rows: 2, ..Capacity::SMALL };
+    // In order, as on most paths: the answer with "wait" comes before the first pull.
+    let network = Network { delay: kad_sim::Delay::Even(10_000..10_001), ..Network::STEADY };
+    let mut world = World::grown(Settings { capacity, network, ..Settings::new(8) }, 3);
+    let key = Key::hash("many");
+    let (now, mut items) = (world.now(), Vec::new());
+    for number in 0..10 {
+        let value = value(number, 3_000);
+        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 3_600_000, &value);
+        world.member(0).publish(now, &key, &header, &value);
+        items.push((key, header));
+    }
+    let store = world.start(0, |node, now| node.store(now, now.plus_millis(20_000), StoreMode::Publish, 0, &items));
+    let outcome = world.finish(0, store);
+    assert_eq!((outcome.copies, outcome.timed_out), (2, false), "everyone else has everything");
+}
+
+/// A reply of a node with a small receive buffer has room for few contacts and a value, not for eight and none.
+#[test]
+fn all_values_are_found_through_the_smallest_datagrams() {
+    let config = Config { receive_max: 512, ..Config::default() };
+    let mut world = World::grown(Settings { config, ..Settings::new(9) }, 20);
+    let key = Key::hash("several");
+    for number in 0..4 {
+        world.store(number, key, &value(number, 60 + 400 * number), HOUR);
+    }
+    let (found, _) = world.find(19, key, FindOptions::ALL);
+    assert_eq!(found.len(), 4);
+}

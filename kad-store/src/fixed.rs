@@ -245,7 +245,7 @@ impl Store for FixedStore<'_> {
     fn find(&mut self, now: Instant, query: &Query, sink: &mut dyn Sink) -> Page {
         let total =
             self.alive(now).filter(|slot| slot.record.key == query.key && slot.record.matches(now, query)).count();
-        let resume = self.alive(now).find(|slot| query.cursor != 0 && slot.record.cursor == query.cursor);
+        let resume = self.alive(now).find(|slot| slot.record.key == query.key && slot.record.cursor == query.cursor);
         let mut after = resume.map(|slot| slot.record);
         let mut last = 0;
         while let Some(slot) = self.next_match(now, query, after.as_ref()) {

@@ -223,9 +223,12 @@ impl Store for MemoryStore {
         let list = self.keys.get(&query.key).map(Vec::as_slice).unwrap_or_default();
         let matching = list.iter().filter(|held| held.record.matches(now, query));
         let total = matching.clone().count();
-        let resume = matching.clone().position(|held| held.record.cursor == query.cursor);
+        // The last item of the page before may have become too old for this query since: it is where the list goes on.
+        let mut alive = list.iter().map(|held| &held.record).filter(|record| record.is_alive(now));
+        let after = alive.find(|record| record.cursor == query.cursor);
+        let rest = matching.filter(|held| after.is_none_or(|after| after.newest_first(&held.record).is_lt()));
         let mut last = 0;
-        for held in matching.skip(resume.map_or(0, |at| at + 1)) {
+        for held in rest {
             let Some(hole) = sink.push(&held.record.header(now)) else {
                 return Page { total, next_cursor: last };
             };

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 /// The repository.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
@@ -27,7 +27,7 @@ fn run(name: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Result<(
     Ok(())
 }
 
-fn cargo(arguments: &[&str]) -> Result<(), String> {
+pub(crate) fn cargo(arguments: &[&str]) -> Result<(), String> {
     run("cargo", &[], arguments)
 }
 
@@ -37,7 +37,16 @@ pub(crate) fn test() -> Result<(), String> {
     cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"])?;
     cargo(&["test", "--workspace", "--all-features"])?;
     run("cargo", &[("RUSTDOCFLAGS", "--deny warnings")], &["doc", "--workspace", "--all-features", "--no-deps"])?;
+    regressions()?;
     gate()
+}
+
+/// What the fuzzers found once must not come back. Their crate is a workspace of its own, so it is looked at by itself.
+fn regressions() -> Result<(), String> {
+    let manifest = ["--manifest-path", "fuzz/Cargo.toml"];
+    cargo(&[&["fmt"], &manifest[..], &["--check"]].concat())?;
+    cargo(&[&["clippy"], &manifest[..], &["--all-targets", "--", "--deny", "warnings"]].concat())?;
+    cargo(&[&["test"], &manifest[..]].concat())
 }
 
 /// Links a program without std whose panic handler does not exist: the linker finds it missing if any panic can be reached.

@@ -1,16 +1,17 @@
 //! The project's chores. `cargo xtask` lists them.
 
 mod chores;
+mod fuzz;
 
 use std::process::ExitCode;
 
 /// A chore: its name, what it does, and how.
 type Chore = (&'static str, &'static str, fn() -> Result<(), String>);
 
-const CHORES: [Chore; 4] = [
+const CHORES: [Chore; 5] = [
     (
         "test",
-        "everything that a change must pass: format, lints, tests, documentation, the panic-free gate",
+        "everything that a change must pass: format, lints, tests, documentation, former findings, the panic-free gate",
         chores::test,
     ),
     (
@@ -19,6 +20,11 @@ const CHORES: [Chore; 4] = [
         chores::gate,
     ),
     ("sim", "every scenario of the simulator at its own size, and five hundred small networks", chores::sim),
+    (
+        "fuzz",
+        "every fuzz target for 30 seconds, or as many as are given: `cargo xtask fuzz 600` (needs a nightly toolchain)",
+        fuzz::fuzz,
+    ),
     ("deny", "licences and sources of all dependencies (installs cargo-deny if it is missing)", chores::deny),
 ];
 

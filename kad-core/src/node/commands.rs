@@ -7,7 +7,7 @@ use kad_wire::{Contact, Endpoint, Instant, ItemHeader, Key, NodeId, StoreMode};
 
 use super::Node;
 use crate::event::{FindOptions, OperationId, StartError};
-use crate::operation::{Candidate, ItemSlot, ItemState, Kind, Operation};
+use crate::operation::{Candidate, ItemSlot, ItemState, Kind, Operation, Pending};
 use crate::stats::count;
 
 impl Node<'_> {
@@ -98,7 +98,7 @@ impl Node<'_> {
     }
 
     /// Stores items on these nodes and no others: a copy for the closest node that did not have it, say. Otherwise like
-    /// [`store`](Self::store).
+    /// [`store`](Self::store). This node itself, and addresses that it cannot reach, are passed over.
     ///
     /// # Errors
     /// [`StartError`].
@@ -111,10 +111,14 @@ impl Node<'_> {
         holders: &[Contact],
     ) -> Result<OperationId, StartError> {
         let operation = self.start_store(now, deadline, mode, 0, items)?;
+        let (own, families) = (self.memory.head.id, self.memory.head.settings.families);
         if let Some(mut lookup) = self.memory.lookup(operation) {
             lookup.operation.given = true;
             for holder in holders {
-                lookup.insert(holder, false, 0);
+                let usable = holder.id != own && holder.endpoint.is_usable() && families.reach(&holder.endpoint);
+                if usable {
+                    lookup.insert(holder, false, 0);
+                }
             }
         }
         Ok(self.started(now, operation))
@@ -171,15 +175,14 @@ impl Node<'_> {
     /// Ends an operation without an event. Unknown and ended ones are ignored.
     pub fn cancel(&mut self, now: Instant, operation: OperationId) {
         let index = usize::from(operation.index);
-        let alive = self
-            .memory
-            .operations
-            .get(index)
-            .is_some_and(|slot| !slot.is_free() && slot.generation == operation.generation);
-        if alive {
-            self.drop_transfers_of(now, index);
-            self.free_operation(index);
+        let Some(slot) = self.memory.operations.get_mut(index) else { return };
+        if slot.is_free() || slot.generation != operation.generation {
+            return;
         }
+        // Before its transfers are dropped: a place that they leave is for others, not for what it still wanted.
+        slot.pending = Pending::Final;
+        self.drop_transfers_of(now, index);
+        self.free_operation(index);
     }
 
     /// Takes a place for an operation and clears it.

@@ -1,8 +1,8 @@
 //! Replies to this node's own requests: found by their tag, believed by nonce and source.
 
 use kad_wire::{
-    Contact, Contacts, Endpoint, Envelope, Instant, ItemHeader, Refusal, Reply, ReplyHead, StoredItems, Tag, Value,
-    ValueItems, reply_flags,
+    Contact, Contacts, Endpoint, Envelope, Instant, ItemHeader, NodeId, Refusal, Reply, ReplyHead, StoredItems, Tag,
+    Value, ValueItems, reply_flags,
 };
 
 use super::{Node, Received};
@@ -75,7 +75,7 @@ impl Node<'_> {
             count!(memory.head.stats, identities_changed);
             // Who was thought to be there may well be elsewhere: anybody can be named at an address that is not theirs.
             if memory.table().find(&asked.id).is_some_and(|slot| slot.contact.endpoint == asked.endpoint) {
-                memory.table().remove(&asked.id);
+                self.remove_contact(&asked.id);
             }
         }
         if head.flags & reply_flags::CLIENT == 0 {
@@ -135,7 +135,7 @@ impl Node<'_> {
         !changed && identified && self.memory.operations.get(operation).is_some_and(|slot| slot.is_running())
     }
 
-    fn identify(&mut self, operation: usize, place: usize, contact: &Contact, own: kad_wire::NodeId) -> bool {
+    fn identify(&mut self, operation: usize, place: usize, contact: &Contact, own: NodeId) -> bool {
         let Some(mut lookup) = self.memory.lookup(operation) else { return false };
         let anonymous = lookup.candidates.get(place).is_some_and(|candidate| candidate.anonymous);
         if !anonymous {
@@ -213,13 +213,17 @@ impl Node<'_> {
         if !asked {
             return Received::Nothing;
         }
-        self.candidates_heard(operation, place, value.contacts);
+        let Some(origin) = self.memory.candidates_of(operation).get(place).map(|candidate| candidate.contact) else {
+            return Received::Nothing;
+        };
+        // Items first: the contacts may take this candidate's place.
         let fresh = self.items_heard(now, operation, place, value.items);
+        self.candidates_heard(operation, place, value.contacts);
         let Some(lookup) = self.memory.lookup(operation) else { return Received::Nothing };
         let generation = lookup.operation.generation;
         let Some(candidate) = lookup.candidates.get_mut(place) else { return Received::Nothing };
         let more = lookup.operation.all && value.next_cursor != 0 && !value.items.is_empty();
-        if more && candidate.pages < PAGES {
+        if more && candidate.contact == origin && candidate.pages < PAGES {
             candidate.pages = candidate.pages.saturating_add(1);
             candidate.cursor = value.next_cursor;
             candidate.walk = Walk::Unasked;
@@ -230,7 +234,7 @@ impl Node<'_> {
         }
         Received::Values(Values {
             operation: OperationId { index: operation as u16, generation },
-            origin: candidate.contact,
+            origin,
             inline: Some((value.items, fresh)),
             pulled: None,
         })
@@ -358,8 +362,14 @@ impl Node<'_> {
         let here = self.memory.table().find(&contact.id).map(|slot| slot.contact.endpoint);
         if here == Some(contact.endpoint) {
             count!(self.memory.head.stats, contacts_lost);
-            self.memory.table().remove(&contact.id);
+            self.remove_contact(&contact.id);
         }
+    }
+
+    /// Takes a contact out of the table. The spare that takes its place may be one to look after.
+    fn remove_contact(&mut self, id: &NodeId) {
+        self.memory.table().remove(id);
+        self.settle_upkeep();
     }
 
     /// Notes that a contact did not answer a request.

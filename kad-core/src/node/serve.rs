@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use kad_wire::limits::TTL_MAX_MS;
+use kad_wire::limits::{CONTACT_LEN, TTL_MAX_MS, VALUE_HEAD_LEN};
 use kad_wire::{
     Answer, FindNode, FindValue, Instant, Key, NodesWriter, Pull, Query, Refusal, Reply, RequestFlags, Store,
     StoredWriter, ValueWriter, reply_flags,
@@ -80,7 +80,10 @@ impl<'m> Node<'m> {
         self.ticket_answered();
         let asker = &ticket.asker;
         let within = reply.get_mut(..asker.budget).unwrap_or_default();
-        let writer = ValueWriter::begin(&asker.envelope, &asker.head, ticket.limit.into(), within);
+        // In a small datagram contacts must not leave the items without room: then nothing would ever be found.
+        let half = within.len().saturating_sub(VALUE_HEAD_LEN) / 2 / CONTACT_LEN;
+        let reserved = usize::from(ticket.limit).min(half);
+        let writer = ValueWriter::begin(&asker.envelope, &asker.head, reserved, within);
         FindAnswer { node: self, ticket, writer }
     }
 

@@ -88,10 +88,11 @@ impl Node<'_> {
 
     /// Ends an operation: its event is next to be polled. Nobody waits for a refresh.
     pub(crate) fn end(&mut self, now: Instant, operation: usize) {
-        self.drop_transfers_of(now, operation);
         let Some(slot) = self.memory.operations.get_mut(operation) else { return };
         let kind = slot.kind;
+        // Before its transfers are dropped: a place that they leave is for others, not for what it still wanted.
         slot.pending = Pending::Final;
+        self.drop_transfers_of(now, operation);
         let mut schedule = self.memory.schedule();
         schedule.set_ready(Slot::Operation(operation), false);
         schedule.set_deadline(Slot::Operation(operation), None);

@@ -124,7 +124,7 @@ impl Node<'_> {
         let outstanding = transfer.window.outstanding();
         transfer.window.lost();
         self.memory.head.granted = self.memory.head.granted.saturating_sub(outstanding);
-        self.credit_came_back(was_short, index);
+        self.credit_changed(was_short, index);
         self.settle_transfer(index);
     }
 }

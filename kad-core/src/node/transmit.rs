@@ -83,6 +83,7 @@ impl Node<'_> {
         let knows_some = lookup.operation.all && lookup.items.iter().any(|slot| slot.state != ItemState::Free);
         let candidate = lookup.candidates.get_mut(place)?;
         candidate.resend = false;
+        candidate.busy = 0;
         candidate.names_only |= knows_some && candidate.cursor == 0 && !again;
         if again {
             candidate.tag = candidate.tag.with_attempt(candidate.attempts);
@@ -266,7 +267,7 @@ impl Node<'_> {
     }
 
     pub(crate) fn transmit_pull(&mut self, now: Instant, index: usize, out: &mut [u8]) -> Option<Transmit> {
-        let flags = self.flags();
+        let (flags, was_short) = (self.flags(), self.is_short_of_credit());
         let window = u32::from(self.memory.head.settings.receive_window);
         let credit = window.saturating_sub(self.memory.head.granted);
         let source = self.memory.transfers.get(index)?.source;
@@ -292,6 +293,7 @@ impl Node<'_> {
         self.memory.head.granted = self.memory.head.granted.saturating_add(request.bitmap.count_ones());
         let ends = now.plus_micros(self.backed_off(path_us, rounds));
         self.memory.transfers.get_mut(index)?.round_ends = ends;
+        self.credit_changed(was_short, index);
         count!(self.memory.head.stats, requests_out);
         self.write(&source.endpoint, &Request::Pull(pull), tag, token, flags, out)
     }

@@ -1,0 +1,45 @@
+//! A short run of every fuzz target. What they do and what to do with a finding: `fuzz/README.md`.
+
+use std::process::Command;
+
+use crate::chores::{cargo, root};
+
+/// Each target with its longest input, in bytes: longer ones are slower and find nothing that short ones do not.
+const TARGETS: [(&str, usize); 4] = [("decode", 1300), ("node", 160), ("transfers", 400), ("stores", 256)];
+
+/// How long a target is run unless the command line says otherwise.
+const SECONDS: u64 = 30;
+
+/// The mistakes looked for are broken promises, not broken memory: the crates forbid `unsafe`. Comparisons are not traced,
+/// which is most of the time otherwise and helps little with inputs that are lists of steps.
+const FLAGS: [&str; 3] = ["-s", "none", "--no-trace-compares"];
+
+/// Whether a command can be run here.
+fn works(command: &[&str]) -> bool {
+    let output = Command::new("cargo").args(command).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// Runs each target for a while.
+pub(crate) fn fuzz() -> Result<(), String> {
+    let seconds = match std::env::args().nth(2) {
+        Some(text) => text.parse().map_err(|_| format!("not a number of seconds: {text}"))?,
+        None => SECONDS,
+    };
+    if !works(&["+nightly", "--version"]) {
+        let what = "a nightly toolchain (rustup toolchain install nightly) and a C++ compiler";
+        return Err(format!("fuzzing needs {what}; cargo-fuzz is installed by this chore"));
+    }
+    if !works(&["fuzz", "--version"]) {
+        cargo(&["install", "--locked", "cargo-fuzz"])?;
+    }
+    for (target, longest) in TARGETS {
+        let (corpus, seeds) = (format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}"));
+        std::fs::create_dir_all(root().join(&corpus)).map_err(|error| format!("{corpus}: {error}"))?;
+        let (time, longest) = (format!("-max_total_time={seconds}"), format!("-max_len={longest}"));
+        let run = [&["+nightly", "fuzz", "run"][..], &FLAGS, &[target, &corpus, &seeds, "--"]].concat();
+        let options = [&time, &longest, "-len_control=0", "-timeout=20", "-print_final_stats=1"];
+        cargo(&[&run[..], &options].concat())?;
+    }
+    Ok(())
+}
