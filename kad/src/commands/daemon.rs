@@ -49,8 +49,9 @@ pub(crate) async fn run(args: Daemon) -> Result<(), Failure> {
         again = signal() => again.map(|_| ()),
     };
     control.abort();
-    data_dir.remove_control();
     tracing::info!("down");
+    // Last: `kad stop` waits for it.
+    data_dir.remove_control();
     left
 }
 
