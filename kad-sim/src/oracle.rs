@@ -26,7 +26,7 @@ pub struct Published {
     pub lost: bool,
 }
 
-/// See the [module](self).
+/// See the module.
 #[derive(Default, Debug)]
 pub struct Oracle {
     living: BTreeMap<NodeId, usize>,

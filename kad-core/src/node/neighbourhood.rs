@@ -3,7 +3,9 @@
 use kad_wire::{Contact, Instant, Key};
 
 use super::Node;
+use crate::bucket::Admission;
 use crate::operation::Operation;
+use crate::stats::count;
 
 impl Node<'_> {
     /// Whether it knows nobody.
@@ -49,8 +51,23 @@ impl Node<'_> {
     /// down. It is told to others and asked like any other, and lost like any other if it is silent. Answers whether it
     /// has a place.
     pub fn adopt(&mut self, now: Instant, contact: &Contact) -> bool {
-        self.admit(now, contact, None);
-        self.memory.table().find(&contact.id).is_some()
+        if !self.memory.head.settings.families.reach(&contact.endpoint) {
+            return false;
+        }
+        // It is no newcomer: what this node holds was handed over when it was one.
+        let admission = self.memory.table().admit(now, contact, None);
+        if admission == Admission::Added {
+            count!(self.memory.head.stats, contacts_added);
+        }
+        // Nor does its bucket need a refresh at once.
+        let next = self.next_refresh_of_a_row(now);
+        if let Some(row) = self.memory.table().row_near(contact.id.as_key())
+            && row.refresh_at == Instant::ZERO
+        {
+            row.refresh_at = next;
+        }
+        self.settle_upkeep();
+        admission != Admission::Refused
     }
 
     /// The next contact that has come near: one of the k nearest that this node knows. Each is told once.

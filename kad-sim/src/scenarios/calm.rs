@@ -75,7 +75,7 @@ fn use_it(stage: &mut Stage) {
 pub(super) const SCALE: Scenario = Scenario {
     name: "scale",
     about: "a very large network, its tables filled as years of use would fill them, and 20,000 lookups",
-    pass_line: "99 % of lookups find exactly the true k nearest",
+    pass_line: "lookups find 99.9 % of the true k nearest",
     nodes: 100_000,
     hours: 0.05,
     known_gap: None,
@@ -95,14 +95,15 @@ pub(super) const SCALE: Scenario = Scenario {
         settings.config.value_max = 1024;
         stage.set(settings);
         stage.run.fill(stage.nodes);
+        stage.run.start_the_clock();
         let lookups = 20_000;
         let per_hour = (f64::from(lookups) / (stage.span.as_secs_f64() / 3600.0)) as u64;
         stage.run.open(Workload { lookups_per_hour: per_hour, ..Workload::default() });
         stage.run.run_for(stage.span);
         stage.run.close();
         stage.run.run_for(Duration::from_secs(40));
-        let exact = share(stage.run.tally.exact.0, stage.run.tally.exact.1);
-        stage.figure("exact_lookups", exact);
-        stage.demand(exact >= 0.99, format!("only {exact} of lookups are exact"));
+        let recall = share(stage.run.tally.recall.0, stage.run.tally.recall.1);
+        stage.figure("recall", recall);
+        stage.demand(recall >= 0.999, format!("lookups find only {recall} of the nodes that they should"));
     },
 };
