@@ -27,53 +27,56 @@ impl Lookup<'_> {
     /// Adds a candidate, unless its id or its address is there already, or everyone in the full list is nearer. Answers
     /// with its place. An id that failed at one address may be at another: the first may have been a lie.
     pub(crate) fn insert(&mut self, contact: &Contact, anonymous: bool, depth: u8) -> Option<usize> {
-        if self.by_endpoint(&contact.endpoint).is_some() {
-            return None;
-        }
-        let elsewhere = |other: &Candidate| {
-            let gone = other.walk == Walk::Failed && other.give == Give::Nothing;
-            gone && !anonymous && !other.anonymous && other.contact.id == contact.id
-        };
-        if let Some(place) = self.candidates.iter().position(elsewhere) {
+        let distance = if anonymous { Distance::ZERO } else { contact.id.distance(&self.operation.target) };
+        let place = self.place_for(contact, anonymous, distance)?;
+        if self.candidates.get(place)?.walk != Walk::Free {
             self.remove(place);
         }
-        let is_known = |other: &Candidate| {
-            other.walk != Walk::Free && !anonymous && !other.anonymous && other.contact.id == contact.id
-        };
-        if self.candidates.iter().any(is_known) {
-            return None;
-        }
-        let candidate = Candidate { contact: *contact, anonymous, depth, walk: Walk::Unasked, ..Candidate::EMPTY };
-        let place = match self.candidates.iter().position(|candidate| candidate.walk == Walk::Free) {
-            Some(free) => free,
-            None => self.evict_beyond(self.distance(&candidate))?,
-        };
+        let near = distance.leading();
+        let candidate =
+            Candidate { contact: *contact, anonymous, depth, near, walk: Walk::Unasked, ..Candidate::EMPTY };
         *self.candidates.get_mut(place)? = candidate;
         self.link(place);
         Some(place)
     }
 
-    /// Frees the place of the farthest candidate that nothing is expected of, if it is farther than `distance`: neither an
-    /// answer, nor a value that it has and that is still to come. Or of one that failed, once they clog the list: somebody
-    /// may have named many near nodes that do not exist.
-    fn evict_beyond(&mut self, distance: Distance) -> Option<usize> {
-        let awaited = self.items_on_their_way();
-        let is_idle = |candidate: &Candidate| {
-            candidate.walk != Walk::Asked && candidate.give == Give::Nothing && candidate.carried & awaited == 0
-        };
-        let idle = || self.nearest().filter(|(_, candidate)| is_idle(candidate));
-        let failed = || idle().filter(|(_, candidate)| candidate.walk == Walk::Failed);
-        if failed().count() > self.candidates.len() / 3 {
-            let place = failed().last().map(|(place, _)| place)?;
-            self.remove(place);
-            return Some(place);
+    /// The place that a candidate can have; `None` if it is known. In this order: that of the same id where it failed, a free
+    /// one, that of one that failed once they clog the list (somebody may have named many near nodes that do not exist), and
+    /// that of the farthest, if it is farther than the candidate. Nothing may be expected of whoever makes way: neither an
+    /// answer, nor a value that it has and that is still to come.
+    ///
+    /// Most of a lookup's time is spent here, so one look at the list must do.
+    fn place_for(&self, contact: &Contact, anonymous: bool, distance: Distance) -> Option<usize> {
+        let (near, awaited) = (distance.leading(), self.items_on_their_way());
+        let (mut free, mut stale, mut failed) = (None, None, 0usize);
+        let (mut farthest, mut farthest_failed) = (Farthest::beyond(distance), Farthest::beyond(Distance::ZERO));
+        for (place, other) in self.candidates.iter().enumerate() {
+            if other.walk == Walk::Free {
+                free = free.or(Some(place));
+                continue;
+            }
+            if other.contact.endpoint == contact.endpoint {
+                return None;
+            }
+            let same = near == other.near && !anonymous && !other.anonymous && other.contact.id == contact.id;
+            if same {
+                if other.walk != Walk::Failed || other.give != Give::Nothing {
+                    return None;
+                }
+                stale = Some(place);
+            }
+            let idle = other.walk != Walk::Asked && other.give == Give::Nothing && other.carried & awaited == 0;
+            if !idle {
+                continue;
+            }
+            farthest.take(self, place, other);
+            if other.walk == Walk::Failed {
+                failed = failed.saturating_add(1);
+                farthest_failed.take(self, place, other);
+            }
         }
-        let (place, farthest) = idle().last()?;
-        if self.distance(farthest) <= distance {
-            return None;
-        }
-        self.remove(place);
-        Some(place)
+        let clogged = failed > self.candidates.len() / 3;
+        stale.or(free).or(farthest_failed.place.filter(|_| clogged)).or(farthest.place)
     }
 
     /// One bit for each item that is still to come from somebody who has it.
@@ -85,8 +88,14 @@ impl Lookup<'_> {
 
     /// Puts a candidate that has its place into the order.
     fn link(&mut self, place: usize) {
-        let Some(distance) = self.candidates.get(place).map(|candidate| self.distance(candidate)) else { return };
-        let before = self.nearest().take_while(|(_, other)| self.distance(other) <= distance).last();
+        let Some((near, distance)) =
+            self.candidates.get(place).map(|candidate| (candidate.near, self.distance(candidate)))
+        else {
+            return;
+        };
+        let is_before =
+            |other: &Candidate| other.near < near || (other.near == near && self.distance(other) <= distance);
+        let before = self.nearest().take_while(|(_, other)| is_before(other)).last();
         let before = before.map(|(place, _)| place);
         let next = self.replace_link(before, Link::to(place));
         if let Some(candidate) = self.candidates.get_mut(place) {
@@ -126,6 +135,7 @@ impl Lookup<'_> {
             *slot = candidate;
             slot.anonymous = false;
             slot.contact.id = id;
+            slot.near = id.distance(&self.operation.target).leading();
         }
         self.link(place);
         true
@@ -175,6 +185,29 @@ impl Lookup<'_> {
     pub(crate) fn by_endpoint(&self, endpoint: &Endpoint) -> Option<usize> {
         let of = |candidate: &Candidate| candidate.walk != Walk::Free && candidate.contact.endpoint == *endpoint;
         self.candidates.iter().position(of)
+    }
+}
+
+/// Who is farthest of those that were seen, and farther than some distance.
+struct Farthest {
+    distance: Distance,
+    place: Option<usize>,
+}
+
+impl Farthest {
+    const fn beyond(distance: Distance) -> Self {
+        Self { distance, place: None }
+    }
+
+    fn take(&mut self, lookup: &Lookup<'_>, place: usize, candidate: &Candidate) {
+        // The leading bits tell nearly always.
+        if candidate.near < self.distance.leading() {
+            return;
+        }
+        let distance = lookup.distance(candidate);
+        if distance > self.distance {
+            *self = Self { distance, place: Some(place) };
+        }
     }
 }
 

@@ -167,6 +167,8 @@ pub struct Candidate {
     pub(crate) contact: Contact,
     pub(crate) walk: Walk,
     pub(crate) give: Give,
+    /// The leading bits of its distance to the target.
+    pub(crate) near: u64,
     /// The next farther candidate of the same shortlist.
     pub(crate) next: Link,
     /// A bootstrap address: whose it is shows in the answer.
@@ -212,6 +214,7 @@ impl Candidate {
         contact: Contact { id: NodeId::from_bytes([0; 32]), endpoint: Endpoint::UNSPECIFIED },
         walk: Walk::Free,
         give: Give::Nothing,
+        near: 0,
         next: Link::NONE,
         anonymous: false,
         late: false,

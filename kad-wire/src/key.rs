@@ -225,6 +225,12 @@ impl Distance {
         bits
     }
 
+    /// Its most significant 64 bits: enough to compare most distances.
+    #[inline]
+    pub const fn leading(&self) -> u64 {
+        self.0[0]
+    }
+
     /// Its bytes, most significant first.
     pub fn to_bytes(&self) -> [u8; KEY_LEN] {
         let mut bytes = [0; KEY_LEN];
