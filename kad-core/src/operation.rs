@@ -199,6 +199,9 @@ pub struct Candidate {
     pub(crate) pulling: u32,
     /// STORE: items of the datagram that waits for an answer that it is too busy for.
     pub(crate) busy: u32,
+    /// STORE: until when it may put this node off, or pull; zero before the first. A holder that strings a store along must
+    /// not decide how long the store takes.
+    pub(crate) patience: Instant,
     /// STORE: why it last refused one, as a place in [`ItemStatus::ALL`] plus one; 0 for never.
     pub(crate) refusal: u8,
     /// FIND_VALUE: where its list goes on, and how many parts of it came.
@@ -233,6 +236,7 @@ impl Candidate {
         closed: 0,
         pulling: 0,
         busy: 0,
+        patience: Instant::ZERO,
         refusal: 0,
         cursor: 0,
         pages: 0,

@@ -277,3 +277,48 @@ fn a_lookup_finds_nodes_that_somebody_named_at_wrong_addresses() {
     });
     assert_eq!(honest(&bench), 3, "the liar and three honest nodes: {:?}", bench.homes[0].closest);
 }
+
+/// Lets a holder answer everything that a store of 30 seconds sends it, and says after how many it has ended.
+fn strung_along(answer: impl Fn(&Peer, &[u8]) -> Vec<u8>) -> u64 {
+    let mut bench = Bench::new(&[config()]);
+    let peer = Peer { id: id(50), address: outside(1) };
+    let mut store = storing(&mut bench, &peer);
+    for tenth in 0..300 {
+        let is_store = |bytes: &Vec<u8>| {
+            matches!(Datagram::decode(bytes), Ok(Datagram::Request { request: Request::Store(_), .. }))
+        };
+        if let Some(again) = requests(&bench.taken(), &peer).into_iter().rfind(is_store) {
+            store = again;
+        }
+        bench.inject(peer.address, 0, &answer(&peer, &store));
+        bench.run_ms(100);
+        if !bench.homes[0].events.is_empty() {
+            return tenth / 10;
+        }
+    }
+    panic!("it never ends");
+}
+
+#[test]
+fn a_holder_that_is_busy_for_ever_does_not_hold_up_a_store_for_long() {
+    let busy = |peer: &Peer, store: &[u8]| {
+        stored(peer, store, &[0, 1].map(|index| StoredItem::new(index, ItemStatus::Busy, 5000, 0)))
+    };
+    let seconds = strung_along(busy);
+    assert!((5..17).contains(&seconds), "{seconds} s");
+}
+
+#[test]
+fn a_holder_that_pulls_for_ever_does_not_hold_up_a_store_for_long() {
+    let pull = |peer: &Peer, store: &[u8]| {
+        let Ok(Datagram::Request { envelope, request: Request::Store(items), .. }) = Datagram::decode(store) else {
+            panic!("a STORE")
+        };
+        let item = items.items.iter().next().unwrap();
+        let (offer, digest) = (envelope.prefix.tag, item.header.digest);
+        let pull = Pull { chunk_len: 256, offset: 0, bitmap: 1, offer, key: item.key, digest };
+        peer.request(Token::NONE, &Request::Pull(pull))
+    };
+    let seconds = strung_along(pull);
+    assert!((5..20).contains(&seconds), "{seconds} s");
+}

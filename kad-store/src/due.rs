@@ -4,6 +4,9 @@ use core::time::Duration;
 
 use kad_wire::{Instant, NodeId};
 
+/// Shortest interval.
+const SHORTEST_US: u64 = 1_000_000;
+
 /// `interval` from `now`, give or take a quarter. Which share of that is decided by who this node is and when it is asked:
 /// the holders of an item spread out, what was passed on together is due together again, and a node repeats itself exactly.
 pub(crate) fn jittered(now: Instant, interval: Duration, id: &NodeId) -> Instant {
@@ -13,7 +16,8 @@ pub(crate) fn jittered(now: Instant, interval: Duration, id: &NodeId) -> Instant
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
     }
     hash ^= hash >> 32;
-    let interval_us = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
+    // Nothing is due again at once, or looking for what is due would not end.
+    let interval_us = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX).max(SHORTEST_US);
     let spread = (u128::from(interval_us / 2) * u128::from(hash)) >> 64;
     now.plus_micros((interval_us - interval_us / 4).saturating_add(spread as u64))
 }

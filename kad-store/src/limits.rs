@@ -28,9 +28,10 @@ pub struct Limits {
     /// Longest life of a copy that a reader left, in milliseconds.
     pub cache_ttl_ms: u32,
     /// How often an item is passed on to the nodes nearest to its key (paper, section 2.5: hourly), give or take a quarter,
-    /// unless another holder has done so meanwhile.
+    /// unless another holder has done so meanwhile. At least a second.
     pub replicate: Duration,
-    /// How often this node's own items are published anew (paper, section 2.5: daily), give or take a quarter.
+    /// How often this node's own items are published anew (paper, section 2.5: daily), give or take a quarter. At least a
+    /// second.
     pub republish: Duration,
 }
 

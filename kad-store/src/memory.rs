@@ -43,6 +43,8 @@ pub struct MemoryStore {
     last_cursor: u32,
 }
 
+/// Items that are looked at to see whether a value that was only named would find room.
+const LOOKS_FOR_A_NAME: usize = 64;
 /// Items that are looked at for company of one that is due.
 const LOOK_AROUND: usize = 512;
 
@@ -125,8 +127,9 @@ impl MemoryStore {
         self.unindex(&held.record);
     }
 
-    /// What must leave the store so that a newcomer fits the totals; `None` when it would have to leave itself.
-    fn victims(&self, newcomer: &Record, freed: Option<&Record>) -> Option<Vec<(Key, Digest)>> {
+    /// What must leave the store so that a newcomer fits the totals, as far as the first `looks` show; `None` when it would
+    /// have to leave itself.
+    fn victims(&self, newcomer: &Record, freed: Option<&Record>, looks: usize) -> Option<Vec<(Key, Digest)>> {
         let freed_bytes = freed.map_or(0, |record| u64::from(record.len));
         let mut bytes = self.bytes - freed_bytes + u64::from(newcomer.len);
         let mut items = self.arrivals.len() - usize::from(freed.is_some()) + 1;
@@ -138,6 +141,9 @@ impl MemoryStore {
             }
             if other.own || *other >= rank {
                 return None;
+            }
+            if victims.len() >= looks {
+                return Some(victims);
             }
             if freed.is_some_and(|freed| freed.rank(&self.limits) == *other) {
                 continue;
@@ -174,7 +180,10 @@ impl MemoryStore {
             PlaceUnderKey::None => return Some(Answer::refused(ItemStatus::Full)),
         };
         let freed = instead.and_then(|digest| alive.clone().find(|held| held.digest == digest));
-        let Some(victims) = self.victims(&record, freed) else {
+        // With its bytes a newcomer pays for what it displaces, each of which was paid for when it came. A name alone is
+        // free, so it causes little work: at worst its bytes come for nothing.
+        let looks = if offer.bytes.is_some() { usize::MAX } else { LOOKS_FOR_A_NAME };
+        let Some(victims) = self.victims(&record, freed, looks) else {
             return Some(Answer::refused(ItemStatus::Full));
         };
         let bytes = offer.bytes?;

@@ -158,9 +158,13 @@ impl<'m> Node<'m> {
         candidate.pulling |= bit;
         candidate.busy &= !bit;
         candidate.give = Give::Pulling;
-        candidate.resend = false;
-        candidate.attempts = 1;
-        candidate.deadline = now.plus_micros(PULL_GRACE_US).min(lookup.operation.deadline);
+        // It gets its bytes in any case, but time only as long as it has not used up what it has.
+        if now < candidate.patience {
+            candidate.resend = false;
+            candidate.attempts = 1;
+            let latest = candidate.patience.min(lookup.operation.deadline);
+            candidate.deadline = now.plus_micros(PULL_GRACE_US).min(latest);
+        }
         self.settle_operation(now, operation);
         true
     }

@@ -15,6 +15,9 @@ use crate::stats::count;
 
 /// Values up to this size travel inside a STORE that is most likely no news to the holder.
 const INLINE_REPLICA: u32 = 256;
+/// How long one holder may keep a store busy with pulls and pleas to wait: enough for a full batch of large values over a
+/// slow line.
+const PATIENCE_US: u64 = 15_000_000;
 
 /// What a request to a candidate is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,7 +99,9 @@ impl Node<'_> {
                 Phase::Give => candidate.give = Give::Sent,
             }
         }
-        candidate.busy = 0;
+        if phase == Phase::Give && candidate.patience == Instant::ZERO {
+            candidate.patience = now.plus_micros(PATIENCE_US);
+        }
         candidate.attempts = candidate.attempts.saturating_add(1);
         candidate.sent = now;
         lookup.operation.requests = lookup.operation.requests.saturating_add(1);
