@@ -101,7 +101,7 @@ impl Lookup<'_> {
         } else if all & !settled != 0 {
             let waits = retry_ms != 0 && candidate.busy & !settled != 0;
             // The deadline counts from the last request, which is good enough for a pause.
-            let until = candidate.sent.plus_millis(u64::from(retry_ms.max(10).min(5000)));
+            let until = candidate.sent.plus_millis(u64::from(retry_ms.clamp(10, 5000)));
             if waits && until > candidate.patience {
                 candidate.give = if candidate.acked != 0 { Give::Done } else { Give::Failed };
                 return;

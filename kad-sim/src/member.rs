@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use kad_core::{Capacity, Config, Event, OperationId, Received, Slabs, StartError, Walk};
+use kad_core::{Capacity, Config, Event, OperationId, Slabs, StartError, Walk};
 use kad_store::{MemoryStore, Store};
-use kad_upkeep::Upkeep;
-use kad_wire::limits::DATAGRAM_MAX;
+use kad_upkeep::{Outlet, Upkeep};
 use kad_wire::{Contact, Instant, ItemHeader, Key, NodeId};
 
 use crate::clock::Clock;
@@ -39,6 +38,16 @@ pub struct Outcome {
 
 /// A datagram that a member sends.
 pub(crate) type Outgoing = (SocketAddr, Box<[u8]>);
+
+/// What a member sends, until the world takes it.
+#[derive(Default)]
+pub(crate) struct Outbox(pub(crate) Vec<Outgoing>);
+
+impl Outlet for Outbox {
+    fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
+        self.0.push((to, datagram.into()));
+    }
+}
 
 /// A simulated node.
 pub struct Member {
@@ -102,64 +111,20 @@ impl Member {
         }
     }
 
-    /// The loop of the core's front page, for a datagram. `now` is what its clock shows.
+    /// Takes in a datagram. `now` is what its clock shows.
     pub(crate) fn receive(
         &mut self,
         now: Instant,
-        from: SocketAddr,
-        datagram: &[u8],
-        reply: &mut Buffer,
-        out: &mut Vec<Outgoing>,
+        (from, datagram): (SocketAddr, &[u8]),
+        buffer: &mut Buffer,
+        out: &mut Outbox,
     ) {
+        let found = &mut self.found;
         let mut node = self.slabs.node();
-        match node.handle_datagram(now, from, datagram, &mut reply[..DATAGRAM_MAX]) {
-            Received::Nothing => {}
-            Received::Reply(len) => out.push((from, reply[..len].into())),
-            Received::Find(ticket) => {
-                let mut answer = node.answer_find(ticket, &mut reply[..DATAGRAM_MAX]);
-                let page = self.store.find(now, ticket.query(), &mut answer);
-                let len = answer.finish(page.total, page.next_cursor);
-                if len > 0 {
-                    out.push((from, reply[..len].into()));
-                }
-            }
-            Received::Pull(mut pull) => {
-                let mut sent = 0;
-                while let Some(chunk) = pull.next_chunk(reply) {
-                    let hole = &mut reply[chunk.head_len..chunk.head_len + chunk.len];
-                    let read = self.store.read(now, pull.key(), pull.digest(), chunk.offset, hole);
-                    if read == 0 && chunk.len > 0 {
-                        break;
-                    }
-                    sent += 1;
-                    out.push((from, reply[..chunk.head_len + read].into()));
-                }
-                match sent {
-                    0 => {
-                        let refusal = node.refuse_pull(&pull, reply);
-                        out.extend(refusal.map(|len| (from, reply[..len].into())));
-                    }
-                    _ => node.pull_answered(sent),
-                }
-            }
-            Received::Store(ticket) => {
-                let mut answer = node.answer_store(ticket, &mut reply[..DATAGRAM_MAX]);
-                while let Some(offer) = answer.next_offer() {
-                    answer.answer(self.store.offer(now, &offer));
-                }
-                out.extend(answer.finish().map(|len| (from, reply[..len].into())));
-            }
-            Received::Pulled(ticket, offer) => {
-                if let Some(answer) = self.store.offer(now, &offer) {
-                    let len = node.answer_pulled(&ticket, answer, reply);
-                    out.extend(len.map(|len| (from, reply[..len].into())));
-                }
-            }
-            Received::Values(values) => {
-                let list = self.found.entry(values.operation).or_default();
-                list.extend(values.iter().map(|(header, bytes)| (header, bytes.to_vec())));
-            }
-        }
+        kad_upkeep::receive(&mut node, &mut self.store, out, now, (from, datagram), buffer, |values| {
+            let list = found.entry(values.operation).or_default();
+            list.extend(values.iter().map(|(header, bytes)| (header, bytes.to_vec())));
+        });
     }
 
     /// The rest of the loop: what is due, what is to be sent, what has ended. Answers with the next deadline. `now` is what
@@ -168,7 +133,7 @@ impl Member {
         &mut self,
         now: Instant,
         buffer: &mut Buffer,
-        out: &mut Vec<Outgoing>,
+        out: &mut Outbox,
         ended: &mut Vec<(OperationId, Outcome)>,
     ) -> Option<Instant> {
         let mut node = self.slabs.node();
@@ -177,7 +142,7 @@ impl Member {
         }
         loop {
             self.keep_up(now);
-            self.transmit(now, buffer, out);
+            kad_upkeep::transmit(&mut self.slabs.node(), &mut self.store, out, now, buffer);
             if !self.take_events(now, ended) {
                 break;
             }
@@ -190,19 +155,6 @@ impl Member {
             && (self.has_joined || upkeep.is_leaving())
         {
             self.upkeep_at = upkeep.drive(now, &mut self.slabs.node(), &mut self.store);
-        }
-    }
-
-    fn transmit(&mut self, now: Instant, buffer: &mut Buffer, out: &mut Vec<Outgoing>) {
-        let mut node = self.slabs.node();
-        while let Some(datagram) = node.poll_transmit(now, &mut buffer[..DATAGRAM_MAX]) {
-            let mut complete = true;
-            for hole in datagram.holes(buffer) {
-                complete &= self.store.read(now, &hole.key, &hole.digest, 0, hole.bytes) == hole.bytes.len();
-            }
-            if complete {
-                out.push((datagram.to, buffer[..datagram.len].into()));
-            }
         }
     }
 

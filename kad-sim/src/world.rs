@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::enemy::{Enemy, Scheme};
-use crate::member::{Buffer, Member, Outcome, Outgoing};
+use crate::member::{Buffer, Member, Outbox, Outcome, Outgoing};
 use crate::network::{Link, Network, REGIONS};
 use crate::queue::Queue;
 use crate::trace::Trace;
@@ -116,7 +116,7 @@ pub struct World {
     pub tap: Option<Vec<Sent>>,
     outcomes: BTreeMap<(usize, OperationId), Outcome>,
     buffer: Box<Buffer>,
-    outbox: Vec<Outgoing>,
+    outbox: Outbox,
     ended: Vec<(OperationId, Outcome)>,
 }
 
@@ -138,7 +138,7 @@ impl World {
             tap: None,
             outcomes: BTreeMap::new(),
             buffer: Box::new([0; size_of::<Buffer>()]),
-            outbox: Vec::new(),
+            outbox: Outbox::default(),
             ended: Vec::new(),
         }
     }
@@ -362,7 +362,7 @@ impl World {
     fn send_all(&mut self, from: SocketAddr) {
         // Sending fills no outbox: the vector comes back empty, and its memory is used again.
         let mut outbox = std::mem::take(&mut self.outbox);
-        for outgoing in outbox.drain(..) {
+        for outgoing in outbox.0.drain(..) {
             self.send(from, outgoing);
         }
         self.outbox = outbox;
@@ -424,7 +424,7 @@ impl World {
         let shown = self.shown(to);
         let place = &mut self.places[to];
         if let Some(enemy) = &place.enemy {
-            enemy.receive(from, datagram, &mut self.dice, &mut self.outbox);
+            enemy.receive(from, datagram, &mut self.dice, &mut self.outbox.0);
             let address = place.address;
             self.send_all(address);
             return;
@@ -432,7 +432,7 @@ impl World {
         let Some(member) = &mut place.member else { return };
         if place.link.lets_in(self.now, from) {
             place.received += 1;
-            member.receive(shown, from, datagram, &mut self.buffer, &mut self.outbox);
+            member.receive(shown, (from, datagram), &mut self.buffer, &mut self.outbox);
             self.drive(to);
         }
     }

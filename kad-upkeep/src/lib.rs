@@ -4,6 +4,7 @@
 
 mod leaving;
 mod newcomers;
+mod serve;
 
 use heapless::Vec;
 use kad_core::{Node, OperationId};
@@ -12,6 +13,8 @@ use kad_wire::{Instant, ItemHeader, Key, StoreMode};
 
 use leaving::Leaving;
 use newcomers::Newcomers;
+
+pub use serve::{Outlet, receive, transmit};
 
 /// Items that one operation of the upkeep takes along: as many offers as fit a datagram.
 const BATCH: usize = kad_wire::limits::STORE_ITEMS_MAX;

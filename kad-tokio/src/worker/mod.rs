@@ -19,7 +19,7 @@ use kad_wire::Instant;
 use tokio::sync::mpsc;
 
 use crate::command::Call;
-use crate::serve::{self, Home};
+use crate::outlet::Home;
 use crate::socket::{DATAGRAM, Socket};
 use crate::tasks::{CallId, Task, Tasks};
 use calls::Waiting;
@@ -152,9 +152,9 @@ impl Worker {
         let now = self.now();
         let Parts { slabs, store, socket, .. } = &mut self.parts;
         let tasks = &mut self.tasks;
-        let mut home = Home { store: &mut **store, pinned: &tasks.pinned, socket };
-        let mut found = Vec::new();
-        serve::receive(&mut slabs.node(), &mut home, now, from, datagram, |values| {
+        let mut home = Home { pinned: &tasks.pinned, socket };
+        let (mut found, mut buffer) = (Vec::new(), [0; DATAGRAM]);
+        kad_upkeep::receive(&mut slabs.node(), &mut **store, &mut home, now, (from, datagram), &mut buffer, |values| {
             let Some(Task::Find { call }) = tasks.get(values.operation) else { return };
             let owned = |(header, bytes)| (*call, header, Bytes::copy_from_slice(bytes), values.origin);
             found.extend(values.iter().map(owned));
@@ -189,8 +189,9 @@ impl Worker {
         loop {
             let now = self.now();
             let Parts { slabs, store, socket, .. } = &mut self.parts;
-            let mut home = Home { store: &mut **store, pinned: &self.tasks.pinned, socket };
-            let more = serve::transmit(&mut slabs.node(), &mut home, now);
+            let mut home = Home { pinned: &self.tasks.pinned, socket };
+            let mut buffer = [0; DATAGRAM];
+            let more = kad_upkeep::transmit(&mut slabs.node(), &mut **store, &mut home, now, &mut buffer);
             self.parts.socket.flush().await;
             if !more {
                 return;
