@@ -7,6 +7,7 @@ mod forge;
 mod ledger;
 mod member;
 pub mod node;
+pub mod recording;
 mod script;
 pub mod seeds;
 pub mod stores;
@@ -18,8 +19,13 @@ mod world;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. A new one is a line here, a module, and a file in `fuzz_targets`.
-pub const TARGETS: [Target; 4] =
-    [("decode", decode::run), ("node", node::run), ("transfers", transfers::run), ("stores", stores::run)];
+pub const TARGETS: [Target; 5] = [
+    ("decode", decode::run),
+    ("node", node::run),
+    ("transfers", transfers::run),
+    ("stores", stores::run),
+    ("recording", recording::run),
+];
 
 /// Runs a target on each file that is named on the command line: how a finding is looked at without a fuzzer.
 pub fn replay(run: fn(&[u8])) {

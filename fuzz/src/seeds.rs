@@ -16,6 +16,7 @@ pub fn of(target: &str) -> Vec<Seed> {
         "node" => node(),
         "transfers" => transfers(),
         "stores" => stores(),
+        "recording" => vec![recording()],
         _ => Vec::new(),
     }
 }
@@ -35,6 +36,21 @@ fn golden() -> Vec<Seed> {
         .collect();
     seeds.sort();
     seeds
+}
+
+/// A recording of a node that does next to nothing.
+fn recording() -> Seed {
+    let mut bytes = Vec::new();
+    let id = kad_wire::NodeId::from_bytes([7; 32]);
+    let (config, limits) = (kad_core::Config::default(), kad_store::Limits::new(id));
+    let header = kad_record::Header::new(id, [1; 32], &config, kad_core::Capacity::SMALL, &limits);
+    let mut writer = kad_record::Writer::new(&mut bytes, &header).expect("a vector takes everything");
+    let from = ([10, 0, 0, 1], 9000).into();
+    for input in [kad_record::Input::Datagram { from, bytes: vec![5; 20] }, kad_record::Input::Timeout] {
+        let entry = kad_record::Entry { at: kad_wire::Instant::ZERO, input, outputs: 7 };
+        writer.entry(&entry).expect("a vector takes everything");
+    }
+    ("two-inputs".into(), bytes)
 }
 
 fn seed(name: &str, head: &[u8], steps: &[[u8; 4]]) -> Seed {

@@ -14,6 +14,18 @@ pub struct OperationId {
     pub(crate) generation: u16,
 }
 
+impl OperationId {
+    /// The id as a number, for logs and recordings.
+    pub const fn to_bits(self) -> u32 {
+        (self.index as u32) << 16 | self.generation as u32
+    }
+
+    /// The id with this number, which [`to_bits`](Self::to_bits) gave.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self { index: (bits >> 16) as u16, generation: bits as u16 }
+    }
+}
+
 /// Why an operation could not be started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StartError {

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Play many small networks of all shapes, each from its seed, until one does not hold.
     Soak(Soak),
+    /// Repeat what a daemon recorded (`kad daemon --record FILE`), and say where it differs, if it does.
+    Replay(Replay),
     /// Measure, and draw pictures of what was measured.
     Plot(Plot),
 }
@@ -71,6 +73,19 @@ pub(crate) struct Soak {
     /// The first of them
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) first: u64,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Replay {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Print every input
+    #[arg(long)]
+    pub(crate) inputs: bool,
     /// Print one line of JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::List => show::list(&SCENARIOS),
         Command::Check(args) => check(&args),
         Command::Soak(args) => soak(&args),
+        Command::Replay(args) => replay(&args),
         Command::Plot(args) => plot(&args),
     };
     match held {
@@ -72,6 +73,25 @@ fn soak(args: &args::Soak) -> Result<bool, String> {
     }
     bar.finish_and_clear();
     show::soaked(args, datagrams)?;
+    Ok(true)
+}
+
+/// Repeats a recording through the same state machine. One that differs, or cannot be read, does not hold.
+fn replay(args: &args::Replay) -> Result<bool, String> {
+    let file = std::fs::File::open(&args.file);
+    let file = file.map_err(|error| format!("cannot read {}: {error}", args.file.display()))?;
+    let replayed = kad_record::replay(std::io::BufReader::new(file), |entry| {
+        if args.inputs {
+            println!("{} us: {:?}", entry.at.as_micros(), entry.input);
+        }
+    });
+    match replayed {
+        Ok(replayed) => show::replayed(&replayed, args.json),
+        Err(error) => {
+            eprintln!("kad-sim: {}: {error}", args.file.display());
+            return Ok(false);
+        }
+    }
     Ok(true)
 }
 

@@ -110,3 +110,20 @@ pub(crate) fn soaked(args: &args::Soak, datagrams: u64) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// Prints what a recording was.
+pub(crate) fn replayed(replayed: &kad_record::Replayed, json: bool) {
+    let kad_record::Replayed { entries, datagrams_in, datagrams_out, ended, outputs } = replayed;
+    let (seconds, outputs) = (ended.as_micros() as f64 / 1e6, format!("{outputs:016x}"));
+    if json {
+        let line = serde_json::json!({
+            "entries": entries, "datagrams_in": datagrams_in, "datagrams_out": datagrams_out,
+            "seconds": seconds, "outputs": outputs, "identical": true,
+        });
+        println!("{line}");
+    } else {
+        println!(
+            "identical: {entries} inputs, {datagrams_in} datagrams in, {datagrams_out} out, {seconds:.1} s, {outputs}"
+        );
+    }
+}

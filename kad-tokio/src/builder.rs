@@ -1,11 +1,13 @@
 //! Settings of a node, and how it is started.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use kad_core::{Capacity, Config, Role, Slabs};
+use kad_record::{Header, Recorder};
 use kad_store::{Limits, MemoryStore, Store};
 use kad_wire::{NetworkId, NodeId};
 use tokio::sync::mpsc;
@@ -57,6 +59,7 @@ pub struct Builder {
     socket_buffer: usize,
     socket_batch: usize,
     cache_found: bool,
+    record: Option<PathBuf>,
 }
 
 impl Default for Builder {
@@ -74,6 +77,7 @@ impl Default for Builder {
             socket_buffer: BUFFER,
             socket_batch: 64,
             cache_found: true,
+            record: None,
         }
     }
 }
@@ -185,11 +189,22 @@ impl Builder {
         self
     }
 
+    /// Writes everything that the node is given to a new file, so that it can be repeated: see the crate `kad-record`. The
+    /// file holds the node's secrets and every value that passes. Only for the store in memory, and for a while: it grows
+    /// with the traffic.
+    pub fn record(mut self, file: impl Into<PathBuf>) -> Self {
+        self.record = Some(file.into());
+        self
+    }
+
     /// Starts the node on a thread of its own. The socket is open when this returns; joining goes on in the background.
     ///
     /// # Errors
     /// [`StartError`] when the address cannot be had or a setting makes no sense.
     pub fn start(self) -> Result<Dht, StartError> {
+        if self.record.is_some() && self.store.is_some() {
+            return Err(StartError::Setting("only a node with the store in memory can be recorded"));
+        }
         if self.socket_batch == 0 {
             return Err(StartError::Setting("a batch of datagrams must hold at least one"));
         }
@@ -210,6 +225,10 @@ impl Builder {
         let capacity = Capacity { candidates, ..self.capacity };
         let slabs = Slabs::new(id, &config, &seed, capacity)?;
         let limits = Limits { id, ..self.limits.unwrap_or(default_limits(id, config.value_max)) };
+        let header = Header::new(id, seed, &config, capacity, &limits);
+        let record =
+            |file: PathBuf| Recorder::create(&file, &header).map_err(|source| StartError::Record { file, source });
+        let recorder = self.record.map(record).transpose()?;
         let store = self.store.unwrap_or_else(|| Box::new(MemoryStore::new(limits)));
         let (calls, receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -232,6 +251,7 @@ impl Builder {
             leave_timeout: self.leave_timeout,
             batch: self.socket_batch,
             cache_found: self.cache_found,
+            recorder,
         });
         spawn(worker)?;
         Ok(Dht { shared })

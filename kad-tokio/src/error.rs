@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use kad_core::ConfigError;
 use kad_wire::ItemStatus;
@@ -15,6 +16,14 @@ pub enum StartError {
     Bind {
         /// The address.
         address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The recording cannot be written.
+    #[error("cannot record to {}: {source}", file.display())]
+    Record {
+        /// The file, which must not exist.
+        file: PathBuf,
         /// What the system said.
         source: io::Error,
     },

@@ -11,7 +11,7 @@ use crate::limits::CONTACT_LEN;
 ///
 /// Built from a [`SocketAddr`], which makes an IPv4 address and its mapped IPv6 form equal. Flow label and scope are
 /// dropped: an address that needs a scope is not [usable](Self::is_usable) for anybody else.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Endpoint {
     /// The IP address, IPv4 mapped.
     pub ip: [u8; 16],
@@ -96,7 +96,7 @@ impl fmt::Debug for Endpoint {
 }
 
 /// A node and where it is reached: what the paper calls a triple of IP address, port and node id.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Contact {
     /// Who.
     pub id: NodeId,

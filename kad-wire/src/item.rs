@@ -128,7 +128,7 @@ pub mod item_flags {
 ///
 /// Lifetimes are relative. Whoever passes an item on rounds the remaining `ttl_ms` down and the `age_ms` up, so a value's
 /// life can only shrink on its way.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ItemHeader {
     /// What kind of record it is.
     pub item_type: ItemType,

@@ -31,7 +31,7 @@ impl RequestFlags {
 }
 
 /// Why an item is stored, which decides what it may change at the holder.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
 pub enum StoreMode {
     /// By whoever published it. Only this can extend the life of an item that is held.

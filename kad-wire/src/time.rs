@@ -14,7 +14,7 @@ use core::time::Duration;
 /// assert_eq!((start + Duration::from_millis(1)).as_micros(), 1005);
 /// assert_eq!(start.saturating_since(start + Duration::from_millis(1)), Duration::ZERO);
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Instant(u64);
 
 impl Instant {

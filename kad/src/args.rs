@@ -121,6 +121,9 @@ pub(crate) struct Daemon {
     /// Datagrams to read before anything else is done
     #[arg(long, env = "KAD_SOCKET_BATCH", default_value_t = 64, value_name = "N")]
     pub(crate) socket_batch: usize,
+    /// Write everything that the node is given to this new file, for `kad-sim replay`: it holds secrets and values
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
     /// Run in the background: returns when the node is up; the log goes to the data directory
     #[arg(long)]
     pub(crate) detach: bool,

@@ -111,6 +111,7 @@ impl Failure {
 fn file_advice(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::NotFound => "Check that it exists.",
+        io::ErrorKind::AlreadyExists => "It exists already: name another, or remove it.",
         io::ErrorKind::PermissionDenied => "Check that you may use it.",
         io::ErrorKind::IsADirectory => "That is a directory: name a file.",
         io::ErrorKind::StorageFull => "The disk is full: make room, or write elsewhere.",
@@ -122,6 +123,7 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Bind { address, source } => Self::Listen { address, source },
+            StartError::Record { file, source } => Self::File { what: "record to", path: file, source },
             StartError::System(source) => Self::System(source),
             other => Self::Setting(other.to_string()),
         }

@@ -148,6 +148,26 @@ fn a_value_that_was_stored_under_its_hash_cannot_be_supplanted() {
 }
 
 #[test]
+fn a_recording_is_a_new_file_of_its_users_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("recording");
+    let file = file.to_str().unwrap();
+    let daemon = Daemon::start(&["--record", file]);
+    succeed(&["put", "value", "--data-dir", daemon.dir()]);
+    assert_eq!(daemon.signal("TERM"), Some(0));
+    assert!(std::fs::read(file).unwrap().starts_with(b"kadrec"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o077, 0, "it holds secrets");
+    }
+    let other = directory.path().join("data");
+    let again = ["daemon", "--listen", "127.0.0.1:0", "--record", file, "--data-dir", other.to_str().unwrap()];
+    let (status, message) = fail(&again);
+    assert!(status == 5 && message.contains("exists already"), "{message}");
+}
+
+#[test]
 fn a_daemon_runs_in_the_background_if_told_to() {
     let directory = tempfile::tempdir().unwrap();
     let here = ["--data-dir", directory.path().to_str().unwrap()];

@@ -5,7 +5,8 @@ use std::process::Command;
 use crate::chores::{cargo, root};
 
 /// Each target with its longest input, in bytes: longer ones are slower and find nothing that short ones do not.
-const TARGETS: [(&str, usize); 4] = [("decode", 1300), ("node", 160), ("transfers", 400), ("stores", 256)];
+const TARGETS: [(&str, usize); 5] =
+    [("decode", 1300), ("node", 160), ("transfers", 400), ("stores", 256), ("recording", 1024)];
 
 /// How long a target is run unless the command line says otherwise.
 const SECONDS: u64 = 30;

@@ -58,9 +58,9 @@ impl Run {
         }
     }
 
-    fn fill_table(&mut self, number: usize, sorted: &[Contact]) {
-        let own = self.world.id(number);
-        let now = self.world.shown(number);
+    fn fill_table(&mut self, of: usize, sorted: &[Contact]) {
+        let own = self.world.id(of);
+        let now = self.world.shown(of);
         let mut range = sorted;
         for bit in 0..256 {
             // Sorted ids with a common prefix are neighbours: those with a zero at this bit come first.
@@ -68,17 +68,18 @@ impl Run {
             let (zeros, ones) = range.split_at(split);
             let (same, others) = if own.as_key().bit(bit) { (ones, zeros) } else { (zeros, ones) };
             let wanted = self.k().min(others.len());
-            let offset = self.world.dice.below(others.len() as u64) as usize;
-            // Ids are random: neighbours in their order are as good as any.
-            for contact in others.iter().cycle().skip(offset).take(wanted) {
-                self.world.member(number).node().adopt(now, contact);
+            // One at random of each of so many stretches: neighbours in the order of ids would be alike.
+            for number in 0..wanted {
+                let (first, end) = (others.len() * number / wanted, others.len() * (number + 1) / wanted);
+                let chosen = first + self.world.dice.below((end - first) as u64) as usize;
+                self.world.member(of).node().adopt(now, &others[chosen]);
             }
             range = same;
             if range.len() <= 1 {
                 break;
             }
         }
-        self.world.drive(number);
+        self.world.drive(of);
     }
 
     /// A node that was just added takes part from now on.

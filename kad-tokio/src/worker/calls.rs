@@ -3,7 +3,8 @@
 use std::time::Instant as Clock;
 
 use kad_core::StartError;
-use kad_wire::{Contact, Query, StoreMode};
+use kad_record::{Command as Operation, Input};
+use kad_wire::{Contact, Digest, Instant, ItemStatus, Key, Query, StoreMode};
 
 use super::Worker;
 use super::joining::reachable;
@@ -43,7 +44,8 @@ impl Worker {
                 self.waiting.insert(id, Waiting { deadline, request });
             }
             Command::Forget { key, digest, answer } => {
-                let _ = answer.send(Ok(self.parts.store.forget(&key, digest.as_ref())));
+                let forgotten = self.forget(key, digest);
+                let _ = answer.send(Ok(forgotten));
             }
             Command::Peers { answer } => drop(answer.send(Ok(self.peers()))),
             Command::Stats { answer } => drop(answer.send(Ok(self.stats()))),
@@ -112,7 +114,7 @@ impl Worker {
                     other => return Some(other),
                 };
                 let (key, options) = (find.key, find.options);
-                match self.start(|node, now| node.find_value(now, until, key, options)) {
+                match self.start(Operation::find(until, key, options)) {
                     Ok(operation) => {
                         self.tasks.begin(operation, Task::Find { call });
                         self.tasks.finds.insert(call, *find);
@@ -120,12 +122,12 @@ impl Worker {
                     Err(_) => return Some(Request::Find(find)),
                 }
             }
-            Request::Lookup { target, answer } => match self.start(|node, now| node.find_node(now, until, target)) {
+            Request::Lookup { target, answer } => match self.start(Operation::FindNode { until, target }) {
                 Ok(operation) => self.tasks.begin(operation, Task::Lookup { call, answer }),
                 Err(_) => return Some(Request::Lookup { target, answer }),
             },
             Request::Ping { address, answer } => {
-                match self.start(|node, now| node.ping(now, until, reachable(address))) {
+                match self.start(Operation::Ping { until, address: reachable(address) }) {
                     Ok(operation) => self.tasks.begin(operation, Task::Ping { call, answer }),
                     Err(_) => return Some(Request::Ping { address, answer }),
                 }
@@ -147,7 +149,7 @@ impl Worker {
         let headers = items.iter().map(|item| (item.key, item.header)).collect();
         let mut pending = StoreCall::new(headers, self.parts.serves, copies, now, deadline, answer);
         for (place, item) in items.iter().enumerate() {
-            let status = self.parts.store.publish(now, &item.key, &item.header, &item.bytes).status;
+            let status = self.publish(now, item);
             if !status.is_held() {
                 pending.refused_here(place, Refused { contact: self.own_contact(), status });
             }
@@ -162,6 +164,26 @@ impl Worker {
         }
     }
 
+    /// Publishes a value in the own store.
+    fn publish(&mut self, now: Instant, item: &Publication) -> ItemStatus {
+        let Publication { key, header, bytes } = item;
+        let status = self.parts.store.publish(now, key, header, bytes).status;
+        if let Some(recorder) = &mut self.parts.recorder {
+            recorder.said(status as u32);
+            recorder.note(now, Input::Publish { key: *key, header: *header, bytes: bytes.to_vec() });
+        }
+        status
+    }
+
+    fn forget(&mut self, key: Key, digest: Option<Digest>) -> usize {
+        let (now, forgotten) = (self.now(), self.parts.store.forget(&key, digest.as_ref()));
+        if let Some(recorder) = &mut self.parts.recorder {
+            recorder.said(forgotten as u32);
+            recorder.note(now, Input::Forget { key, digest });
+        }
+        forgotten
+    }
+
     /// Starts batches of a store call, as many as may be under way. Answers whether there was a place for each.
     fn start_batches(&mut self, call: CallId) -> bool {
         loop {
@@ -173,7 +195,7 @@ impl Worker {
             let Some(batch) = pending.next_batch(now) else { return true };
             let late = if pending.is_answered() { now.plus_millis(LATE_BATCH_MS) } else { now };
             let (quorum, until) = (pending.quorum(), self.at(pending.deadline).max(late));
-            let started = self.start(|node, now| node.store(now, until, StoreMode::Publish, quorum, &batch));
+            let started = self.start(Operation::Store { until, mode: StoreMode::Publish, quorum, items: batch });
             let Some(pending) = self.tasks.stores.get_mut(&call) else { return true };
             match started {
                 Ok(operation) => {
@@ -225,9 +247,8 @@ impl Worker {
 
     fn cancel(&mut self, call: CallId) {
         self.waiting.remove(&call);
-        let now = self.now();
         if let Some(operation) = self.tasks.forget(call) {
-            self.node().cancel(now, operation);
+            self.cancel_operation(operation);
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use kad_core::{Event, OperationId, Receipt, Trace, Walk};
-use kad_wire::{Contact, Instant, ItemHeader, Key, StoreMode, item_flags};
+use kad_wire::{Contact, Digest, Instant, ItemHeader, Key, StoreMode, item_flags};
 
-use super::Worker;
+use kad_record::{Command, Input};
+
+use super::{Parts, Worker};
 use crate::error::Error;
 use crate::report::Pong;
 use crate::tasks::{CallId, Task, Tasks, lookup_of, note_item};
@@ -27,6 +29,7 @@ enum Next {
     Nothing,
     Joined(usize),
     Copy(CopyFor),
+    Unpin(Digest),
 }
 
 impl Worker {
@@ -35,8 +38,13 @@ impl Worker {
         let mut ended = false;
         loop {
             let (now, has_network) = (self.now(), !self.parts.bootstrap.is_empty());
-            let mut node = self.parts.slabs.node();
+            let Parts { slabs, recorder, .. } = &mut self.parts;
+            let mut node = slabs.node();
             let Some(event) = node.poll_event() else { break };
+            if let Some(recorder) = recorder {
+                recorder.said(event.operation().to_bits());
+                recorder.note(now, Input::Event);
+            }
             let next = match self.upkeep.ended(event.operation()) {
                 true => Next::Nothing,
                 false => self.tasks.take(now, &event, has_network),
@@ -47,6 +55,7 @@ impl Worker {
                 Next::Joined(answered) => self.join_ended(answered),
                 Next::Copy(copy) if self.parts.cache_found => self.leave_copy(copy),
                 Next::Copy(_) => {}
+                Next::Unpin(digest) => self.unpin(digest),
             }
         }
         ended
@@ -59,12 +68,12 @@ impl Worker {
             return;
         }
         let items = [(key, header)];
-        let started = self.start(|node, now| {
-            node.store_at(now, now.plus_millis(CACHE_LIMIT_MS), StoreMode::Cache, &items, &[holder])
-        });
+        let until = self.now().plus_millis(CACHE_LIMIT_MS);
+        let store = Command::StoreAt { until, mode: StoreMode::Cache, items: items.into(), holders: vec![holder] };
+        let started = self.start(store);
         // Without a place there is no copy.
         if let Ok(operation) = started {
-            self.tasks.pinned.pin(header.digest, bytes);
+            self.pin(header.digest, bytes);
             self.tasks.begin(operation, Task::Cache { digest: header.digest });
         }
     }
@@ -101,7 +110,7 @@ impl Tasks {
                     self.stores.remove(&call);
                 }
             }
-            (Task::Cache { digest }, _) => self.pinned.unpin(&digest),
+            (Task::Cache { digest }, _) => return Next::Unpin(digest),
             (Task::Join, Event::Joined { answered, .. }) => return Next::Joined(*answered),
             _ => {}
         }

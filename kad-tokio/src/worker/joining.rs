@@ -5,6 +5,8 @@ use std::time::{Duration, Instant as Clock};
 
 use tokio::task::JoinSet;
 
+use kad_record::Command as Operation;
+
 use super::Worker;
 use crate::command::{Call, Command};
 use crate::tasks::{Answer, Task};
@@ -86,7 +88,8 @@ impl Worker {
 
     /// The addresses are known: joins through all of them at once.
     pub(super) fn join(&mut self, addresses: &[SocketAddr]) {
-        match self.start(|node, now| node.join(now, now.plus_millis(LIMIT_MS), addresses)) {
+        let until = self.now().plus_millis(LIMIT_MS);
+        match self.start(Operation::Join { until, addresses: addresses.into() }) {
             Ok(operation) => {
                 self.tasks.begin(operation, Task::Join);
             }

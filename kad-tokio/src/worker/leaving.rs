@@ -2,6 +2,8 @@
 
 use std::time::Instant as Clock;
 
+use kad_record::Input;
+
 use super::Worker;
 use crate::tasks::Answer;
 
@@ -26,13 +28,14 @@ impl Worker {
         if self.upkeep.is_leaving() {
             return;
         }
-        let now = self.now();
         for operation in self.tasks.drop_calls() {
-            self.node().cancel(now, operation);
+            self.cancel_operation(operation);
         }
         // A client holds nothing for others: there is nothing to hand over.
         let until = if self.parts.serves { Clock::now() + self.parts.leave_timeout } else { Clock::now() };
         let until = self.at(until);
         self.upkeep.leave(until);
+        let now = self.now();
+        self.note(now, || Input::Leave { until });
     }
 }

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant as Clock};
 
 use bytes::Bytes;
 use kad_core::{Node, OperationId, Slabs, StartError};
+use kad_record::{Command, Input, Recorder};
 use kad_store::Store;
 use kad_upkeep::Upkeep;
-use kad_wire::Instant;
+use kad_wire::{Digest, Instant};
 use tokio::sync::mpsc;
 
 use crate::command::Call;
@@ -41,6 +42,7 @@ pub(crate) struct Parts {
     pub(crate) leave_timeout: Duration,
     pub(crate) batch: usize,
     pub(crate) cache_found: bool,
+    pub(crate) recorder: Option<Recorder>,
 }
 
 /// See the [module](self).
@@ -120,6 +122,16 @@ impl Worker {
             }
         }
         self.parts.socket.flush().await;
+        if let Some(Err(error)) = self.parts.recorder.take().map(Recorder::finish) {
+            tracing::error!(%error, "the recording is not whole");
+        }
+    }
+
+    /// Writes down what is done, if that is wanted.
+    fn note(&mut self, at: Instant, input: impl FnOnce() -> Input) {
+        if let Some(recorder) = &mut self.parts.recorder {
+            recorder.note(at, input());
+        }
     }
 
     /// How long nothing need be done if nothing comes.
@@ -150,15 +162,17 @@ impl Worker {
 
     fn receive_one(&mut self, from: SocketAddr, datagram: &[u8]) {
         let now = self.now();
-        let Parts { slabs, store, socket, .. } = &mut self.parts;
+        let Parts { slabs, store, socket, recorder, .. } = &mut self.parts;
         let tasks = &mut self.tasks;
-        let mut home = Home { pinned: &tasks.pinned, socket };
+        let mut home = Home::new(&tasks.pinned, socket, recorder.as_mut());
         let (mut found, mut buffer) = (Vec::new(), [0; DATAGRAM]);
         kad_upkeep::receive(&mut slabs.node(), &mut **store, &mut home, now, (from, datagram), &mut buffer, |values| {
             let Some(Task::Find { call }) = tasks.get(values.operation) else { return };
             let owned = |(header, bytes)| (*call, header, Bytes::copy_from_slice(bytes), values.origin);
             found.extend(values.iter().map(owned));
         });
+        self.note(now, || Input::Datagram { from, bytes: datagram.into() });
+        let tasks = &mut self.tasks;
         for (call, header, bytes, origin) in found {
             if let Some(find) = tasks.finds.get_mut(&call) {
                 find.hand_out(&header, bytes, &origin);
@@ -171,7 +185,10 @@ impl Worker {
     async fn drive(&mut self) {
         self.join_if_due();
         let now = self.now();
-        self.node().handle_timeout(now);
+        if self.node().poll_timeout().is_some_and(|at| at <= now) {
+            self.node().handle_timeout(now);
+            self.note(now, || Input::Timeout);
+        }
         self.take_events();
         loop {
             self.expire_waiting();
@@ -188,10 +205,12 @@ impl Worker {
     async fn transmit(&mut self) {
         loop {
             let now = self.now();
-            let Parts { slabs, store, socket, .. } = &mut self.parts;
-            let mut home = Home { pinned: &self.tasks.pinned, socket };
+            let Parts { slabs, store, socket, recorder, .. } = &mut self.parts;
+            let mut home = Home::new(&self.tasks.pinned, socket, recorder.as_mut());
             let mut buffer = [0; DATAGRAM];
             let more = kad_upkeep::transmit(&mut slabs.node(), &mut **store, &mut home, now, &mut buffer);
+            let datagrams = home.sent;
+            self.note(now, || Input::Transmit { datagrams, full: more });
             self.parts.socket.flush().await;
             if !more {
                 return;
@@ -200,16 +219,33 @@ impl Worker {
     }
 
     /// Starts an operation, with more memory if need be.
-    fn start(
-        &mut self,
-        mut command: impl FnMut(&mut Node<'_>, Instant) -> Result<OperationId, StartError>,
-    ) -> Result<OperationId, StartError> {
+    fn start(&mut self, command: Command) -> Result<OperationId, StartError> {
         let now = self.now();
-        loop {
-            match command(&mut self.parts.slabs.node(), now) {
-                Err(StartError::NoSlot) if self.parts.slabs.grow() => {}
-                result => return result,
+        let started = kad_record::start(&mut self.parts.slabs, now, &command);
+        if let Some(recorder) = &mut self.parts.recorder {
+            if let Ok(operation) = started {
+                recorder.said(operation.to_bits());
             }
+            recorder.note(now, Input::Start(command));
         }
+        started
+    }
+
+    fn cancel_operation(&mut self, operation: OperationId) {
+        let now = self.now();
+        self.node().cancel(now, operation);
+        self.note(now, || Input::Cancel(operation.to_bits()));
+    }
+
+    fn pin(&mut self, digest: Digest, bytes: Bytes) {
+        let now = self.now();
+        self.note(now, || Input::Pin { digest, bytes: bytes.to_vec() });
+        self.tasks.pinned.pin(digest, bytes);
+    }
+
+    fn unpin(&mut self, digest: Digest) {
+        let now = self.now();
+        self.note(now, || Input::Unpin { digest });
+        self.tasks.pinned.unpin(&digest);
     }
 }

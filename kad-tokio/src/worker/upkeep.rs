@@ -1,5 +1,7 @@
 //! What the node does for the values that it holds: see the crate `kad-upkeep`.
 
+use kad_record::Input;
+
 use super::Worker;
 
 impl Worker {
@@ -8,10 +10,12 @@ impl Worker {
         let now = self.now();
         if !self.joining.is_settled() && !self.upkeep.is_leaving() {
             self.parts.store.expire(now);
+            self.note(now, || Input::Expire);
             self.upkeep_at = None;
             return;
         }
         self.upkeep_at = self.upkeep.drive(now, &mut self.parts.slabs.node(), &mut *self.parts.store);
+        self.note(now, || Input::Upkeep);
         self.done |= self.upkeep.has_left();
     }
 }

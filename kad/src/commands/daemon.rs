@@ -85,7 +85,7 @@ fn start_node(args: &Daemon, id: NodeId) -> Result<Dht, Failure> {
         Limits { items: args.capacity_items, bytes: args.capacity.as_u64(), bytes_per_key: per_key, ..Limits::new(id) };
     let socket_buffer = usize::try_from(args.socket_buffer.as_u64()).unwrap_or(usize::MAX);
     let Storage::Memory = args.storage;
-    let builder = Dht::builder()
+    let mut builder = Dht::builder()
         .config(Config { network: input::network(&args.network), value_max, ..Config::default() })
         .capacity(Capacity::SERVER)
         .id(id)
@@ -98,6 +98,9 @@ fn start_node(args: &Daemon, id: NodeId) -> Result<Dht, Failure> {
         .leave_timeout(args.leave_timeout)
         .socket_buffer(socket_buffer)
         .socket_batch(args.socket_batch);
+    if let Some(file) = &args.record {
+        builder = builder.record(file);
+    }
     Ok(builder.start()?)
 }
 
