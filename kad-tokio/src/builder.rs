@@ -23,8 +23,8 @@ const BUFFER: usize = 4 << 20;
 /// Memory that the system takes for one datagram in a buffer, headers and all.
 const BUFFER_PER_DATAGRAM: usize = 2304;
 
-/// No node takes longer to leave: its republished values would lapse.
-const LEAVE_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
+/// No node takes longer to leave, or to look for its bootstrap nodes again: values would lapse meanwhile.
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Settings of a node, made by [`Dht::builder`]. The defaults make a lone node on a free port of every address.
 ///
@@ -56,6 +56,7 @@ pub struct Builder {
     store: Option<Box<dyn Store + Send>>,
     timeout: Duration,
     leave_timeout: Duration,
+    rejoin_interval: Duration,
     socket_buffer: usize,
     socket_batch: usize,
     cache_found: bool,
@@ -74,6 +75,7 @@ impl Default for Builder {
             store: None,
             timeout: Duration::from_secs(30),
             leave_timeout: Duration::from_secs(5),
+            rejoin_interval: Duration::from_secs(600),
             socket_buffer: BUFFER,
             socket_batch: 64,
             cache_found: true,
@@ -165,7 +167,15 @@ impl Builder {
 
     /// How long [`Dht::close`] may hand values over; 5 seconds if not set, a day at the most.
     pub fn leave_timeout(mut self, timeout: Duration) -> Self {
-        self.leave_timeout = timeout.min(LEAVE_TIMEOUT_MAX);
+        self.leave_timeout = timeout.min(A_DAY);
+        self
+    }
+
+    /// How often a node that knows others joins through its bootstrap addresses again, give or take a quarter; ten minutes
+    /// if not set, a second at the least. It costs a lookup, and is how parts of a network that lost each other find
+    /// together.
+    pub fn rejoin_interval(mut self, interval: Duration) -> Self {
+        self.rejoin_interval = interval.clamp(Duration::from_secs(1), A_DAY);
         self
     }
 
@@ -249,6 +259,7 @@ impl Builder {
             bootstrap: self.bootstrap,
             serves: config.role == Role::Server,
             leave_timeout: self.leave_timeout,
+            rejoin_interval: self.rejoin_interval,
             batch: self.socket_batch,
             cache_found: self.cache_found,
             recorder,

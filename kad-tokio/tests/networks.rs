@@ -193,3 +193,22 @@ async fn leaving_takes_no_longer_than_it_must() {
     nodes[0].close().await.unwrap();
     assert!(start.elapsed() < Duration::from_millis(2500), "{:?}", start.elapsed());
 }
+
+/// Two networks become one although nobody was ever without contacts.
+#[tokio::test]
+async fn parts_that_lost_each_other_find_together_through_a_bootstrap_node() {
+    let reserved = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let later = reserved.local_addr().unwrap();
+    let first = node(&[]).start().unwrap();
+    let both = node(&[&first]).bootstrap([later.to_string()]).rejoin_interval(Duration::from_secs(1)).start().unwrap();
+    assert_eq!(both.joined().await, Ok(1));
+    drop(reserved);
+    let other = common::lone().listen(later).start().unwrap();
+    other.store(Key::hash("there"), "value").await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while both.peers().await.unwrap().iter().all(|peer| peer.contact.id != other.id()) {
+        assert!(Instant::now() < deadline, "they never found together");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(both.find(Key::hash("there")).await.unwrap().unwrap().bytes, "value");
+}

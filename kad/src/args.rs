@@ -97,6 +97,9 @@ pub(crate) struct Daemon {
     /// How long leaving may take
     #[arg(long, env = "KAD_LEAVE_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub(crate) leave_timeout: Duration,
+    /// How often to join through the bootstrap addresses again although others are known
+    #[arg(long, env = "KAD_REJOIN_INTERVAL", default_value = "10m", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub(crate) rejoin_interval: Duration,
     /// Contacts per bucket and holders per value
     #[arg(long, env = "KAD_K", default_value_t = 20, value_name = "N")]
     pub(crate) k: u8,

@@ -27,13 +27,17 @@ pub(super) struct Joining {
     /// When the next attempt is due, if there is somebody to join and none is under way.
     next: Option<Clock>,
     attempts: u32,
+    /// When a node that knows others joins through its bootstrap addresses again: parts of a network that lost each other
+    /// find together only through somebody whom both know.
+    again: Clock,
+    interval: Duration,
     waiting: Vec<Answer<usize>>,
 }
 
 impl Joining {
-    pub(super) fn new(has_bootstrap: bool) -> Self {
+    pub(super) fn new(has_bootstrap: bool, interval: Duration) -> Self {
         let next = has_bootstrap.then(Clock::now);
-        Self { settled: !has_bootstrap, next, attempts: 0, waiting: Vec::new() }
+        Self { settled: !has_bootstrap, next, attempts: 0, again: Clock::now(), interval, waiting: Vec::new() }
     }
 
     pub(super) fn is_settled(&self) -> bool {
@@ -52,10 +56,12 @@ impl Joining {
     /// must not come back at the same moment.
     fn pause(&self) -> Duration {
         let longest = PAUSE.saturating_mul(1 << self.attempts.min(6)).min(PAUSE_MAX);
-        let mut byte = [0; 2];
-        // Without randomness everybody waits the full time, which is no worse than a fixed pause.
-        let share = getrandom::fill(&mut byte).map_or(u16::MAX, |()| u16::from_le_bytes(byte));
-        PAUSE / 4 + longest.mul_f64(f64::from(share) / f64::from(u16::MAX))
+        PAUSE / 4 + random_share_of(longest)
+    }
+
+    /// When to join again although others are known: after the interval, give or take a quarter.
+    fn schedule_again(&mut self) {
+        self.again = Clock::now() + self.interval * 3 / 4 + random_share_of(self.interval / 2);
     }
 }
 
@@ -67,11 +73,13 @@ impl Worker {
             return;
         }
         self.joining.next = None;
-        if self.joining.settled && self.node().status().contacts > 0 {
-            // Somebody was found meanwhile. Look again later whether that is still so.
-            self.joining.next = Some(Clock::now() + PAUSE_MAX);
+        let knows_others = self.joining.settled && self.node().status().contacts > 0;
+        if knows_others && Clock::now() < self.joining.again {
+            // Look again later whether that is still so.
+            self.joining.next = Some(self.joining.again.min(Clock::now() + PAUSE_MAX));
             return;
         }
+        self.joining.schedule_again();
         let (names, calls) = (self.parts.bootstrap.clone(), self.parts.own_calls.clone());
         tokio::spawn(async move {
             let mut lookups: JoinSet<_> = names.into_iter().map(look_up).collect();
@@ -102,13 +110,18 @@ impl Worker {
 
     /// An attempt is over. After a vain one there will be another.
     pub(super) fn join_ended(&mut self, answered: usize) {
-        let pause = if answered == 0 { self.joining.pause() } else { PAUSE_MAX };
-        if answered == 0 {
-            self.joining.attempts += 1;
-            tracing::warn!(again_in = ?pause, "no bootstrap node answers");
-        } else {
-            self.joining.attempts = 0;
-            tracing::info!(answered, "joined");
+        let contacts = self.node().status().contacts;
+        let pause = if contacts == 0 { self.joining.pause() } else { Duration::ZERO };
+        match (answered, contacts) {
+            (0, 0) => {
+                self.joining.attempts += 1;
+                tracing::warn!(again_in = ?pause, "no bootstrap node answers");
+            }
+            (0, _) => tracing::debug!(contacts, "no bootstrap node answers, but others are known"),
+            _ => {
+                self.joining.attempts = 0;
+                tracing::info!(answered, "joined");
+            }
         }
         self.joining.next = (!self.parts.bootstrap.is_empty()).then(|| Clock::now() + pause);
         self.joining.settled = true;
@@ -118,6 +131,14 @@ impl Worker {
             let _ = answer.send(joined.clone());
         }
     }
+}
+
+/// Anything up to a span.
+fn random_share_of(span: Duration) -> Duration {
+    let mut bytes = [0; 2];
+    // Without randomness everybody waits the full time, which is no worse than a fixed pause.
+    let share = getrandom::fill(&mut bytes).map_or(u16::MAX, |()| u16::from_le_bytes(bytes));
+    span.mul_f64(f64::from(share) / f64::from(u16::MAX))
 }
 
 /// The addresses of a name, if the resolver knows it in time.

@@ -40,6 +40,7 @@ pub(crate) struct Parts {
     pub(crate) bootstrap: Vec<String>,
     pub(crate) serves: bool,
     pub(crate) leave_timeout: Duration,
+    pub(crate) rejoin_interval: Duration,
     pub(crate) batch: usize,
     pub(crate) cache_found: bool,
     pub(crate) recorder: Option<Recorder>,
@@ -62,7 +63,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(parts: Parts) -> Self {
-        let joining = Joining::new(!parts.bootstrap.is_empty());
+        let joining = Joining::new(!parts.bootstrap.is_empty(), parts.rejoin_interval);
         Self {
             parts,
             started: Clock::now(),

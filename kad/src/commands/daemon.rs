@@ -96,6 +96,7 @@ fn start_node(args: &Daemon, id: NodeId) -> Result<Dht, Failure> {
         .limits(limits)
         .timeout(args.timeout)
         .leave_timeout(args.leave_timeout)
+        .rejoin_interval(args.rejoin_interval)
         .socket_buffer(socket_buffer)
         .socket_batch(args.socket_batch);
     if let Some(file) = &args.record {
