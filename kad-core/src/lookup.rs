@@ -28,6 +28,9 @@ impl Lookup<'_> {
     /// with its place. An id that failed at one address may be at another: the first may have been a lie.
     pub(crate) fn insert(&mut self, contact: &Contact, anonymous: bool, depth: u8) -> Option<usize> {
         let distance = if anonymous { Distance::ZERO } else { contact.id.distance(&self.operation.target) };
+        if !anonymous && self.is_out_of_question(contact, distance.leading()) {
+            return None;
+        }
         let place = self.place_for(contact, anonymous, distance)?;
         if self.candidates.get(place)?.walk != Walk::Free {
             self.remove(place);
@@ -40,12 +43,25 @@ impl Lookup<'_> {
         Some(place)
     }
 
+    /// Whether a contact is a candidate already, or farther than everyone in the full list. Most of the contacts that answers
+    /// name are, and most of a lookup's time goes into finding out, so this looks at as little as it can.
+    fn is_out_of_question(&self, contact: &Contact, near: u64) -> bool {
+        let (mut farthest, mut free, mut failed) = (0, false, 0usize);
+        for other in self.candidates.iter() {
+            if other.near == near && other.contact.id == contact.id && !other.anonymous && other.walk != Walk::Free {
+                return other.walk != Walk::Failed || other.give != Give::Nothing;
+            }
+            farthest = farthest.max(other.near);
+            free |= other.walk == Walk::Free;
+            failed = failed.saturating_add(usize::from(other.walk == Walk::Failed));
+        }
+        !free && near > farthest && failed <= self.candidates.len() / 3
+    }
+
     /// The place that a candidate can have; `None` if it is known. In this order: that of the same id where it failed, a free
     /// one, that of one that failed once they clog the list (somebody may have named many near nodes that do not exist), and
     /// that of the farthest, if it is farther than the candidate. Nothing may be expected of whoever makes way: neither an
     /// answer, nor a value that it has and that is still to come.
-    ///
-    /// Most of a lookup's time is spent here, so one look at the list must do.
     fn place_for(&self, contact: &Contact, anonymous: bool, distance: Distance) -> Option<usize> {
         let (near, awaited) = (distance.leading(), self.items_on_their_way());
         let (mut free, mut stale, mut failed) = (None, None, 0usize);

@@ -174,7 +174,7 @@ impl Table<'_> {
         for row in self.rows_by_distance(target) {
             let start = row.saturating_mul(self.width());
             let Some(group) = out.get_mut(found..) else { break };
-            let mut sorted = NearestFirst { target, slots: self.slots, out: group, len: 0 };
+            let mut sorted = NearestFirst { target, slots: self.slots, out: group, near: [0; LIST], len: 0 };
             for (offset, slot) in self.row(row).iter().enumerate() {
                 if slot.is_good() && eligible(slot) {
                     sorted.insert(start.saturating_add(offset), &slot.contact.id);
@@ -195,11 +195,16 @@ impl Table<'_> {
     }
 }
 
+/// Longest list whose distances are kept while it is sorted; longer ones are right too, and slower.
+const LIST: usize = 64;
+
 /// A bounded insertion sort of slots by distance.
 struct NearestFirst<'a> {
     target: &'a Key,
     slots: &'a [ContactSlot],
     out: &'a mut [u16],
+    /// Leading bits of the distances of what is in `out`, which tell nearly always.
+    near: [u64; LIST],
     len: usize,
 }
 
@@ -207,20 +212,38 @@ impl NearestFirst<'_> {
     fn insert(&mut self, index: usize, id: &NodeId) {
         let Ok(index) = u16::try_from(index) else { return };
         let distance = id.distance(self.target);
+        let near = distance.leading();
         let mut at = self.len.min(self.out.len());
         while let Some(before) = at.checked_sub(1)
             && let Some(&other) = self.out.get(before)
-            && let Some(slot) = self.slots.get(usize::from(other))
-            && distance < slot.contact.id.distance(self.target)
+            && self.is_nearer(near, &distance, before, other)
         {
-            if let Some(place) = self.out.get_mut(at) {
-                *place = other;
-            }
+            self.put(at, other, self.near.get(before).copied().unwrap_or(0));
             at = before;
         }
-        if let Some(place) = self.out.get_mut(at) {
-            *place = index;
+        if at < self.out.len() {
+            self.put(at, index, near);
             self.len = self.len.saturating_add(1).min(self.out.len());
+        }
+    }
+
+    /// Whether a distance is shorter than that of the slot at `place`.
+    fn is_nearer(&self, near: u64, distance: &kad_wire::Distance, place: usize, slot: u16) -> bool {
+        match self.near.get(place) {
+            Some(other) if *other != near => near < *other,
+            _ => {
+                let slot = self.slots.get(usize::from(slot));
+                slot.is_some_and(|slot| *distance < slot.contact.id.distance(self.target))
+            }
+        }
+    }
+
+    fn put(&mut self, at: usize, slot: u16, near: u64) {
+        if let Some(place) = self.out.get_mut(at) {
+            *place = slot;
+        }
+        if let Some(place) = self.near.get_mut(at) {
+            *place = near;
         }
     }
 }
