@@ -75,7 +75,7 @@ fn use_it(stage: &mut Stage) {
 pub(super) const SCALE: Scenario = Scenario {
     name: "scale",
     about: "a very large network, its tables filled as years of use would fill them, and 20,000 lookups",
-    pass_line: "lookups find 99.9 % of the true k nearest",
+    pass_line: "lookups find 99.5 % of the true k nearest",
     nodes: 100_000,
     hours: 0.05,
     known_gap: None,
@@ -104,6 +104,6 @@ pub(super) const SCALE: Scenario = Scenario {
         stage.run.run_for(Duration::from_secs(40));
         let recall = share(stage.run.tally.recall.0, stage.run.tally.recall.1);
         stage.figure("recall", recall);
-        stage.demand(recall >= 0.999, format!("lookups find only {recall} of the nodes that they should"));
+        stage.demand(recall >= 0.995, format!("lookups find only {recall} of the nodes that they should"));
     },
 };
