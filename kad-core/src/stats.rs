@@ -58,6 +58,8 @@ counters! {
     dropped_unsolicited,
     /// Dropped: the reply did not fit the caller's buffer.
     dropped_no_room,
+    /// Dropped: a datagram of this node's own, because the store had lost the value that belonged in it.
+    dropped_no_value,
     /// Requests sent.
     requests_out,
     /// Requests sent again because their answer was late.

@@ -6,7 +6,7 @@ use std::io::Read;
 
 use kad_core::{Instant, OperationId, Slabs};
 use kad_store::{MemoryStore, Store as _};
-use kad_upkeep::{Outlet, Upkeep};
+use kad_upkeep::{Aside, Shelves, Upkeep};
 use kad_wire::Digest;
 
 use crate::command::start;
@@ -28,32 +28,30 @@ pub struct Replayed {
     pub outputs: u64,
 }
 
-/// Where datagrams of the repeated node go.
+/// Values that are not in the store, each for as many operations as need it.
 #[derive(Default)]
-struct Sent {
-    outputs: Outputs,
-    pinned: HashMap<Digest, (Vec<u8>, usize)>,
-    all: u64,
-    /// How many may still be sent in this go.
-    room: u32,
-}
+struct Pinned(HashMap<Digest, (Vec<u8>, usize)>);
 
-impl Outlet for Sent {
-    fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
-        self.outputs.sent(to, datagram);
-        self.all += 1;
-        self.room = self.room.saturating_sub(1);
-    }
-
-    fn aside(&mut self, digest: &Digest, offset: u32, out: &mut [u8]) -> Option<usize> {
-        let rest = self.pinned.get(digest)?.0.get(offset as usize..).unwrap_or_default();
+impl Aside for Pinned {
+    fn read(&self, digest: &Digest, offset: u32, out: &mut [u8]) -> Option<usize> {
+        let rest = self.0.get(digest)?.0.get(offset as usize..).unwrap_or_default();
         let len = rest.len().min(out.len());
         out[..len].copy_from_slice(&rest[..len]);
         Some(len)
     }
+}
 
-    fn is_full(&self) -> bool {
-        self.room == 0
+/// Where datagrams of the repeated node go.
+#[derive(Default)]
+struct Sent {
+    outputs: Outputs,
+    all: u64,
+}
+
+impl Sent {
+    fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
+        self.outputs.sent(to, datagram);
+        self.all += 1;
     }
 }
 
@@ -62,6 +60,7 @@ struct Machine {
     slabs: Slabs,
     store: MemoryStore,
     upkeep: Upkeep,
+    pinned: Pinned,
     sent: Sent,
     buffer: Box<[u8; 4096]>,
 }
@@ -79,8 +78,14 @@ pub fn replay(input: impl Read, mut step: impl FnMut(&Entry)) -> Result<Replayed
     let slabs = Slabs::new(header.id, &header.config(), &header.seed, header.capacity());
     let slabs = slabs.map_err(|_| Error::Damaged { entry: 0 })?;
     let store = MemoryStore::new(header.limits());
-    let mut machine =
-        Machine { slabs, store, upkeep: Upkeep::new(), sent: Sent::default(), buffer: Box::new([0; 4096]) };
+    let mut machine = Machine {
+        slabs,
+        store,
+        upkeep: Upkeep::new(),
+        pinned: Pinned::default(),
+        sent: Sent::default(),
+        buffer: Box::new([0; 4096]),
+    };
     let mut replayed = Replayed { entries: 0, datagrams_in: 0, datagrams_out: 0, ended: Instant::ZERO, outputs: 0 };
     while let Some(entry) = reader.next_entry()? {
         step(&entry);
@@ -99,12 +104,9 @@ pub fn replay(input: impl Read, mut step: impl FnMut(&Entry)) -> Result<Replayed
 
 impl Machine {
     fn apply(&mut self, now: Instant, input: &Input) {
-        let Self { slabs, store, upkeep, sent, buffer } = self;
-        sent.room = u32::MAX;
+        let Self { slabs, store, upkeep, pinned, sent, .. } = self;
         match input {
-            Input::Datagram { from, bytes } => {
-                kad_upkeep::receive(&mut slabs.node(), store, sent, now, (*from, bytes), &mut buffer[..], |_| {});
-            }
+            Input::Datagram { from, bytes } => self.receive(now, *from, bytes),
             Input::Timeout => slabs.node().handle_timeout(now),
             Input::Event => {
                 let mut node = slabs.node();
@@ -117,8 +119,8 @@ impl Machine {
             Input::Upkeep => drop(upkeep.drive(now, &mut slabs.node(), store)),
             Input::Expire => drop(store.expire(now)),
             Input::Transmit { datagrams, full } => {
-                sent.room = if *full { *datagrams } else { u32::MAX };
-                kad_upkeep::transmit(&mut slabs.node(), store, sent, now, &mut buffer[..]);
+                let room = if *full { *datagrams } else { u32::MAX };
+                self.transmit(now, room);
             }
             Input::Start(command) => {
                 if let Ok(operation) = start(slabs, now, command) {
@@ -136,16 +138,37 @@ impl Machine {
             }
             Input::Leave { until } => upkeep.leave(*until),
             Input::Pin { digest, bytes } => {
-                sent.pinned.entry(*digest).or_insert_with(|| (bytes.clone(), 0)).1 += 1;
+                pinned.0.entry(*digest).or_insert_with(|| (bytes.clone(), 0)).1 += 1;
             }
             Input::Unpin { digest } => {
-                if let Some((_, users)) = sent.pinned.get_mut(digest) {
+                if let Some((_, users)) = pinned.0.get_mut(digest) {
                     *users -= 1;
                     if *users == 0 {
-                        sent.pinned.remove(digest);
+                        pinned.0.remove(digest);
                     }
                 }
             }
+        }
+    }
+
+    fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        let Self { slabs, store, pinned, sent, buffer, .. } = self;
+        let node = &mut slabs.node();
+        let mut response = kad_upkeep::receive(now, node, store, (from, datagram), &mut buffer[..], |_| {});
+        let mut shelves = Shelves { store, aside: pinned };
+        while let Some(len) = response.next(now, node, &mut shelves, &mut buffer[..]) {
+            sent.send(from, &buffer[..len]);
+        }
+    }
+
+    /// Sends what the node has to send, as much as the recorded node's socket took.
+    fn transmit(&mut self, now: Instant, room: u32) {
+        let Self { slabs, store, pinned, sent, buffer, .. } = self;
+        let mut shelves = Shelves { store, aside: pinned };
+        for _ in 0..room {
+            let next = kad_upkeep::next_transmit(now, &mut slabs.node(), &mut shelves, &mut buffer[..]);
+            let Some((to, len)) = next else { return };
+            sent.send(to, &buffer[..len]);
         }
     }
 }

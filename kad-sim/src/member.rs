@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use kad_core::{Capacity, Config, Event, OperationId, Slabs, StartError, Walk};
 use kad_store::{MemoryStore, Store};
-use kad_upkeep::{Outlet, Upkeep};
+use kad_upkeep::{Shelves, Upkeep};
 use kad_wire::{Contact, Instant, ItemHeader, Key, NodeId};
 
 use crate::clock::Clock;
@@ -43,7 +43,7 @@ pub(crate) type Outgoing = (SocketAddr, Box<[u8]>);
 #[derive(Default)]
 pub(crate) struct Outbox(pub(crate) Vec<Outgoing>);
 
-impl Outlet for Outbox {
+impl Outbox {
     fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
         self.0.push((to, datagram.into()));
     }
@@ -121,10 +121,14 @@ impl Member {
     ) {
         let found = &mut self.found;
         let mut node = self.slabs.node();
-        kad_upkeep::receive(&mut node, &mut self.store, out, now, (from, datagram), buffer, |values| {
+        let mut response = kad_upkeep::receive(now, &mut node, &mut self.store, (from, datagram), buffer, |values| {
             let list = found.entry(values.operation).or_default();
             list.extend(values.iter().map(|(header, bytes)| (header, bytes.to_vec())));
         });
+        let mut shelves = Shelves { store: &mut self.store, aside: &() };
+        while let Some(len) = response.next(now, &mut node, &mut shelves, buffer) {
+            out.send(from, &buffer[..len]);
+        }
     }
 
     /// The rest of the loop: what is due, what is to be sent, what has ended. Answers with the next deadline. `now` is what
@@ -142,7 +146,10 @@ impl Member {
         }
         loop {
             self.keep_up(now);
-            kad_upkeep::transmit(&mut self.slabs.node(), &mut self.store, out, now, buffer);
+            let mut shelves = Shelves { store: &mut self.store, aside: &() };
+            while let Some((to, len)) = kad_upkeep::next_transmit(now, &mut self.slabs.node(), &mut shelves, buffer) {
+                out.send(to, &buffer[..len]);
+            }
             if !self.take_events(now, ended) {
                 break;
             }

@@ -169,8 +169,6 @@ pub struct SocketStats {
     pub send_errors: u64,
     /// Errors that the system reported instead of a datagram.
     pub receive_errors: u64,
-    /// Datagrams that were not sent because the store had lost the value that belonged in them.
-    pub holes_unfilled: u64,
     /// Bytes of the receive buffer that the system granted.
     pub receive_buffer: usize,
     /// Bytes of the send buffer that the system granted.

@@ -82,11 +82,6 @@ impl Socket {
         &self.stats
     }
 
-    /// Counts a datagram that was not sent because the store had lost the value that belonged in it.
-    pub(crate) fn hole_unfilled(&mut self) {
-        self.stats.holes_unfilled += 1;
-    }
-
     /// Waits until there is something to read.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         match &self.udp {

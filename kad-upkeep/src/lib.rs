@@ -14,7 +14,7 @@ use kad_wire::{Instant, ItemHeader, Key, StoreMode};
 use leaving::Leaving;
 use newcomers::Newcomers;
 
-pub use serve::{Outlet, receive, transmit};
+pub use serve::{Aside, Response, Shelves, next_transmit, receive};
 
 /// Items that one operation of the upkeep takes along: as many offers as fit a datagram.
 const BATCH: usize = kad_wire::limits::STORE_ITEMS_MAX;

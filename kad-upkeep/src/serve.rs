@@ -1,127 +1,173 @@
 //! The heart of every home's loop: what a datagram asks of the store, and what the node has to send.
+//!
+//! Nothing is sent here: a datagram lies in the caller's buffer, and the caller asks for the next one when it has room.
 
 use core::net::SocketAddr;
 
-use kad_core::{Node, Received, Values};
+use kad_core::{Node, PullTicket, Received, Values};
 use kad_store::Store;
 use kad_wire::limits::DATAGRAM_MAX;
 use kad_wire::{Digest, Instant, Key};
 
-/// Where datagrams go, and where values are that the store does not have.
-pub trait Outlet {
-    /// Sends a datagram.
-    fn send(&mut self, to: SocketAddr, datagram: &[u8]);
+/// Values that are not in the store: those that a node offers and does not keep itself. `()` has none.
+pub trait Aside {
+    /// Copies bytes of a value from `offset` on to `out` and says how many; `None` when it is not here.
+    fn read(&self, digest: &Digest, offset: u32, out: &mut [u8]) -> Option<usize>;
+}
 
-    /// Copies bytes of a value that is not in the store from `offset` on, and says how many; `None` when it is not here
-    /// either.
-    fn aside(&mut self, digest: &Digest, offset: u32, out: &mut [u8]) -> Option<usize> {
-        let _ = (digest, offset, out);
+impl Aside for () {
+    fn read(&self, _: &Digest, _: u32, _: &mut [u8]) -> Option<usize> {
         None
     }
-
-    /// Whether no more datagrams should come for now.
-    fn is_full(&self) -> bool {
-        false
-    }
-
-    /// A datagram was not sent because the store had lost the value that belonged in it.
-    fn hole_unfilled(&mut self) {}
 }
 
-fn read<S: Store + ?Sized>(
-    store: &mut S,
-    outlet: &mut impl Outlet,
+/// Where the values are that a node sends.
+pub struct Shelves<'a, S: ?Sized, A = ()> {
+    /// What the node remembers.
+    pub store: &'a mut S,
+    /// What it has besides.
+    pub aside: &'a A,
+}
+
+impl<S: Store + ?Sized, A: Aside> Shelves<'_, S, A> {
+    fn read(&mut self, now: Instant, (key, digest): (&Key, &Digest), offset: u32, out: &mut [u8]) -> usize {
+        match self.aside.read(digest, offset, out) {
+            Some(read) => read,
+            None => self.store.read(now, key, digest, offset, out),
+        }
+    }
+}
+
+/// What a datagram is answered with: none, one or many datagrams, which go to where it came from.
+///
+/// Dropping it loses datagrams that were asked for; the requester asks again.
+#[must_use = "what is not asked for is not sent"]
+#[derive(Default)]
+pub struct Response(Rest);
+
+#[derive(Default)]
+enum Rest {
+    #[default]
+    Nothing,
+    /// A datagram of this length is in the buffer.
+    Reply(usize),
+    Chunks {
+        pull: PullTicket,
+        sent: u32,
+    },
+}
+
+impl Response {
+    fn reply(len: Option<usize>) -> Self {
+        Self(len.filter(|len| *len > 0).map_or(Rest::Nothing, Rest::Reply))
+    }
+
+    /// Whether nothing is left.
+    pub const fn is_over(&self) -> bool {
+        matches!(self.0, Rest::Nothing)
+    }
+
+    /// Length of the next datagram, which is in `buffer` then. The first call takes the buffer that
+    /// [`receive`] has filled; from the second on it may come later, and with other contents.
+    pub fn next<S: Store + ?Sized, A: Aside>(
+        &mut self,
+        now: Instant,
+        node: &mut Node<'_>,
+        shelves: &mut Shelves<'_, S, A>,
+        buffer: &mut [u8],
+    ) -> Option<usize> {
+        match core::mem::take(&mut self.0) {
+            Rest::Nothing => None,
+            Rest::Reply(len) => Some(len),
+            Rest::Chunks { mut pull, mut sent } => {
+                if let Some(len) = next_chunk(now, shelves, &mut pull, buffer) {
+                    sent += 1;
+                    self.0 = Rest::Chunks { pull, sent };
+                    return Some(len);
+                }
+                if sent == 0 {
+                    return node.refuse_pull(&pull, buffer);
+                }
+                node.pull_answered(sent);
+                None
+            }
+        }
+    }
+}
+
+fn next_chunk<S: Store + ?Sized, A: Aside>(
     now: Instant,
-    (key, digest): (&Key, &Digest),
-    offset: u32,
-    out: &mut [u8],
-) -> usize {
-    match outlet.aside(digest, offset, out) {
-        Some(read) => read,
-        None => store.read(now, key, digest, offset, out),
-    }
+    shelves: &mut Shelves<'_, S, A>,
+    pull: &mut PullTicket,
+    buffer: &mut [u8],
+) -> Option<usize> {
+    let chunk = pull.next_chunk(buffer)?;
+    let hole = buffer.get_mut(chunk.head_len..chunk.head_len + chunk.len)?;
+    let read = shelves.read(now, (pull.key(), pull.digest()), chunk.offset, hole);
+    (read > 0 || chunk.len == 0).then_some(chunk.head_len + read)
 }
 
-/// Takes in a datagram and sends what is answered at once. Values that this node looked for go to `found`. `buffer` takes the
-/// largest datagram that is written, a chunk: 4096 bytes are always enough.
+/// Takes in a datagram, and answers with what is to be sent to where it came from. Values that this node looked for go to
+/// `found`. `buffer` takes the largest datagram that is written, a chunk: 4096 bytes are always enough, and fewer make
+/// chunks shorter.
 pub fn receive<S: Store + ?Sized>(
+    now: Instant,
     node: &mut Node<'_>,
     store: &mut S,
-    outlet: &mut impl Outlet,
-    now: Instant,
     (from, datagram): (SocketAddr, &[u8]),
     buffer: &mut [u8],
     found: impl FnOnce(&Values<'_, '_>),
-) {
-    let small = DATAGRAM_MAX.min(buffer.len());
-    match node.handle_datagram(now, from, datagram, &mut buffer[..small]) {
-        Received::Nothing => {}
-        Received::Reply(len) => outlet.send(from, &buffer[..len]),
+) -> Response {
+    let small = small(buffer);
+    match node.handle_datagram(now, from, datagram, small) {
+        Received::Nothing => Response::default(),
+        Received::Reply(len) => Response::reply(Some(len)),
         Received::Find(ticket) => {
-            let mut answer = node.answer_find(ticket, &mut buffer[..small]);
+            let mut answer = node.answer_find(ticket, small);
             let page = store.find(now, ticket.query(), &mut answer);
-            let len = answer.finish(page.total, page.next_cursor);
-            if len > 0 {
-                outlet.send(from, &buffer[..len]);
-            }
+            Response::reply(Some(answer.finish(page.total, page.next_cursor)))
         }
-        Received::Pull(mut pull) => {
-            let mut sent = 0;
-            while let Some(chunk) = pull.next_chunk(buffer) {
-                let hole = &mut buffer[chunk.head_len..chunk.head_len + chunk.len];
-                let read = read(store, outlet, now, (pull.key(), pull.digest()), chunk.offset, hole);
-                if read == 0 && chunk.len > 0 {
-                    break;
-                }
-                sent += 1;
-                outlet.send(from, &buffer[..chunk.head_len + read]);
-            }
-            if sent > 0 {
-                node.pull_answered(sent);
-            } else if let Some(len) = node.refuse_pull(&pull, buffer) {
-                outlet.send(from, &buffer[..len]);
-            }
-        }
+        Received::Pull(pull) => Response(Rest::Chunks { pull, sent: 0 }),
         Received::Store(ticket) => {
-            let mut answer = node.answer_store(ticket, &mut buffer[..small]);
+            let mut answer = node.answer_store(ticket, small);
             while let Some(offer) = answer.next_offer() {
                 answer.answer(store.offer(now, &offer));
             }
-            if let Some(len) = answer.finish() {
-                outlet.send(from, &buffer[..len]);
-            }
+            Response::reply(answer.finish())
         }
         Received::Pulled(ticket, offer) => {
-            if let Some(answer) = store.offer(now, &offer)
-                && let Some(len) = node.answer_pulled(&ticket, answer, buffer)
-            {
-                outlet.send(from, &buffer[..len]);
-            }
+            let answer = store.offer(now, &offer);
+            Response::reply(answer.and_then(|answer| node.answer_pulled(&ticket, answer, buffer)))
         }
-        Received::Values(values) => found(&values),
+        Received::Values(values) => {
+            found(&values);
+            Response::default()
+        }
     }
 }
 
-/// Sends what the node has to send, until the outlet is full. Answers whether there may be more.
-pub fn transmit<S: Store + ?Sized>(
-    node: &mut Node<'_>,
-    store: &mut S,
-    outlet: &mut impl Outlet,
+/// The next datagram that the node has to send: to whom, and its length in `buffer`.
+pub fn next_transmit<S: Store + ?Sized, A: Aside>(
     now: Instant,
+    node: &mut Node<'_>,
+    shelves: &mut Shelves<'_, S, A>,
     buffer: &mut [u8],
-) -> bool {
-    let small = DATAGRAM_MAX.min(buffer.len());
-    while !outlet.is_full() {
-        let Some(transmit) = node.poll_transmit(now, &mut buffer[..small]) else { return false };
+) -> Option<(SocketAddr, usize)> {
+    loop {
+        let transmit = node.poll_transmit(now, small(buffer))?;
         let mut complete = true;
         for hole in transmit.holes(buffer) {
-            complete &= read(store, outlet, now, (&hole.key, &hole.digest), 0, hole.bytes) == hole.bytes.len();
+            complete &= shelves.read(now, (&hole.key, &hole.digest), 0, hole.bytes) == hole.bytes.len();
         }
         if complete {
-            outlet.send(transmit.to, &buffer[..transmit.len]);
-        } else {
-            outlet.hole_unfilled();
+            return Some((transmit.to, transmit.len));
         }
+        node.transmit_dropped();
     }
-    true
+}
+
+/// As much of a buffer as any datagram but a chunk may fill.
+fn small(buffer: &mut [u8]) -> &mut [u8] {
+    let len = buffer.len().min(DATAGRAM_MAX);
+    buffer.get_mut(..len).unwrap_or_default()
 }

@@ -231,6 +231,13 @@ impl<'m> Node<'m> {
         count!(self.memory.head.stats, datagrams_out);
     }
 
+    /// Counts a datagram from [`poll_transmit`](Self::poll_transmit) as dropped: the value that belonged in it is gone.
+    pub fn transmit_dropped(&mut self) {
+        let stats = &mut self.memory.head.stats;
+        stats.datagrams_out = stats.datagrams_out.wrapping_sub(1);
+        count!(stats, dropped_no_value);
+    }
+
     /// Counts a ticket that came back.
     pub(crate) fn ticket_answered(&mut self) {
         count!(self.memory.head.stats, tickets_answered);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use kad_upkeep::Aside;
 use kad_wire::Digest;
 
 /// Values by their digest, each for as long as somebody needs it.
@@ -27,9 +28,10 @@ impl Pinned {
             }
         }
     }
+}
 
-    /// Copies bytes of a value from `offset` on, and says how many; `None` when it is not here.
-    pub(crate) fn read(&self, digest: &Digest, offset: u32, out: &mut [u8]) -> Option<usize> {
+impl Aside for Pinned {
+    fn read(&self, digest: &Digest, offset: u32, out: &mut [u8]) -> Option<usize> {
         let rest = self.0.get(digest)?.0.get(offset as usize..).unwrap_or_default();
         let len = rest.len().min(out.len());
         out[..len].copy_from_slice(&rest[..len]);

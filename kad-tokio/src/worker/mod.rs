@@ -15,12 +15,12 @@ use bytes::Bytes;
 use kad_core::{Node, OperationId, Slabs, StartError};
 use kad_record::{Command, Input, Recorder};
 use kad_store::Store;
-use kad_upkeep::Upkeep;
+use kad_upkeep::{Shelves, Upkeep};
 use kad_wire::{Digest, Instant};
 use tokio::sync::mpsc;
 
 use crate::command::Call;
-use crate::outlet::Home;
+use crate::outlet::Outlet;
 use crate::socket::{DATAGRAM, Socket};
 use crate::tasks::{CallId, Task, Tasks};
 use calls::Waiting;
@@ -164,14 +164,18 @@ impl Worker {
     fn receive_one(&mut self, from: SocketAddr, datagram: &[u8]) {
         let now = self.now();
         let Parts { slabs, store, socket, recorder, .. } = &mut self.parts;
-        let tasks = &mut self.tasks;
-        let mut home = Home::new(&tasks.pinned, socket, recorder.as_mut());
+        let (tasks, node) = (&mut self.tasks, &mut slabs.node());
         let (mut found, mut buffer) = (Vec::new(), [0; DATAGRAM]);
-        kad_upkeep::receive(&mut slabs.node(), &mut **store, &mut home, now, (from, datagram), &mut buffer, |values| {
+        let mut response = kad_upkeep::receive(now, node, &mut **store, (from, datagram), &mut buffer, |values| {
             let Some(Task::Find { call }) = tasks.get(values.operation) else { return };
             let owned = |(header, bytes)| (*call, header, Bytes::copy_from_slice(bytes), values.origin);
             found.extend(values.iter().map(owned));
         });
+        let mut outlet = Outlet::new(socket, recorder.as_mut());
+        let mut shelves = Shelves { store: &mut **store, aside: &tasks.pinned };
+        while let Some(len) = response.next(now, node, &mut shelves, &mut buffer) {
+            outlet.send(from, &buffer[..len]);
+        }
         self.note(now, || Input::Datagram { from, bytes: datagram.into() });
         let tasks = &mut self.tasks;
         for (call, header, bytes, origin) in found {
@@ -204,19 +208,27 @@ impl Worker {
 
     /// Sends everything that the node has to send.
     async fn transmit(&mut self) {
-        loop {
-            let now = self.now();
-            let Parts { slabs, store, socket, recorder, .. } = &mut self.parts;
-            let mut home = Home::new(&self.tasks.pinned, socket, recorder.as_mut());
-            let mut buffer = [0; DATAGRAM];
-            let more = kad_upkeep::transmit(&mut slabs.node(), &mut **store, &mut home, now, &mut buffer);
-            let datagrams = home.sent;
-            self.note(now, || Input::Transmit { datagrams, full: more });
+        while self.fill_queue() {
             self.parts.socket.flush().await;
-            if !more {
-                return;
-            }
         }
+        self.parts.socket.flush().await;
+    }
+
+    /// Queues what the node has to send, and says whether there may be more than the queue takes.
+    fn fill_queue(&mut self) -> bool {
+        let now = self.now();
+        let Parts { slabs, store, socket, recorder, .. } = &mut self.parts;
+        let mut outlet = Outlet::new(socket, recorder.as_mut());
+        let mut shelves = Shelves { store: &mut **store, aside: &self.tasks.pinned };
+        let (node, mut buffer) = (&mut slabs.node(), [0; DATAGRAM]);
+        let mut full = outlet.is_full();
+        while !full && let Some((to, len)) = kad_upkeep::next_transmit(now, node, &mut shelves, &mut buffer) {
+            outlet.send(to, &buffer[..len]);
+            full = outlet.is_full();
+        }
+        let datagrams = outlet.sent;
+        self.note(now, || Input::Transmit { datagrams, full });
+        full
     }
 
     /// Starts an operation, with more memory if need be.
