@@ -2,6 +2,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod joining;
 mod leaving;
 mod newcomers;
 mod serve;
@@ -14,6 +15,7 @@ use kad_wire::{Instant, ItemHeader, Key, StoreMode};
 use leaving::Leaving;
 use newcomers::Newcomers;
 
+pub use joining::Joining;
 pub use serve::{Aside, Response, Shelves, next_transmit, receive};
 
 /// Items that one operation of the upkeep takes along: as many offers as fit a datagram.

@@ -51,7 +51,7 @@ impl Worker {
             Command::Stats { answer } => drop(answer.send(Ok(self.stats()))),
             Command::Joined { answer } => match self.joining.is_settled() {
                 true => drop(answer.send(self.joined())),
-                false => self.joining.wait(answer),
+                false => self.wait_for_join.push(answer),
             },
             Command::Cancel => self.cancel(id),
             Command::Bootstrap { addresses } => self.join(&addresses),

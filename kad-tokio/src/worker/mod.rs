@@ -15,16 +15,15 @@ use bytes::Bytes;
 use kad_core::{Node, OperationId, Slabs, StartError};
 use kad_record::{Command, Input, Recorder};
 use kad_store::Store;
-use kad_upkeep::{Shelves, Upkeep};
+use kad_upkeep::{Joining, Shelves, Upkeep};
 use kad_wire::{Digest, Instant};
 use tokio::sync::mpsc;
 
 use crate::command::Call;
 use crate::outlet::Outlet;
 use crate::socket::{DATAGRAM, Socket};
-use crate::tasks::{CallId, Task, Tasks};
+use crate::tasks::{Answer, CallId, Task, Tasks};
 use calls::Waiting;
-use joining::Joining;
 use leaving::Leaving;
 
 /// Longest sleep: nothing is due, but a timer must have some time.
@@ -54,6 +53,8 @@ pub(crate) struct Worker {
     /// Requests that wait for the first join, or for a place, oldest first.
     waiting: BTreeMap<CallId, Waiting>,
     joining: Joining,
+    /// Those who wait for the first join.
+    wait_for_join: Vec<Answer<usize>>,
     upkeep: Upkeep,
     /// When the upkeep wants to be called again.
     upkeep_at: Option<Instant>,
@@ -63,13 +64,14 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(parts: Parts) -> Self {
-        let joining = Joining::new(!parts.bootstrap.is_empty(), parts.rejoin_interval);
+        let joining = Joining::new(!parts.bootstrap.is_empty(), parts.rejoin_interval, random_seed());
         Self {
             parts,
             started: Clock::now(),
             tasks: Tasks::default(),
             waiting: BTreeMap::new(),
             joining,
+            wait_for_join: Vec::new(),
             upkeep: Upkeep::new(),
             upkeep_at: None,
             leaving: Leaving::default(),
@@ -139,12 +141,10 @@ impl Worker {
     fn patience(&mut self) -> Duration {
         let now = self.now();
         let core = self.node().poll_timeout();
-        let next = core.into_iter().chain(self.upkeep_at).min();
+        let next = [core, self.upkeep_at, self.joining.next()].into_iter().flatten().min();
         let mut patience = next.map_or(LONGEST_SLEEP, |at| at.saturating_since(now));
-        let clock = Clock::now();
-        let deadlines = [self.joining.next(), self.next_expiry()];
-        for at in deadlines.into_iter().flatten() {
-            patience = patience.min(at.saturating_duration_since(clock));
+        if let Some(at) = self.next_expiry() {
+            patience = patience.min(at.saturating_duration_since(Clock::now()));
         }
         patience.min(LONGEST_SLEEP)
     }
@@ -261,4 +261,12 @@ impl Worker {
         self.note(now, || Input::Unpin { digest });
         self.tasks.pinned.unpin(&digest);
     }
+}
+
+/// What spreads this node's attempts to join over time.
+fn random_seed() -> u64 {
+    let mut bytes = [0; 8];
+    // Without randomness the process id must do: nothing depends on it but when this node knocks.
+    let seed = getrandom::fill(&mut bytes).map(|()| u64::from_le_bytes(bytes));
+    seed.unwrap_or_else(|_| std::process::id().into())
 }

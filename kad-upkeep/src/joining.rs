@@ -1,0 +1,155 @@
+//! When a node joins its network, and joins it again.
+
+use core::time::Duration;
+
+use kad_wire::Instant;
+
+/// Pauses between vain attempts grow from here ...
+const PAUSE: Duration = Duration::from_secs(1);
+/// ... to here.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// How a node stands with its network: decides when it looks for its bootstrap nodes.
+///
+/// Until somebody answers it tries again, with pauses that grow. A node that knows others does it now and then all the
+/// same: parts of a network that lost each other find together only through somebody whom both know.
+///
+/// ```
+/// use core::time::Duration;
+/// use kad_upkeep::Joining;
+/// use kad_wire::Instant;
+///
+/// let now = Instant::ZERO;
+/// let mut joining = Joining::new(true, Duration::from_secs(600), 7);
+/// assert!(joining.is_due(now, 0));
+/// // ... node.join(..), whose end says that nobody answered:
+/// joining.ended(now, 0, 0);
+/// assert!(!joining.is_due(now, 0) && joining.is_due(now + Duration::from_secs(2), 0));
+/// ```
+#[derive(Debug)]
+pub struct Joining {
+    settled: bool,
+    has_bootstrap: bool,
+    /// When the next attempt is due, if none is under way.
+    next: Option<Instant>,
+    attempts: u32,
+    /// When a node that knows others joins again.
+    again: Instant,
+    interval: Duration,
+    random: fastrand::Rng,
+}
+
+impl Joining {
+    /// A node that is about to join through its bootstrap nodes, if it has any, and again every `interval`, give or take a
+    /// quarter. The seed spreads nodes over time; it need not be secret.
+    pub fn new(has_bootstrap: bool, interval: Duration, seed: u64) -> Self {
+        Self {
+            settled: !has_bootstrap,
+            has_bootstrap,
+            next: has_bootstrap.then_some(Instant::ZERO),
+            attempts: 0,
+            again: Instant::ZERO,
+            interval,
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// Whether the first attempt has ended, or there is nobody to join.
+    pub const fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// When [`is_due`](Self::is_due) is to be asked again; `None` while an attempt is under way.
+    pub const fn next(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Whether to join now. If so, [`ended`](Self::ended) must be called when that is over.
+    pub fn is_due(&mut self, now: Instant, contacts: usize) -> bool {
+        if self.next.is_none_or(|at| now < at) {
+            return false;
+        }
+        if self.settled && contacts > 0 && now < self.again {
+            // Look again later whether it still knows others.
+            self.next = Some(self.again.min(now + PAUSE_MAX));
+            return false;
+        }
+        self.again = now + self.interval * 3 / 4 + self.share_of(self.interval / 2);
+        self.next = None;
+        true
+    }
+
+    /// An attempt has ended: how many nodes answered, and how many are known now. Answers with the pause until the next
+    /// attempt, which is zero if the node knows others.
+    pub fn ended(&mut self, now: Instant, answered: usize, contacts: usize) -> Duration {
+        let pause = if contacts == 0 { self.pause() } else { Duration::ZERO };
+        self.attempts = if answered == 0 && contacts == 0 { self.attempts.saturating_add(1) } else { 0 };
+        self.next = self.has_bootstrap.then(|| now + pause);
+        self.settled = true;
+        pause
+    }
+
+    /// A pause that grows with the attempts, anywhere between a little and all of it: many nodes that lost the same network
+    /// must not come back at the same moment.
+    fn pause(&mut self) -> Duration {
+        let longest = PAUSE.saturating_mul(1 << self.attempts.min(6)).min(PAUSE_MAX);
+        PAUSE / 4 + self.share_of(longest)
+    }
+
+    /// Anything up to a span.
+    fn share_of(&mut self, span: Duration) -> Duration {
+        let millis = u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
+        Duration::from_millis(self.random.u32(0..=millis).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn vain_attempts_come_at_growing_pauses() {
+        let (mut now, mut joining) = (Instant::ZERO, Joining::new(true, INTERVAL, 1));
+        let mut longest = Duration::ZERO;
+        for attempt in 0..40 {
+            assert!(joining.is_due(now, 0), "attempt {attempt}");
+            assert_eq!(joining.next(), None, "one at a time");
+            let pause = joining.ended(now, 0, 0);
+            assert!(pause <= PAUSE / 4 + PAUSE.saturating_mul(1 << attempt.min(6)).min(PAUSE_MAX));
+            longest = longest.max(pause);
+            assert!(!joining.is_due(now, 0));
+            now = joining.next().unwrap();
+        }
+        assert!(longest > PAUSE_MAX / 2);
+    }
+
+    #[test]
+    fn who_knows_others_joins_again_within_a_quarter_of_the_interval() {
+        for seed in 0..50 {
+            let (mut now, mut joining) = (Instant::ZERO, Joining::new(true, INTERVAL, seed));
+            assert!(joining.is_due(now, 0) && !joining.is_settled());
+            joining.ended(now, 3, 3);
+            assert!(joining.is_settled());
+            while !joining.is_due(now, 3) {
+                now = joining.next().unwrap();
+            }
+            assert!((450..=750).contains(&(now.as_micros() / 1_000_000)), "{now:?}");
+        }
+    }
+
+    #[test]
+    fn who_loses_everybody_joins_soon_and_who_has_nobody_to_join_never() {
+        let mut joining = Joining::new(true, INTERVAL, 1);
+        assert!(joining.is_due(Instant::ZERO, 0));
+        joining.ended(Instant::ZERO, 3, 3);
+        assert!(!joining.is_due(Instant::ZERO, 3));
+        let look = joining.next().unwrap();
+        assert!(look <= Instant::ZERO + PAUSE_MAX);
+        assert!(joining.is_due(look, 0), "nobody is left");
+
+        let mut alone = Joining::new(false, INTERVAL, 1);
+        assert!(alone.is_settled() && !alone.is_due(Instant::FAR_FUTURE, 0));
+    }
+}
