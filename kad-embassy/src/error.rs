@@ -1,0 +1,72 @@
+//! What can go wrong, and whether trying again may help.
+
+use kad_core::ConfigError;
+use kad_wire::ItemStatus;
+
+/// Why a node could not be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting makes no sense, or does not fit the memory.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// The port is in use, or 0.
+    #[error("the port is in use, or 0")]
+    Port,
+    /// A buffer is too small: the datagram buffer must hold the largest datagram that the node takes or sends, the socket's
+    /// buffers one each, and there must be a place for a call.
+    #[error("a buffer is too small")]
+    Buffers,
+}
+
+/// Why a call did not do what it was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Every place for a call is taken: wait for another call to end, or give the node more.
+    #[error("every place for a call is taken")]
+    Busy,
+    /// The node is leaving, or has left.
+    #[error("the node is closed")]
+    Closed,
+    /// Nothing was decided in time.
+    #[error("nothing was decided in time")]
+    Timeout,
+    /// Not one of the known nodes answered.
+    #[error("no node of the network answers")]
+    Unreachable,
+    /// The value is larger than this node takes. Nothing was stored.
+    #[error("the value has {len} bytes; at most {max} can be stored")]
+    TooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// The lifetime is zero or longer than the network's longest, seven days. Nothing was stored.
+    #[error("the lifetime must be at least a millisecond and at most seven days")]
+    Lifetime,
+    /// There are more values, or larger ones, than there is memory for. What came before is right.
+    #[error("there are more values, or larger ones, than there is memory for")]
+    Truncated,
+    /// This node's own store does not take the value, which it must serve. Nothing was stored.
+    #[error("this node's own store does not take the value: {0:?}")]
+    Refused(ItemStatus),
+    /// The operation would have needed more datagrams than it may send.
+    #[error("the operation needs more datagrams than it may send")]
+    Budget,
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    pub const fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy
+                | Self::Timeout
+                | Self::Unreachable
+                | Self::Budget
+                | Self::Refused(ItemStatus::Full | ItemStatus::Busy)
+        )
+    }
+}

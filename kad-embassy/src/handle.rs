@@ -1,0 +1,232 @@
+//! The handle: what applications call.
+
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::net::SocketAddr;
+use core::task::Poll;
+use core::time::Duration;
+
+use kad_core::{FindOptions, KnownContact, Stats, Status};
+use kad_upkeep::UpkeepStats;
+use kad_wire::limits::TTL_MAX_MS;
+use kad_wire::{Digest, Instant, ItemHeader, Key, NodeId};
+
+use crate::calls::{Outcome, Request};
+use crate::error::Error;
+use crate::home::Home;
+use crate::net::LinkStats;
+use crate::report::{Found, Pong, Receipt, StoreOptions};
+use crate::runner::now;
+
+/// How long a call may take, if not told otherwise.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A node of the network. Cheap to copy; for tasks of the executor that runs it.
+///
+/// Every call ends by its timeout, ten seconds or what [`with_timeout`](Self::with_timeout) says. A call whose future is
+/// dropped is cancelled, but what a store has begun goes on.
+#[derive(Clone, Copy)]
+pub struct Dht {
+    home: &'static RefCell<Home>,
+    timeout: Duration,
+}
+
+impl Dht {
+    pub(crate) const fn new(home: &'static RefCell<Home>) -> Self {
+        Self { home, timeout: TIMEOUT }
+    }
+
+    /// The same node with another timeout for each call.
+    #[must_use]
+    pub const fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Who this node is.
+    pub fn id(&self) -> NodeId {
+        self.home.borrow().node.id()
+    }
+
+    /// Waits until the node has joined its network, and answers how many others it knows.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when no bootstrap node answered; the node tries again by itself. [`Error::Timeout`],
+    /// [`Error::Busy`], [`Error::Closed`].
+    pub async fn joined(&self) -> Result<usize, Error> {
+        let call = self.begin(Request::Joined)?;
+        match call.outcome().await? {
+            Outcome::Joined(contacts) => Ok(contacts),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    /// Stores a value under a key: here, where it is republished until it expires, and on the nodes nearest to the key.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::Lifetime`] and [`Error::Refused`] when nothing was stored; [`Error::Unreachable`],
+    /// [`Error::Timeout`], [`Error::Busy`] and [`Error::Closed`] when it is stored here only.
+    pub async fn store(&self, key: Key, value: &[u8], options: &StoreOptions) -> Result<Receipt, Error> {
+        let header = self.publish(&key, value, options)?;
+        let call = self.begin(Request::Store { key, header, copies: options.copies })?;
+        match call.outcome().await? {
+            Outcome::Stored(receipt) => Ok(receipt),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    fn publish(&self, key: &Key, value: &[u8], options: &StoreOptions) -> Result<ItemHeader, Error> {
+        let ttl_ms = ttl_ms(options.ttl)?;
+        let header = ItemHeader::publish(key, options.item_type, options.lock, ttl_ms, value);
+        let home = &mut *self.home.borrow_mut();
+        let max = home.node.value_max() as usize;
+        if value.len() > max {
+            return Err(Error::TooLarge { len: value.len(), max });
+        }
+        let answer = home.store.publish(now(), key, &header, value);
+        if answer.status.is_held() { Ok(header) } else { Err(Error::Refused(answer.status)) }
+    }
+
+    /// Finds a value under a key: the newest that the first node which has any knows, this one first. Its bytes go to `out`.
+    /// `None` when the nearest nodes have none.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] when the value is larger than `out` or than this node has room for; [`Error::Unreachable`],
+    /// [`Error::Timeout`], [`Error::Busy`], [`Error::Closed`].
+    pub async fn find(&self, key: Key, out: &mut [u8]) -> Result<Option<Found>, Error> {
+        let mut first = Ok(None);
+        self.find_all(key, FindOptions::FIRST, |found, bytes| {
+            first = match out.get_mut(..bytes.len()) {
+                Some(out) => {
+                    out.copy_from_slice(bytes);
+                    Ok(Some(*found))
+                }
+                None => Err(Error::Truncated),
+            };
+        })
+        .await?;
+        first
+    }
+
+    /// Finds the values under a key that the nearest nodes have, at most [`VALUES_PER_FIND`](crate::VALUES_PER_FIND) and as
+    /// many bytes as a call has room for. Each is shown to `each` when all are there.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] when there are more or larger ones; what was shown before is right. Others as with
+    /// [`find`](Self::find).
+    pub async fn find_all(
+        &self,
+        key: Key,
+        options: FindOptions,
+        mut each: impl FnMut(&Found, &[u8]),
+    ) -> Result<(), Error> {
+        let call = self.begin(Request::Find { key, options })?;
+        let enough = self.home.borrow_mut().find_here(now(), call.index, key, options);
+        let ended = if enough { Ok(Outcome::Found) } else { call.outcome().await };
+        let home = &mut *self.home.borrow_mut();
+        if let Some((slot, buffer)) = home.call(call.index) {
+            slot.values(buffer).for_each(|(found, bytes)| each(found, bytes));
+        }
+        ended.map(drop)
+    }
+
+    /// Stops to publish the values under a key, or one of them. Answers how many there were. They are held like anybody's
+    /// until they expire.
+    pub fn forget(&self, key: &Key, digest: Option<&Digest>) -> usize {
+        self.home.borrow_mut().store.forget(key, digest)
+    }
+
+    /// Asks whoever is at an address for a sign of life.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when nobody answers; [`Error::Timeout`], [`Error::Busy`], [`Error::Closed`].
+    pub async fn ping(&self, address: SocketAddr) -> Result<Pong, Error> {
+        let call = self.begin(Request::Ping(address))?;
+        match call.outcome().await? {
+            Outcome::Ponged(pong) => Ok(pong),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    /// Leaves the network: hands over what this node holds, for at most half the timeout, and says goodbye. Then
+    /// [`Runner::run`](crate::Runner::run) ends.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] and [`Error::Busy`]: the node leaves all the same.
+    pub async fn leave(&self) -> Result<(), Error> {
+        let now = now();
+        self.home.borrow_mut().leave(now, now + self.timeout / 2);
+        let call = self.begin(Request::Leave)?;
+        call.outcome().await.map(drop)
+    }
+
+    /// How the node is.
+    pub fn status(&self) -> Status {
+        self.home.borrow().node.status()
+    }
+
+    /// What the node counted.
+    pub fn stats(&self) -> Stats {
+        *self.home.borrow().node.stats()
+    }
+
+    /// What its upkeep has done.
+    pub fn upkeep_stats(&self) -> UpkeepStats {
+        *self.home.borrow().upkeep.stats()
+    }
+
+    /// What its link counted.
+    pub fn link_stats(&self) -> LinkStats {
+        self.home.borrow().link
+    }
+
+    /// How much its store holds.
+    pub fn usage(&self) -> kad_store::Usage {
+        self.home.borrow().store.usage()
+    }
+
+    /// Shows every contact of the routing table.
+    pub fn contacts(&self, each: impl FnMut(KnownContact)) {
+        self.home.borrow().node.contacts().for_each(each);
+    }
+
+    fn begin(&self, request: Request) -> Result<Call, Error> {
+        let index = self.home.borrow_mut().begin(request, now() + self.timeout)?;
+        Ok(Call { home: self.home, index })
+    }
+}
+
+/// Checks a lifetime.
+pub(crate) fn ttl_ms(ttl: Duration) -> Result<u32, Error> {
+    let ttl_ms = u32::try_from(ttl.as_millis()).ok().filter(|ms| (1..=TTL_MAX_MS).contains(ms));
+    ttl_ms.ok_or(Error::Lifetime)
+}
+
+/// A call's place, which is free again when this is dropped.
+struct Call {
+    home: &'static RefCell<Home>,
+    index: usize,
+}
+
+impl Call {
+    async fn outcome(&self) -> Result<Outcome, Error> {
+        poll_fn(|context| {
+            let home = &mut *self.home.borrow_mut();
+            let Some((slot, _)) = home.call(self.index) else { return Poll::Ready(Err(Error::Closed)) };
+            match slot.outcome() {
+                Some(outcome) => Poll::Ready(outcome),
+                None => {
+                    slot.wake_with(context.waker());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let now: Instant = now();
+        self.home.borrow_mut().end_call(now, self.index);
+    }
+}

@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod calls;
+mod error;
+mod exchange;
+mod handle;
+mod home;
+mod logs;
+mod net;
+mod report;
+mod runner;
+mod space;
+
+pub use calls::{CallSlot, VALUES_PER_FIND};
+pub use embassy_net::udp::PacketMetadata;
+pub use error::{Error, StartError};
+pub use handle::Dht;
+pub use home::BOOTSTRAP;
+pub use net::{COLD_DATAGRAM, ColdBuffer, LinkStats, NeighbourDriver, Neighbours, SOCKETS};
+pub use report::{Copies, Found, Pong, Receipt, StoreOptions};
+pub use runner::{Options, Parts, Runner, start};
+pub use space::{Buffers, DATAGRAM, Place};

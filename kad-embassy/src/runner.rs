@@ -1,0 +1,176 @@
+//! The task that runs a node.
+
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::net::SocketAddr;
+use core::task::Poll;
+use core::time::Duration;
+
+use embassy_futures::select::select3;
+use embassy_net::Stack;
+use embassy_time::Timer;
+use kad_core::{Config, Memory, Node, NodeId};
+use kad_store::Store;
+use kad_wire::Instant;
+
+use crate::error::StartError;
+use crate::exchange::Exchange;
+use crate::handle::Dht;
+use crate::home::Home;
+use crate::net::{Link, Neighbours};
+use crate::space::{Buffers, Place};
+
+/// Longest sleep: nothing is due, but a timer must have some time.
+const LONGEST_SLEEP_US: u64 = 3_600_000_000;
+
+/// What a node is made of.
+pub struct Parts<'a> {
+    /// Who it is.
+    pub id: NodeId,
+    /// Its settings. What depends on the socket is lowered to what the buffers hold: `receive_max` and `receive_window`.
+    pub config: &'a Config,
+    /// From a source of entropy, and never used twice: nonces and tokens follow from it.
+    pub seed: &'a [u8; 32],
+    /// The node's memory: a `static` [`block!`](kad_core::block).
+    pub memory: Memory<'static>,
+    /// What it remembers.
+    pub store: &'static mut dyn Store,
+    /// The adapter's memory: a `static` [`space!`](crate::space).
+    pub buffers: Buffers,
+}
+
+/// What an owner decides about the adapter.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// The UDP port. 4570 if not set.
+    pub port: u16,
+    /// Where the network is reached: at most [`BOOTSTRAP`](crate::BOOTSTRAP) addresses. None for the first node of a
+    /// network.
+    pub bootstrap: &'a [SocketAddr],
+    /// Frames of the largest size that the network chip holds while nobody reads it. No transfer asks for more at a time.
+    pub nic_frames: u16,
+    /// Shared with the [driver](crate::Neighbours::driver) of the network chip. Without it the node is slow to reach
+    /// neighbours on its own link.
+    pub neighbours: Option<&'static Neighbours>,
+    /// How long a datagram may wait for its neighbour's hardware address before the node gives that neighbour up.
+    pub send_deadline: Duration,
+    /// How often a node that knows others joins through its bootstrap addresses again, give or take a quarter.
+    pub rejoin_interval: Duration,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            port: 4570,
+            bootstrap: &[],
+            nic_frames: u16::MAX,
+            neighbours: None,
+            send_deadline: Duration::from_millis(1500),
+            rejoin_interval: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Makes a node that shares its [place](Place) with its handles: spawn [`Runner::run`] as a task of the same executor.
+///
+/// # Errors
+/// [`StartError`].
+pub fn start(
+    place: &'static Place,
+    stack: Stack<'static>,
+    parts: Parts<'_>,
+    options: &Options<'_>,
+) -> Result<(Dht, Runner), StartError> {
+    let (home, exchange) = assemble(stack, parts, options)?;
+    let home: &'static RefCell<Home> = place.0.init(RefCell::new(home));
+    Ok((Dht::new(home), Runner { stack, home, exchange }))
+}
+
+/// The node and its exchange, which is open.
+pub(crate) fn assemble(
+    stack: Stack<'static>,
+    parts: Parts<'_>,
+    options: &Options<'_>,
+) -> Result<(Home, Exchange), StartError> {
+    let Parts { id, config, seed, memory, store, buffers } = parts;
+    if !buffers.are_enough() {
+        return Err(StartError::Buffers);
+    }
+    let window = u16::try_from(buffers.receive_window()).unwrap_or(u16::MAX);
+    let config = Config {
+        ipv4: config.ipv4 && cfg!(feature = "proto-ipv4"),
+        ipv6: config.ipv6 && cfg!(feature = "proto-ipv6"),
+        receive_max: config.receive_max.min(crate::DATAGRAM),
+        receive_window: config.receive_window.min(window).min(share_of(options.nic_frames)),
+        ..config.clone()
+    };
+    let node = Node::new(id, &config, seed, memory)?;
+    let (calls, found, datagram, socket) = buffers.split();
+    let mut link = Link::new(stack, options, socket);
+    if !link.open() {
+        return Err(StartError::Port);
+    }
+    let home = Home::new(node, store, options.bootstrap, options.rejoin_interval, calls, found);
+    Ok((home, Exchange::new(link, datagram)))
+}
+
+/// Frames of a network chip that transfers may fill: two thirds. The rest is for what nobody asked for.
+const fn share_of(nic_frames: u16) -> u16 {
+    let share = nic_frames - nic_frames / 3;
+    if share == 0 { 1 } else { share }
+}
+
+/// What the clock shows.
+pub(crate) fn now() -> Instant {
+    Instant::from_micros(embassy_time::Instant::now().as_micros().saturating_add(1))
+}
+
+/// Waits until an instant of the clock.
+pub(crate) fn sleep_until(now: Instant, at: Option<Instant>) -> Timer {
+    let micros = at.map_or(LONGEST_SLEEP_US, |at| at.micros_since(now).min(LONGEST_SLEEP_US));
+    Timer::after(embassy_time::Duration::from_micros(micros))
+}
+
+/// Runs a node: everything that it does happens in [`run`](Self::run).
+pub struct Runner {
+    stack: Stack<'static>,
+    home: &'static RefCell<Home>,
+    exchange: Exchange,
+}
+
+impl Runner {
+    /// Waits until the stack has an address, joins the network, serves it, and ends when the node has
+    /// [left](Dht::leave).
+    pub async fn run(mut self) {
+        self.stack.wait_config_up().await;
+        while !self.home.borrow().has_left() {
+            let (now, next) = self.turn();
+            let (receive, blocked) = (!self.exchange.is_blocked(), self.exchange.is_blocked());
+            let next = next.into_iter().chain(self.exchange.link.next_deadline()).min();
+            select3(self.exchange.link.ready(receive, blocked), sleep_until(now, next), changed(self.home)).await;
+        }
+        self.exchange.link.close();
+    }
+
+    /// Does everything that can be done now. Answers when that was, and when there is more to do if nothing happens.
+    fn turn(&mut self) -> (Instant, Option<Instant>) {
+        let home = &mut *self.home.borrow_mut();
+        let now = now();
+        self.exchange.run_until_idle(now, home);
+        home.link = *self.exchange.link.stats();
+        (now, home.next())
+    }
+}
+
+/// Waits until a handle has something for the node.
+async fn changed(home: &RefCell<Home>) {
+    let mut asked = false;
+    poll_fn(|context| {
+        if core::mem::replace(&mut asked, true) {
+            return Poll::Ready(());
+        }
+        home.borrow_mut().driver.register(context.waker());
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,131 @@
+//! Memory of the adapter: everything besides the node's own block and its store.
+
+use core::cell::RefCell;
+
+use embassy_net::udp::PacketMetadata;
+use static_cell::StaticCell;
+
+use crate::calls::CallSlot;
+use crate::home::Home;
+use crate::net::{ColdBuffer, SocketBuffers};
+
+/// Bytes of the largest datagram that a node takes and sends.
+pub const DATAGRAM: usize = kad_wire::limits::DATAGRAM_MAX;
+
+/// Buffers, borrowed from a `static` [`space!`](crate::space).
+pub struct Buffers {
+    /// One for each call of a handle at a time.
+    pub calls: &'static mut [CallSlot],
+    /// Where the values are that calls find: an equal part for each.
+    pub found: &'static mut [u8],
+    /// Where datagrams are written: room for one of [`DATAGRAM`] bytes.
+    pub datagram: &'static mut [u8],
+    /// The socket's receive buffer: datagrams ...
+    pub receive_meta: &'static mut [PacketMetadata],
+    /// ... and their bytes. A node never asks for more at a time than fits here.
+    pub receive: &'static mut [u8],
+    /// The socket's send buffer: datagrams ...
+    pub send_meta: &'static mut [PacketMetadata],
+    /// ... and their bytes.
+    pub send: &'static mut [u8],
+    /// What goes to addresses that were not heard from.
+    pub cold: &'static mut [ColdBuffer],
+}
+
+impl Buffers {
+    pub(crate) fn are_enough(&self) -> bool {
+        let largest = [self.datagram.len(), self.receive.len(), self.send.len()];
+        let lists = [self.calls.len(), self.receive_meta.len(), self.send_meta.len(), self.cold.len()];
+        largest.iter().all(|len| *len >= DATAGRAM) && lists.iter().all(|len| *len > 0)
+    }
+
+    /// Datagrams of the largest size that the socket holds while nobody reads it.
+    pub(crate) fn receive_window(&self) -> usize {
+        (self.receive.len() / DATAGRAM).min(self.receive_meta.len())
+    }
+}
+
+pub(crate) type SplitBuffers = (&'static mut [CallSlot], &'static mut [u8], &'static mut [u8], SocketBuffers);
+
+impl Buffers {
+    pub(crate) fn split(self) -> SplitBuffers {
+        let Self { calls, found, datagram, receive_meta, receive, send_meta, send, cold } = self;
+        (calls, found, datagram, SocketBuffers { receive_meta, receive, send_meta, send, cold })
+    }
+}
+
+/// Where a node lives that tasks share: a `static` of it is handed to [`start`](crate::start).
+pub struct Place(pub(crate) StaticCell<RefCell<Home>>);
+
+impl Place {
+    /// An empty place.
+    #[expect(clippy::new_without_default, reason = "it makes sense in a static only")]
+    pub const fn new() -> Self {
+        Self(StaticCell::new())
+    }
+}
+
+/// Declares the adapter's buffers for a `static`.
+///
+/// ```
+/// kad_embassy::space! {
+///     /// Two calls at a time that find up to 2 KiB each, four datagrams to receive, two to send.
+///     pub struct Space {
+///         calls: 2,
+///         found_per_call: 2048,
+///         receive: 4,
+///         send: 2,
+///     }
+/// }
+/// assert!(size_of::<Space>() < 14_000);
+/// ```
+#[macro_export]
+macro_rules! space {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+        calls: $calls:expr,
+        found_per_call: $found:expr,
+        receive: $receive:expr,
+        send: $send:expr $(,)?
+    }) => {
+        $(#[$meta])*
+        $vis struct $name {
+            calls: [$crate::CallSlot; $calls],
+            found: [[u8; $found]; $calls],
+            datagram: [u8; $crate::DATAGRAM],
+            // Small datagrams come in numbers: two places for each large one.
+            receive_meta: [[$crate::PacketMetadata; 2]; $receive],
+            receive: [[u8; $crate::DATAGRAM]; $receive],
+            send_meta: [[$crate::PacketMetadata; 2]; $send],
+            send: [[u8; $crate::DATAGRAM]; $send],
+            cold: [$crate::ColdBuffer; $crate::SOCKETS - 1],
+        }
+
+        impl $name {
+            /// Unused buffers.
+            $vis const EMPTY: Self = Self {
+                calls: [const { $crate::CallSlot::EMPTY }; $calls],
+                found: [[0; $found]; $calls],
+                datagram: [0; $crate::DATAGRAM],
+                receive_meta: [[$crate::PacketMetadata::EMPTY; 2]; $receive],
+                receive: [[0; $crate::DATAGRAM]; $receive],
+                send_meta: [[$crate::PacketMetadata::EMPTY; 2]; $send],
+                send: [[0; $crate::DATAGRAM]; $send],
+                cold: [const { $crate::ColdBuffer::EMPTY }; $crate::SOCKETS - 1],
+            };
+
+            /// The buffers as a node takes them.
+            $vis fn buffers(&'static mut self) -> $crate::Buffers {
+                $crate::Buffers {
+                    calls: &mut self.calls,
+                    found: self.found.as_flattened_mut(),
+                    datagram: &mut self.datagram,
+                    receive_meta: self.receive_meta.as_flattened_mut(),
+                    receive: self.receive.as_flattened_mut(),
+                    send_meta: self.send_meta.as_flattened_mut(),
+                    send: self.send.as_flattened_mut(),
+                    cold: &mut self.cold,
+                }
+            }
+        }
+    };
+}
