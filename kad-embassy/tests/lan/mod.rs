@@ -25,7 +25,7 @@ pub const NIC_FRAMES: usize = 7;
 /// How long a frame is on the wire.
 const WIRE: Duration = Duration::from_micros(200);
 /// How often a host looks at its chip.
-const STEP: Duration = Duration::from_micros(200);
+const STEP: Duration = Duration::from_millis(1);
 pub const PORT: u16 = 4570;
 
 kad_core::block! {
