@@ -2,11 +2,13 @@
 
 use core::net::SocketAddr;
 
-use kad_upkeep::Response;
+use embassy_futures::select::select;
+use kad_upkeep::{Aside, Response};
 use kad_wire::Instant;
 
 use crate::home::Home;
 use crate::net::{Link, Sent};
+use crate::runner::sleep_until;
 
 /// A link, and what waits to be sent through it.
 pub(crate) struct Exchange {
@@ -17,6 +19,8 @@ pub(crate) struct Exchange {
     unsent: Option<(SocketAddr, usize)>,
     /// What is left of the answer to a datagram that came.
     response: Option<(SocketAddr, Response)>,
+    /// Datagrams that may still be sent, if there is a bound.
+    pub(crate) budget: Option<u32>,
     /// Datagrams that were handed to the link.
     pub(crate) sent: u32,
     /// Datagrams that came.
@@ -25,16 +29,16 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     pub(crate) const fn new(link: Link, buffer: &'static mut [u8]) -> Self {
-        Self { link, buffer, unsent: None, response: None, sent: 0, received: 0 }
+        Self { link, buffer, unsent: None, response: None, budget: None, sent: 0, received: 0 }
     }
 
     /// Lets the node do everything that it can do now, until there is nothing more, or the link has no room.
-    pub(crate) fn run_until_idle(&mut self, now: Instant, home: &mut Home) {
+    pub(crate) fn run_until_idle(&mut self, now: Instant, home: &mut Home, aside: &impl Aside) {
         self.link.handle_timeout(now);
         loop {
             let before = (self.sent, self.received);
             home.turn(now);
-            self.run(now, home);
+            self.run(now, home, aside);
             // What came or was sent may have ended something.
             if (self.sent, self.received) == before || self.is_blocked() {
                 return;
@@ -43,17 +47,17 @@ impl Exchange {
     }
 
     /// Sends and receives until there is nothing more to do, or the link has no room.
-    fn run(&mut self, now: Instant, home: &mut Home) {
+    fn run(&mut self, now: Instant, home: &mut Home, aside: &impl Aside) {
         loop {
             if !self.send(now) {
                 return;
             }
-            let next = self.next_response(now, home).or_else(|| {
+            let next = self.next_response(now, home, aside).or_else(|| {
                 self.receive(now, home);
                 if self.response.is_some() {
                     return None;
                 }
-                home.transmit(now, self.buffer)
+                home.transmit(now, aside, self.buffer)
             });
             self.unsent = next;
             if self.unsent.is_none() && self.response.is_none() {
@@ -70,18 +74,41 @@ impl Exchange {
     /// Sends what waits. Answers whether the buffer is free.
     fn send(&mut self, now: Instant) -> bool {
         let Some((to, len)) = self.unsent else { return true };
+        if self.is_spent() {
+            self.unsent = None;
+            return true;
+        }
         if self.link.send(now, to, self.buffer.get(..len).unwrap_or_default()) == Sent::Full {
             return false;
         }
         self.sent = self.sent.wrapping_add(1);
+        self.budget = self.budget.map(|left| left.saturating_sub(1));
         self.unsent = None;
         true
     }
 
-    fn next_response(&mut self, now: Instant, home: &mut Home) -> Option<(SocketAddr, usize)> {
+    /// Whether nothing more may be sent.
+    pub(crate) const fn is_spent(&self) -> bool {
+        matches!(self.budget, Some(0))
+    }
+
+    /// Closes the link; what waits is lost.
+    pub(crate) fn close(&mut self) {
+        self.link.close();
+        (self.unsent, self.response) = (None, None);
+    }
+
+    /// Waits until there is something to receive, or room for what waits, or it is time.
+    pub(crate) async fn ready(&mut self, now: Instant, next: Option<Instant>) {
+        let blocked = self.is_blocked();
+        let next = next.into_iter().chain(self.link.next_deadline()).min();
+        select(self.link.ready(!blocked, blocked), sleep_until(now, next)).await;
+    }
+
+    fn next_response(&mut self, now: Instant, home: &mut Home, aside: &impl Aside) -> Option<(SocketAddr, usize)> {
         let (to, response) = self.response.as_mut()?;
         let to = *to;
-        match home.respond(now, response, self.buffer) {
+        match home.respond(now, aside, response, self.buffer) {
             Some(len) => Some((to, len)),
             None => {
                 self.response = None;

@@ -8,14 +8,13 @@ use core::time::Duration;
 
 use kad_core::{FindOptions, KnownContact, Stats, Status};
 use kad_upkeep::UpkeepStats;
-use kad_wire::limits::TTL_MAX_MS;
 use kad_wire::{Digest, Instant, ItemHeader, Key, NodeId};
 
 use crate::calls::{Outcome, Request};
 use crate::error::Error;
 use crate::home::Home;
 use crate::net::LinkStats;
-use crate::report::{Found, Pong, Receipt, StoreOptions};
+use crate::report::{Found, Pong, Receipt, StoreOptions, ttl_ms};
 use crate::runner::now;
 
 /// How long a call may take, if not told otherwise.
@@ -193,12 +192,6 @@ impl Dht {
         let index = self.home.borrow_mut().begin(request, now() + self.timeout)?;
         Ok(Call { home: self.home, index })
     }
-}
-
-/// Checks a lifetime.
-pub(crate) fn ttl_ms(ttl: Duration) -> Result<u32, Error> {
-    let ttl_ms = u32::try_from(ttl.as_millis()).ok().filter(|ms| (1..=TTL_MAX_MS).contains(ms));
-    ttl_ms.ok_or(Error::Lifetime)
 }
 
 /// A call's place, which is free again when this is dropped.

@@ -7,7 +7,7 @@ use embassy_sync::waitqueue::WakerRegistration;
 use heapless::Vec;
 use kad_core::{Event, FindOptions, Node, OperationId, StartError, Trace};
 use kad_store::Store;
-use kad_upkeep::{Joining, Response, Shelves, Upkeep};
+use kad_upkeep::{Aside, Joining, Response, Shelves, Upkeep};
 use kad_wire::{Instant, Key, StoreMode};
 
 use crate::calls::{CallSlot, Outcome, Request};
@@ -27,6 +27,8 @@ pub(crate) struct Home {
     pub(crate) store: &'static mut dyn Store,
     pub(crate) upkeep: Upkeep,
     upkeep_at: Option<Instant>,
+    /// Whether it stays: it joins, cares for what it holds, and lets stores go on after their callers have enough copies.
+    resident: bool,
     joining: Joining,
     join: Option<OperationId>,
     bootstrap: Vec<SocketAddr, BOOTSTRAP>,
@@ -55,6 +57,7 @@ impl Home {
             store,
             upkeep: Upkeep::new(),
             upkeep_at: None,
+            resident: true,
             joining: Joining::new(!bootstrap.is_empty(), rejoin_interval, seed),
             join: None,
             bootstrap: bootstrap.iter().take(BOOTSTRAP).copied().collect(),
@@ -65,16 +68,25 @@ impl Home {
         }
     }
 
+    /// The same for a node that only wakes for an operation.
+    pub(crate) fn visiting(self) -> Self {
+        Self { resident: false, ..self }
+    }
+
     /// Everything that does not depend on a datagram: what is due, what has ended, what waits. What ends may free what
     /// something else waits for.
     pub(crate) fn turn(&mut self, now: Instant) {
         if self.node.poll_timeout().is_some_and(|at| at <= now) {
             self.node.handle_timeout(now);
         }
-        self.join_if_due(now);
+        if self.resident {
+            self.join_if_due(now);
+        }
         self.take_events(now);
         self.serve_calls(now);
-        self.keep_up(now);
+        if self.resident {
+            self.keep_up(now);
+        }
     }
 
     /// When [`turn`](Self::turn) has something to do, if nothing happens before.
@@ -108,13 +120,24 @@ impl Home {
     }
 
     /// The next datagram that answers one which came.
-    pub(crate) fn respond(&mut self, now: Instant, response: &mut Response, buffer: &mut [u8]) -> Option<usize> {
-        response.next(now, &mut self.node, &mut Shelves { store: &mut *self.store, aside: &() }, buffer)
+    pub(crate) fn respond(
+        &mut self,
+        now: Instant,
+        aside: &impl Aside,
+        response: &mut Response,
+        buffer: &mut [u8],
+    ) -> Option<usize> {
+        response.next(now, &mut self.node, &mut Shelves { store: &mut *self.store, aside }, buffer)
     }
 
     /// The next datagram that the node has to send.
-    pub(crate) fn transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<(SocketAddr, usize)> {
-        kad_upkeep::next_transmit(now, &mut self.node, &mut Shelves { store: &mut *self.store, aside: &() }, buffer)
+    pub(crate) fn transmit(
+        &mut self,
+        now: Instant,
+        aside: &impl Aside,
+        buffer: &mut [u8],
+    ) -> Option<(SocketAddr, usize)> {
+        kad_upkeep::next_transmit(now, &mut self.node, &mut Shelves { store: &mut *self.store, aside }, buffer)
     }
 
     fn join_if_due(&mut self, now: Instant) {
@@ -148,8 +171,12 @@ impl Home {
             let call = self.calls.iter_mut().find(|call| call.operation() == Some(operation));
             // An operation that nobody waits for any more: a store whose caller had enough copies.
             let Some(call) = call else { continue };
+            let is_quorum = matches!(event, Event::Quorum { .. });
             if let Some(outcome) = outcome(call, &event) {
                 call.end(outcome);
+            }
+            if is_quorum && !self.resident {
+                self.node.cancel(now, operation);
             }
         }
     }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod calls;
+mod client;
 mod error;
 mod exchange;
 mod handle;
@@ -14,6 +15,7 @@ mod runner;
 mod space;
 
 pub use calls::{CallSlot, VALUES_PER_FIND};
+pub use client::{Client, Cost, Limit};
 pub use embassy_net::udp::PacketMetadata;
 pub use error::{Error, StartError};
 pub use handle::Dht;

@@ -3,7 +3,10 @@
 use core::time::Duration;
 
 use kad_core::{Held, Receipt as CoreReceipt};
+use kad_wire::limits::TTL_MAX_MS;
 use kad_wire::{Contact, Digest, ItemHeader, ItemStatus, ItemType, Lock, NodeId};
+
+use crate::error::Error;
 
 /// How many copies a store waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +35,12 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self { ttl: Duration::from_secs(3600), item_type: ItemType::RAW, lock: Lock::NONE, copies: Copies::AtLeast(3) }
     }
+}
+
+/// Checks a lifetime.
+pub(crate) fn ttl_ms(ttl: Duration) -> Result<u32, Error> {
+    let ttl_ms = u32::try_from(ttl.as_millis()).ok().filter(|ms| (1..=TTL_MAX_MS).contains(ms));
+    ttl_ms.ok_or(Error::Lifetime)
 }
 
 /// What a store achieved.

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use core::task::Poll;
 use core::time::Duration;
 
-use embassy_futures::select::select3;
+use embassy_futures::select::select;
 use embassy_net::Stack;
 use embassy_time::Timer;
 use kad_core::{Config, Memory, Node, NodeId};
@@ -145,18 +145,16 @@ impl Runner {
         self.stack.wait_config_up().await;
         while !self.home.borrow().has_left() {
             let (now, next) = self.turn();
-            let (receive, blocked) = (!self.exchange.is_blocked(), self.exchange.is_blocked());
-            let next = next.into_iter().chain(self.exchange.link.next_deadline()).min();
-            select3(self.exchange.link.ready(receive, blocked), sleep_until(now, next), changed(self.home)).await;
+            select(self.exchange.ready(now, next), changed(self.home)).await;
         }
-        self.exchange.link.close();
+        self.exchange.close();
     }
 
     /// Does everything that can be done now. Answers when that was, and when there is more to do if nothing happens.
     fn turn(&mut self) -> (Instant, Option<Instant>) {
         let home = &mut *self.home.borrow_mut();
         let now = now();
-        self.exchange.run_until_idle(now, home);
+        self.exchange.run_until_idle(now, home, &());
         home.link = *self.exchange.link.stats();
         (now, home.next())
     }

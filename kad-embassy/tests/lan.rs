@@ -6,7 +6,7 @@ mod network;
 use std::time::Duration;
 
 use kad_core::{Config, FindOptions, Key, Role};
-use kad_embassy::{Copies, Error, StoreOptions};
+use kad_embassy::{Copies, Error, Limit, StoreOptions};
 use kad_wire::ItemStatus;
 use network::{Family, Lan, Shape};
 
@@ -266,4 +266,46 @@ fn a_node_that_has_forgotten_all_hardware_addresses_still_reaches_everybody() {
     let receipt = lan.run_for(21 * SECOND, patient.store(Key::hash("cold"), &value(100), &ALL)).expect("stored");
     assert_eq!((receipt.copies, receipt.silent), (7, 0));
     assert!(lan.elapsed() - start < SECOND, "{:?}", lan.elapsed() - start);
+}
+
+#[test]
+fn a_sleepy_client_does_one_thing_at_a_time_within_its_budget_and_nobody_knows_it() {
+    let (mut lan, nodes) = network(Family::V4, 6, &Shape::default());
+    let mut client = lan.client(&Shape::default());
+    let limit = Limit { datagrams: 40, time: 10 * SECOND };
+    for (name, len) in [("reading", 64), ("picture", 5000)] {
+        let (key, value) = (Key::hash(name), value(len));
+        let few = StoreOptions { copies: Copies::AtLeast(3), ..ALL };
+        let receipt = lan.run_for(12 * SECOND, client.store(key, &value, &few, limit)).expect("stored");
+        assert!(receipt.copies >= 3, "{receipt:?}");
+        let cost = client.cost();
+        assert!(cost.sent <= 40 && cost.sent > 0, "{cost:?}");
+        let mut out = vec![0; 8192];
+        let found = lan.run_for(12 * SECOND, client.find(key, &mut out, limit)).expect("found").expect("there");
+        assert_eq!(&out[..found.len], value);
+        assert!(client.cost().sent <= 12, "{:?}", client.cost());
+        // It sleeps: whatever happens, it says nothing.
+        let before = lan.datagrams_sent_by(6);
+        lan.pass(120 * SECOND);
+        assert_eq!(lan.datagrams_sent_by(6), before);
+        for dht in &nodes {
+            dht.contacts(|known| assert_ne!(known.contact.id, client.id()));
+            let found = lan.run_for(10 * SECOND, dht.find(key, &mut out)).expect("found").expect("there");
+            assert_eq!(&out[..found.len], value);
+        }
+    }
+    assert_eq!(lan.run_for(12 * SECOND, client.find(Key::hash("missing"), &mut [], limit)), Ok(None));
+    // A budget that is too small is kept.
+    let poor = Limit { datagrams: 3, ..limit };
+    let before = lan.datagrams_sent_by(6);
+    let refused = lan.run_for(12 * SECOND, client.store(Key::hash("x"), b"x", &ALL, poor));
+    assert_eq!((refused, client.cost().sent), (Err(Error::Budget), 3));
+    assert!(lan.datagrams_sent_by(6) - before <= 3);
+    // Everybody it knew is gone, but for its bootstrap node.
+    for host in 1..6 {
+        lan.plug(host, false);
+    }
+    lan.pass(70 * SECOND);
+    let found = lan.run_for(12 * SECOND, client.find(Key::hash("reading"), &mut [0; 64], limit));
+    assert!(found.is_ok_and(|found| found.is_some()), "{found:?} {:?}", client.cost());
 }

@@ -16,7 +16,7 @@ use embassy_net::{Config as NetConfig, Ipv4Cidr, Ipv6Cidr, Stack, StackResources
 use embassy_net_driver_channel as channel;
 use embassy_time::MockDriver;
 use kad_core::{Config, NodeId};
-use kad_embassy::{Dht, Neighbours, Options, Parts, Place, Runner};
+use kad_embassy::{Client, Dht, Neighbours, Options, Parts, Place, Runner};
 use kad_store::{FixedBlock, FixedRecord, FixedStore, Limits};
 
 pub const MTU: usize = 1514;
@@ -87,6 +87,7 @@ struct Port {
     rx: channel::RxRunner<'static, MTU>,
     tx: channel::TxRunner<'static, MTU>,
     plugged: bool,
+    datagrams: usize,
 }
 
 /// Which addresses the network uses.
@@ -113,6 +114,19 @@ impl Default for Shape {
             send_deadline: Options::default().send_deadline,
             bootstrap: true,
             asks: true,
+        }
+    }
+}
+
+impl Shape {
+    fn options<'a>(&self, host: usize, bootstrap: &'a [SocketAddr], neighbours: &'static Neighbours) -> Options<'a> {
+        Options {
+            port: PORT,
+            bootstrap: if self.bootstrap && host > 0 { bootstrap } else { &[] },
+            nic_frames: NIC_FRAMES as u16,
+            send_deadline: self.send_deadline,
+            neighbours: self.asks.then_some(neighbours),
+            ..Options::default()
         }
     }
 }
@@ -189,7 +203,7 @@ impl Lan {
         };
         let resources = Box::leak(Box::new(StackResources::<{ kad_embassy::SOCKETS }>::new()));
         let (stack, mut net_runner) = embassy_net::new(neighbours.driver(device), net, resources, host as u64 + 1);
-        self.ports.push(Port { rx, tx, plugged: true });
+        self.ports.push(Port { rx, tx, plugged: true, datagrams: 0 });
         self.tasks.push(vec![Task::new(async move { net_runner.run().await })]);
         (host, stack, neighbours)
     }
@@ -203,18 +217,24 @@ impl Lan {
 
     fn assembled(&mut self, shape: &Shape) -> (usize, Dht, Runner) {
         let (host, stack, neighbours) = self.host();
-        let bootstrap = if shape.bootstrap && host > 0 { vec![self.address(0)] } else { Vec::new() };
-        let options = Options {
-            port: PORT,
-            bootstrap: &bootstrap,
-            nic_frames: NIC_FRAMES as u16,
-            send_deadline: shape.send_deadline,
-            neighbours: shape.asks.then_some(neighbours),
-            ..Options::default()
-        };
+        let bootstrap = [self.address(0)];
+        let options = shape.options(host, &bootstrap, neighbours);
         let place: &'static Place = Box::leak(Box::new(Place::new()));
         let (dht, runner) = kad_embassy::start(place, stack, parts(host, &shape.config), &options).expect("it fits");
         (host, dht, runner)
+    }
+
+    /// Adds a client that runs only when it is called.
+    pub fn client(&mut self, shape: &Shape) -> Client {
+        let (host, stack, neighbours) = self.host();
+        let bootstrap = [self.address(0)];
+        let options = shape.options(host, &bootstrap, neighbours);
+        Client::new(stack, parts(host, &shape.config), &options).expect("it fits")
+    }
+
+    /// UDP datagrams that a host has sent.
+    pub fn datagrams_sent_by(&self, host: usize) -> usize {
+        self.ports[host].datagrams
     }
 
     /// Lets a task run beside the others.
@@ -281,6 +301,8 @@ impl Lan {
                 let frame = frame.to_vec();
                 self.ports[from].tx.tx_done();
                 self.frames += 1;
+                // IPv4, UDP.
+                self.ports[from].datagrams += usize::from(frame[12..14] == [8, 0] && frame[23] == 17);
                 let lost = self.loss > 0 && self.random.u64(0..self.loss) == 0;
                 if self.ports[from].plugged && !lost {
                     self.switch(from, &frame);

@@ -1,0 +1,205 @@
+//! The sleepy role: wakes, does one operation with a bounded number of datagrams, and sleeps.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use embassy_net::Stack;
+use heapless::Vec;
+use kad_core::{Config, FindOptions, Role};
+use kad_upkeep::Aside;
+use kad_wire::{Digest, ItemHeader, Key, NodeId};
+
+use crate::calls::{Outcome, Request};
+use crate::error::{Error, StartError};
+use crate::exchange::Exchange;
+use crate::home::{BOOTSTRAP, Home};
+use crate::report::{Copies, Found, Receipt, StoreOptions, ttl_ms};
+use crate::runner::{Options, Parts, assemble, now};
+
+/// What an operation may cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limit {
+    /// Datagrams that are sent, at most. Those that come are about as many.
+    pub datagrams: u32,
+    /// How long it may take.
+    pub time: Duration,
+}
+
+impl Default for Limit {
+    /// 64 datagrams, ten seconds.
+    fn default() -> Self {
+        Self { datagrams: 64, time: Duration::from_secs(10) }
+    }
+}
+
+/// What an operation cost.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Cost {
+    /// Datagrams that were sent.
+    pub sent: u32,
+    /// Datagrams that came.
+    pub received: u32,
+    /// How long it took.
+    pub time: Duration,
+}
+
+/// A node that only asks, and only when it is called: between two calls nothing runs, no socket is open, and nobody expects
+/// it to answer. It is in nobody's routing table. What it knows of the network it keeps for the next call.
+///
+/// It runs in the task that calls it; there is nothing to spawn but the network stack's own task.
+pub struct Client {
+    home: Home,
+    exchange: Exchange,
+    bootstrap: Vec<SocketAddr, BOOTSTRAP>,
+    cost: Cost,
+}
+
+impl Client {
+    /// Makes a client. Of the parts, the store may be an empty one: a value is sent from where its caller has it.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn new(stack: Stack<'static>, parts: Parts<'_>, options: &Options<'_>) -> Result<Self, StartError> {
+        let config = Config { role: Role::Client, ..parts.config.clone() };
+        let alone = Options { bootstrap: &[], ..*options };
+        let (home, mut exchange) = assemble(stack, Parts { config: &config, ..parts }, &alone)?;
+        exchange.close();
+        let bootstrap = options.bootstrap.iter().take(BOOTSTRAP).copied().collect();
+        Ok(Self { home: home.visiting(), exchange, bootstrap, cost: Cost::default() })
+    }
+
+    /// Who this node is.
+    pub fn id(&self) -> NodeId {
+        self.home.node.id()
+    }
+
+    /// What the last operation cost.
+    pub const fn cost(&self) -> Cost {
+        self.cost
+    }
+
+    /// Finds a value under a key: the newest that the first node which has any knows. Its bytes go to `out`. `None` when the
+    /// nearest nodes have none.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] when the value is larger than `out` or than this node has room for; [`Error::Unreachable`],
+    /// [`Error::Timeout`], [`Error::Budget`].
+    pub async fn find(&mut self, key: Key, out: &mut [u8], limit: Limit) -> Result<Option<Found>, Error> {
+        let request = Request::Find { key, options: FindOptions::FIRST };
+        let ended = self.operate(&request, &(), limit).await;
+        let found = self.home.call(0).and_then(|(call, buffer)| {
+            let (found, bytes) = call.values(buffer).next()?;
+            Some(match out.get_mut(..bytes.len()) {
+                Some(out) => {
+                    out.copy_from_slice(bytes);
+                    Ok(*found)
+                }
+                None => Err(Error::Truncated),
+            })
+        });
+        self.home.end_call(now(), 0);
+        ended?;
+        found.transpose()
+    }
+
+    /// Stores a value under a key on the nodes nearest to it. Nobody republishes it: it lives as long as it says, if its
+    /// holders pass it on.
+    ///
+    /// # Errors
+    /// [`Error::Lifetime`] and [`Error::TooLarge`] when nothing was sent; [`Error::Unreachable`], [`Error::Timeout`],
+    /// [`Error::Budget`].
+    pub async fn store(
+        &mut self,
+        key: Key,
+        value: &[u8],
+        options: &StoreOptions,
+        limit: Limit,
+    ) -> Result<Receipt, Error> {
+        let max = kad_wire::limits::VALUE_MAX;
+        if value.len() > max {
+            return Err(Error::TooLarge { len: value.len(), max });
+        }
+        let header = ItemHeader::publish(&key, options.item_type, options.lock, ttl_ms(options.ttl)?, value);
+        let copies = match options.copies {
+            Copies::AtLeast(0) => Copies::AtLeast(1),
+            copies => copies,
+        };
+        let value = Offered { digest: header.digest, bytes: value };
+        let ended = self.operate(&Request::Store { key, header, copies }, &value, limit).await;
+        self.home.end_call(now(), 0);
+        match ended? {
+            Outcome::Stored(receipt) => Ok(receipt),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    /// Does one thing, with help of the bootstrap nodes if nobody else is known or answers.
+    async fn operate(&mut self, request: &Request, aside: &impl Aside, limit: Limit) -> Result<Outcome, Error> {
+        let start = now();
+        let before = (self.exchange.sent, self.exchange.received);
+        self.exchange.budget = Some(limit.datagrams);
+        let until = start + limit.time;
+        self.exchange.link.open();
+        let mut outcome = Err(Error::Unreachable);
+        if !self.home.node.is_alone() {
+            outcome = self.run(*request, aside, until).await;
+        }
+        if outcome.is_err_and(|error| error == Error::Unreachable) && self.find_a_door(until).await {
+            outcome = self.run(*request, aside, until).await;
+        }
+        self.exchange.close();
+        self.cost = Cost {
+            sent: self.exchange.sent.wrapping_sub(before.0),
+            received: self.exchange.received.wrapping_sub(before.1),
+            time: now().saturating_since(start),
+        };
+        outcome
+    }
+
+    /// Asks the bootstrap nodes for a sign of life, one after the other: the first that answers is a contact.
+    async fn find_a_door(&mut self, until: kad_wire::Instant) -> bool {
+        for place in 0..self.bootstrap.len() {
+            let Some(address) = self.bootstrap.get(place).copied() else { break };
+            if self.run(Request::Ping(address), &(), until).await.is_ok() {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn run(&mut self, request: Request, aside: &impl Aside, until: kad_wire::Instant) -> Result<Outcome, Error> {
+        self.home.end_call(now(), 0);
+        let place = self.home.begin(request, until)?;
+        loop {
+            let now = now();
+            self.exchange.run_until_idle(now, &mut self.home, aside);
+            let outcome = self.home.call(place).and_then(|(call, _)| call.outcome());
+            if let Some(outcome) = outcome {
+                return outcome;
+            }
+            if self.exchange.is_spent() {
+                return Err(Error::Budget);
+            }
+            let next = self.home.next();
+            self.exchange.ready(now, next).await;
+        }
+    }
+}
+
+/// The value that is being stored, where its caller has it.
+struct Offered<'v> {
+    digest: Digest,
+    bytes: &'v [u8],
+}
+
+impl Aside for Offered<'_> {
+    fn read(&self, digest: &Digest, offset: u32, out: &mut [u8]) -> Option<usize> {
+        if *digest != self.digest {
+            return None;
+        }
+        let rest = self.bytes.get(offset as usize..).unwrap_or_default();
+        let len = rest.len().min(out.len());
+        out.get_mut(..len)?.copy_from_slice(rest.get(..len)?);
+        Some(len)
+    }
+}
