@@ -13,6 +13,7 @@ use crate::calls::{Outcome, Request};
 use crate::error::{Error, StartError};
 use crate::exchange::Exchange;
 use crate::home::{BOOTSTRAP, Home};
+use crate::net::Neighbours;
 use crate::report::{Copies, Found, Receipt, StoreOptions, ttl_ms};
 use crate::runner::{Options, Parts, assemble, now};
 
@@ -59,10 +60,15 @@ impl Client {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn new(stack: Stack<'static>, parts: Parts<'_>, options: &Options<'_>) -> Result<Self, StartError> {
+    pub fn new(
+        stack: Stack<'static>,
+        neighbours: &'static Neighbours,
+        parts: Parts<'_>,
+        options: &Options<'_>,
+    ) -> Result<Self, StartError> {
         let config = Config { role: Role::Client, ..parts.config.clone() };
         let alone = Options { bootstrap: &[], ..*options };
-        let (home, mut exchange) = assemble(stack, Parts { config: &config, ..parts }, &alone)?;
+        let (home, mut exchange) = assemble(stack, neighbours, Parts { config: &config, ..parts }, &alone)?;
         exchange.close();
         let bootstrap = options.bootstrap.iter().take(BOOTSTRAP).copied().collect();
         Ok(Self { home: home.visiting(), exchange, bootstrap, cost: Cost::default() })

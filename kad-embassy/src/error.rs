@@ -17,6 +17,9 @@ pub enum StartError {
     /// buffers one each, and there must be a place for a call.
     #[error("a buffer is too small")]
     Buffers,
+    /// The network stack was not made with [`Neighbours::driver`](crate::Neighbours::driver).
+    #[error("the network stack was not made with Neighbours::driver")]
+    Neighbours,
 }
 
 /// Why a call did not do what it was asked for.

@@ -49,10 +49,7 @@ pub struct Options<'a> {
     pub bootstrap: &'a [SocketAddr],
     /// Frames of the largest size that the network chip holds while nobody reads it. No transfer asks for more at a time.
     pub nic_frames: u16,
-    /// Shared with the [driver](crate::Neighbours::driver) of the network chip. Without it the node is slow to reach
-    /// neighbours on its own link.
-    pub neighbours: Option<&'static Neighbours>,
-    /// How long a datagram may wait for its neighbour's hardware address before the node gives that neighbour up.
+    /// How long the socket may be blocked before it is opened anew.
     pub send_deadline: Duration,
     /// How often a node that knows others joins through its bootstrap addresses again, give or take a quarter.
     pub rejoin_interval: Duration,
@@ -64,24 +61,25 @@ impl Default for Options<'_> {
             port: 4570,
             bootstrap: &[],
             nic_frames: u16::MAX,
-            neighbours: None,
             send_deadline: Duration::from_millis(1500),
             rejoin_interval: Duration::from_secs(600),
         }
     }
 }
 
-/// Makes a node that shares its [place](Place) with its handles: spawn [`Runner::run`] as a task of the same executor.
+/// Makes a node that shares its [place](Place) with its handles, and the [neighbours](Neighbours) with the driver of its
+/// network chip: spawn [`Runner::run`] as a task of the same executor.
 ///
 /// # Errors
 /// [`StartError`].
 pub fn start(
     place: &'static Place,
     stack: Stack<'static>,
+    neighbours: &'static Neighbours,
     parts: Parts<'_>,
     options: &Options<'_>,
 ) -> Result<(Dht, Runner), StartError> {
-    let (home, exchange) = assemble(stack, parts, options)?;
+    let (home, exchange) = assemble(stack, neighbours, parts, options)?;
     let home: &'static RefCell<Home> = place.0.init(RefCell::new(home));
     Ok((Dht::new(home), Runner { stack, home, exchange }))
 }
@@ -89,12 +87,16 @@ pub fn start(
 /// The node and its exchange, which is open.
 pub(crate) fn assemble(
     stack: Stack<'static>,
+    neighbours: &'static Neighbours,
     parts: Parts<'_>,
     options: &Options<'_>,
 ) -> Result<(Home, Exchange), StartError> {
     let Parts { id, config, seed, memory, store, buffers } = parts;
     if !buffers.are_enough() {
         return Err(StartError::Buffers);
+    }
+    if !neighbours.has_driver() {
+        return Err(StartError::Neighbours);
     }
     let window = u16::try_from(buffers.receive_window()).unwrap_or(u16::MAX);
     let config = Config {
@@ -105,8 +107,8 @@ pub(crate) fn assemble(
         ..config.clone()
     };
     let node = Node::new(id, &config, seed, memory)?;
-    let (calls, found, datagram, socket) = buffers.split();
-    let mut link = Link::new(stack, options, socket);
+    let (calls, found, datagram, buffers) = buffers.split();
+    let mut link = Link::new(stack, neighbours, options, buffers);
     if !link.open() {
         return Err(StartError::Port);
     }

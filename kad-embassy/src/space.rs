@@ -7,10 +7,13 @@ use static_cell::StaticCell;
 
 use crate::calls::CallSlot;
 use crate::home::Home;
-use crate::net::{ColdBuffer, SocketBuffers};
+use crate::net::{HeldDatagram, LinkBuffers};
 
 /// Bytes of the largest datagram that a node takes and sends.
 pub const DATAGRAM: usize = kad_wire::limits::DATAGRAM_MAX;
+
+/// Datagrams that may wait for their neighbours at a time: as many as a lookup sends, and a few more.
+pub const HELD: usize = 4;
 
 /// Buffers, borrowed from a `static` [`space!`](crate::space).
 pub struct Buffers {
@@ -28,14 +31,14 @@ pub struct Buffers {
     pub send_meta: &'static mut [PacketMetadata],
     /// ... and their bytes.
     pub send: &'static mut [u8],
-    /// What goes to addresses that were not heard from.
-    pub cold: &'static mut [ColdBuffer],
+    /// Datagrams that wait until their neighbours have answered.
+    pub held: &'static mut [HeldDatagram],
 }
 
 impl Buffers {
     pub(crate) fn are_enough(&self) -> bool {
         let largest = [self.datagram.len(), self.receive.len(), self.send.len()];
-        let lists = [self.calls.len(), self.receive_meta.len(), self.send_meta.len(), self.cold.len()];
+        let lists = [self.calls.len(), self.receive_meta.len(), self.send_meta.len(), self.held.len()];
         largest.iter().all(|len| *len >= DATAGRAM) && lists.iter().all(|len| *len > 0)
     }
 
@@ -45,12 +48,12 @@ impl Buffers {
     }
 }
 
-pub(crate) type SplitBuffers = (&'static mut [CallSlot], &'static mut [u8], &'static mut [u8], SocketBuffers);
+pub(crate) type SplitBuffers = (&'static mut [CallSlot], &'static mut [u8], &'static mut [u8], LinkBuffers);
 
 impl Buffers {
     pub(crate) fn split(self) -> SplitBuffers {
-        let Self { calls, found, datagram, receive_meta, receive, send_meta, send, cold } = self;
-        (calls, found, datagram, SocketBuffers { receive_meta, receive, send_meta, send, cold })
+        let Self { calls, found, datagram, receive_meta, receive, send_meta, send, held } = self;
+        (calls, found, datagram, LinkBuffers { receive_meta, receive, send_meta, send, held })
     }
 }
 
@@ -97,7 +100,7 @@ macro_rules! space {
             receive: [[u8; $crate::DATAGRAM]; $receive],
             send_meta: [[$crate::PacketMetadata; 2]; $send],
             send: [[u8; $crate::DATAGRAM]; $send],
-            cold: [$crate::ColdBuffer; $crate::SOCKETS - 1],
+            held: [$crate::HeldDatagram; $crate::HELD],
         }
 
         impl $name {
@@ -110,7 +113,7 @@ macro_rules! space {
                 receive: [[0; $crate::DATAGRAM]; $receive],
                 send_meta: [[$crate::PacketMetadata::EMPTY; 2]; $send],
                 send: [[0; $crate::DATAGRAM]; $send],
-                cold: [const { $crate::ColdBuffer::EMPTY }; $crate::SOCKETS - 1],
+                held: [const { $crate::HeldDatagram::EMPTY }; $crate::HELD],
             };
 
             /// The buffers as a node takes them.
@@ -123,7 +126,7 @@ macro_rules! space {
                     receive: self.receive.as_flattened_mut(),
                     send_meta: self.send_meta.as_flattened_mut(),
                     send: self.send.as_flattened_mut(),
-                    cold: &mut self.cold,
+                    held: &mut self.held,
                 }
             }
         }

@@ -103,8 +103,6 @@ pub struct Shape {
     pub config: Config,
     pub send_deadline: Duration,
     pub bootstrap: bool,
-    /// Whether it asks for many neighbours at a time.
-    pub asks: bool,
 }
 
 impl Default for Shape {
@@ -113,19 +111,17 @@ impl Default for Shape {
             config: Config { k: 8, value_max: 16_384, ..Config::default() },
             send_deadline: Options::default().send_deadline,
             bootstrap: true,
-            asks: true,
         }
     }
 }
 
 impl Shape {
-    fn options<'a>(&self, host: usize, bootstrap: &'a [SocketAddr], neighbours: &'static Neighbours) -> Options<'a> {
+    fn options<'a>(&self, host: usize, bootstrap: &'a [SocketAddr]) -> Options<'a> {
         Options {
             port: PORT,
             bootstrap: if self.bootstrap && host > 0 { bootstrap } else { &[] },
             nic_frames: NIC_FRAMES as u16,
             send_deadline: self.send_deadline,
-            neighbours: self.asks.then_some(neighbours),
             ..Options::default()
         }
     }
@@ -201,7 +197,7 @@ impl Lan {
                 dns_servers: Default::default(),
             }),
         };
-        let resources = Box::leak(Box::new(StackResources::<{ kad_embassy::SOCKETS }>::new()));
+        let resources = Box::leak(Box::new(StackResources::<1>::new()));
         let (stack, mut net_runner) = embassy_net::new(neighbours.driver(device), net, resources, host as u64 + 1);
         self.ports.push(Port { rx, tx, plugged: true, datagrams: 0 });
         self.tasks.push(vec![Task::new(async move { net_runner.run().await })]);
@@ -218,9 +214,10 @@ impl Lan {
     fn assembled(&mut self, shape: &Shape) -> (usize, Dht, Runner) {
         let (host, stack, neighbours) = self.host();
         let bootstrap = [self.address(0)];
-        let options = shape.options(host, &bootstrap, neighbours);
+        let options = shape.options(host, &bootstrap);
         let place: &'static Place = Box::leak(Box::new(Place::new()));
-        let (dht, runner) = kad_embassy::start(place, stack, parts(host, &shape.config), &options).expect("it fits");
+        let (dht, runner) =
+            kad_embassy::start(place, stack, neighbours, parts(host, &shape.config), &options).expect("it fits");
         (host, dht, runner)
     }
 
@@ -228,8 +225,8 @@ impl Lan {
     pub fn client(&mut self, shape: &Shape) -> Client {
         let (host, stack, neighbours) = self.host();
         let bootstrap = [self.address(0)];
-        let options = shape.options(host, &bootstrap, neighbours);
-        Client::new(stack, parts(host, &shape.config), &options).expect("it fits")
+        let options = shape.options(host, &bootstrap);
+        Client::new(stack, neighbours, parts(host, &shape.config), &options).expect("it fits")
     }
 
     /// UDP datagrams that a host has sent.

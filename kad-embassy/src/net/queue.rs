@@ -1,4 +1,4 @@
-//! A socket whose queue only ever holds datagrams for one address, so that it is known who blocks it.
+//! The socket's send queue, which only ever holds datagrams for one address: so it is known who blocks it.
 
 use core::net::IpAddr;
 use core::pin::pin;
@@ -19,7 +19,7 @@ pub(crate) enum Offered {
 }
 
 /// See the [module](self).
-pub(crate) struct Lane {
+pub(crate) struct SendQueue {
     pub(crate) socket: UdpSocket<'static>,
     /// The address that the queue holds datagrams for, and when the queue last moved.
     queued: Option<(IpAddr, Instant)>,
@@ -27,7 +27,7 @@ pub(crate) struct Lane {
     full: bool,
 }
 
-impl Lane {
+impl SendQueue {
     pub(crate) const fn new(socket: UdpSocket<'static>) -> Self {
         Self { socket, queued: None, full: false }
     }
@@ -42,28 +42,13 @@ impl Lane {
         (self.queued, self.full) = (None, false);
     }
 
-    pub(crate) const fn is_free(&self) -> bool {
-        self.queued.is_none()
-    }
-
-    pub(crate) fn waits_for(&self, ip: IpAddr) -> bool {
-        self.queued.is_some_and(|(queued, _)| queued == ip)
-    }
-
     pub(crate) fn waits_since(&self) -> Option<Instant> {
         self.queued.map(|(_, since)| since)
     }
 
-    /// What it waits for is another lane's turn: its own time begins anew.
-    pub(crate) fn restart(&mut self, now: Instant) {
-        if let Some((_, since)) = &mut self.queued {
-            *since = now;
-        }
-    }
-
     /// Queues a datagram.
     pub(crate) fn offer(&mut self, now: Instant, to: IpEndpoint, ip: IpAddr, datagram: &[u8]) -> Offered {
-        if self.queued.is_some_and(|(queued, _)| queued != ip) {
+        if self.queued.is_some_and(|(queued, _)| queued != ip) && !self.is_drained() {
             return Offered::Full;
         }
         let sent = self.socket.poll_send_to(datagram, to, &mut Context::from_waker(Waker::noop()));
@@ -90,19 +75,18 @@ impl Lane {
         pin!(self.socket.flush()).poll(context)
     }
 
-    /// The address whose datagrams have all gone out since this was last asked.
-    pub(crate) fn take_drained(&mut self) -> Option<IpAddr> {
-        let (ip, _) = self.queued?;
-        if self.poll_drained(&mut Context::from_waker(Waker::noop())).is_pending() {
-            return None;
+    /// Whether everything has gone out.
+    fn is_drained(&mut self) -> bool {
+        let drained = self.poll_drained(&mut Context::from_waker(Waker::noop())).is_ready();
+        if drained {
+            (self.queued, self.full) = (None, false);
         }
-        (self.queued, self.full) = (None, false);
-        Some(ip)
+        drained
     }
 
     /// The address whose datagrams have not moved for the deadline.
-    pub(crate) fn stuck(&self, now: Instant, deadline: Duration) -> Option<IpAddr> {
+    pub(crate) fn stuck(&mut self, now: Instant, deadline: Duration) -> Option<IpAddr> {
         let (ip, since) = self.queued?;
-        (now >= since + deadline).then_some(ip)
+        (now >= since + deadline && !self.is_drained()).then_some(ip)
     }
 }
