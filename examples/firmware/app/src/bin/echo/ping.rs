@@ -7,8 +7,9 @@ use embassy_net::udp::UdpSocket;
 use embassy_time::{Duration, with_timeout};
 use kad_firmware::udp::DATAGRAM_MAX;
 
-/// How long to wait for an answer.
-const TIMEOUT: Duration = Duration::from_secs(1);
+/// How long to wait for an answer. The network stack asks for the MAC address of at most one neighbour a second, so that
+/// the first datagram to a second neighbour may take that long.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What to send, and whom to.
 #[derive(Clone, Copy)]
