@@ -1,11 +1,30 @@
 //! kad daemons.
 
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::process::Process;
+use crate::process::{Process, run};
 use crate::{Host, Result};
+
+/// The path of the program `kad`, which is built unless `KAD_BIN` in the environment says where it is.
+pub fn kad_program() -> Result<String> {
+    if let Ok(path) = std::env::var("KAD_BIN") {
+        return Ok(path);
+    }
+    // Tests are in `target/PROFILE/deps`, programs in `target/PROFILE`.
+    let test = std::env::current_exe().map_err(|error| error.to_string())?;
+    let directory = test.parent().and_then(Path::parent).ok_or("the test is not where cargo puts tests")?;
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--package", "kad"]);
+    if directory.ends_with("release") {
+        cargo.arg("--release");
+    }
+    run(&mut cargo)?;
+    Ok(directory.join("kad").to_string_lossy().into_owned())
+}
 
 /// A kad daemon on a host, killed when dropped.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 //! if !kad_lab::available() {
 //!     return Ok(());
 //! }
-//! let firmware = kad_lab::Firmware::build("echo", 64)?;
+//! let firmware = kad_lab::Firmware::build("echo", 32)?;
 //! let lab = kad_lab::Lab::start()?;
 //! let host = lab.host("test", &["10.77.0.1/24"])?;
 //! let mut board = lab.board(&firmware, &["ip=10.77.0.11/24", "seed=01", "port=7"])?;
@@ -28,7 +28,7 @@ mod process;
 mod requirements;
 
 pub use board::Board;
-pub use daemon::Daemon;
+pub use daemon::{Daemon, kad_program};
 pub use elf::Sizes;
 pub use firmware::Firmware;
 pub use host::Host;

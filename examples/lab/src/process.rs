@@ -82,6 +82,11 @@ impl Process {
         &self.lines
     }
 
+    /// The number that the system knows the program by.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How long the program has kept a core of this machine busy.
     pub fn cpu_time(&self) -> Result<Duration> {
         let path = format!("/proc/{}/stat", self.child.id());

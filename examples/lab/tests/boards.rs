@@ -9,7 +9,7 @@ const START: Duration = Duration::from_secs(20);
 const ANSWER: Duration = Duration::from_secs(5);
 const HOST: &str = "10.77.0.1:0";
 /// Static RAM that is enough for the echo.
-const RAM_KIB: u32 = 64;
+const RAM_KIB: u32 = 32;
 
 /// Runs a test in a lab, or leaves it out if this machine has none.
 fn in_lab(test: impl FnOnce(&Lab, &Host, &Firmware) -> Result<()>) {

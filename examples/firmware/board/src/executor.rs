@@ -19,12 +19,18 @@ fn pender(_context: *mut ()) {
     READY.store(true, Ordering::Release);
 }
 
+/// Not part of [`run`], so that what the start needs of the stack is given back.
+#[inline(never)]
+fn start(init: impl FnOnce(Spawner), spawner: Spawner) {
+    init(spawner);
+}
+
 /// Runs tasks for ever; `init` spawns the first.
 pub fn run(init: impl FnOnce(Spawner)) -> ! {
     let executor = raw::Executor::new(ptr::null_mut());
     // SAFETY: this function never returns, so that the executor lives as long as the program.
     let executor: &'static raw::Executor = unsafe { &*ptr::from_ref(&executor) };
-    init(executor.spawner());
+    start(init, executor.spawner());
     loop {
         // SAFETY: only this loop polls, so that no call is inside another.
         unsafe { executor.poll() };

@@ -6,6 +6,7 @@
 //! - `exit`: end the program; `panic` and `overflow`: end it by a panic, or by too deep a recursion.
 #![no_std]
 #![no_main]
+#![forbid(unsafe_code)]
 
 mod action;
 mod ping;
@@ -34,12 +35,12 @@ fn main() -> ! {
 #[embassy_executor::task]
 async fn application(spawner: Spawner, stack: Stack<'static>, settings: Settings) {
     network::wait_until_up(stack).await;
-    let socket = udp_socket!(stack, settings.port, rx: 6 * DATAGRAM_MAX, tx: 2 * DATAGRAM_MAX);
+    let socket = udp_socket!(stack, settings.port, datagrams: 16, rx: 6 * DATAGRAM_MAX, tx: 2 * DATAGRAM_MAX);
     spawner.spawn(echo(socket).expect("there is one echo"));
-    let socket = udp_socket!(stack, settings.port + 1, rx: 64, tx: FIGURES_MAX);
+    let socket = udp_socket!(stack, settings.port + 1, datagrams: 1, rx: 64, tx: FIGURES_MAX);
     spawner.spawn(figures(socket).expect("there is one page"));
     info!("ready port={}", settings.port);
-    let client = udp_socket!(stack, 0, rx: 4 * DATAGRAM_MAX, tx: DATAGRAM_MAX);
+    let client = udp_socket!(stack, 0, datagrams: 16, rx: 2 * DATAGRAM_MAX, tx: DATAGRAM_MAX);
     for action in &settings.actions {
         action::run(action, &client).await;
     }
