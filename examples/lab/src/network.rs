@@ -78,6 +78,8 @@ impl Lab {
     }
 
     /// Loses this many of 1000 frames between members of the network, from now on.
+    ///
+    /// This is a rule of nftables, as not every kernel has netem; so there is loss, but no delay.
     pub fn lose(&self, per_mille: u16) -> Result<()> {
         let mut rules = "add table bridge lab; delete table bridge lab".to_owned();
         if per_mille > 0 {

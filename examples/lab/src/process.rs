@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,8 @@ impl Process {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.incoming.recv_timeout(left) {
                 Ok(line) => self.lines.push(line),
-                Err(error) => return Err(self.describe(&format!("waiting for `{text}`: {error}"))),
+                Err(RecvTimeoutError::Timeout) => return Err(self.describe(&format!("no `{text}` within {timeout:?}"))),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.describe(&format!("it ended without `{text}`"))),
             }
         }
     }

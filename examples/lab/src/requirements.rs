@@ -25,7 +25,8 @@ fn missing() -> Vec<String> {
     if !Path::new("/dev/net/tun").exists() {
         missing.push("the kernel has no /dev/net/tun".to_owned());
     }
-    let programs = [("ip", "iproute2"), ("nft", "nftables"), ("qemu-system-arm", "qemu-system-arm")];
+    let programs =
+        [("ip", "iproute2"), ("nft", "nftables"), ("dnsmasq", "dnsmasq-base"), ("qemu-system-arm", "qemu-system-arm")];
     for (program, package) in programs {
         if !is_installed(program) {
             missing.push(format!("`{program}` is not installed (Debian: {package})"));
