@@ -56,10 +56,7 @@ unsafe extern "C" fn hard_fault() {
 
 /// Says what happened, as far as the stack pointer of that moment tells, and ends the program.
 extern "C" fn report_fault(stack_pointer: usize) -> ! {
-    if stack_paint::contains(stack_pointer) {
-        crate::error!("fault; the stack did not overflow");
-    } else {
-        crate::error!("the stack overflowed");
-    }
+    let overflowed = !stack_paint::contains(stack_pointer);
+    crate::error!("{}", if overflowed { "the stack overflowed" } else { "a fault, but not of the stack" });
     semihosting::exit(false)
 }
