@@ -40,7 +40,18 @@ pub(crate) fn test() -> Result<(), String> {
     cargo(&["test", "-p", "kad-embassy", "--features", "proto-ipv6,log"])?;
     run("cargo", &[("RUSTDOCFLAGS", "--deny warnings")], &["doc", "--workspace", "--all-features", "--no-deps"])?;
     regressions()?;
+    firmware()?;
     gate()
+}
+
+/// What of the firmware needs no toolchain for its boards. It is a workspace of its own, and is built and run by the tests
+/// of kad-lab, where there is such a toolchain.
+fn firmware() -> Result<(), String> {
+    let manifest = ["--manifest-path", "examples/firmware/Cargo.toml"];
+    let board = ["--package", "kad-board-mps2"];
+    cargo(&[&["fmt"], &manifest[..], &["--all", "--check"]].concat())?;
+    cargo(&[&["clippy"], &manifest[..], &board, &["--all-targets", "--", "--deny", "warnings"]].concat())?;
+    cargo(&[&["test"], &manifest[..], &board].concat())
 }
 
 /// What the fuzzers found once must not come back. Their crate is a workspace of its own, so it is looked at by itself.

@@ -1,0 +1,67 @@
+//! kad daemons.
+
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::process::{Process, run};
+use crate::{Host, Result};
+
+/// The path of the program `kad`, which is built unless `KAD_BIN` in the environment says where it is.
+pub fn kad_program() -> Result<String> {
+    if let Ok(path) = std::env::var("KAD_BIN") {
+        return Ok(path);
+    }
+    // Tests are in `target/PROFILE/deps`, programs in `target/PROFILE`.
+    let test = std::env::current_exe().map_err(|error| error.to_string())?;
+    let directory = test.parent().and_then(Path::parent).ok_or("the test is not where cargo puts tests")?;
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--package", "kad"]);
+    if directory.ends_with("release") {
+        cargo.arg("--release");
+    }
+    run(&mut cargo)?;
+    Ok(directory.join("kad").to_string_lossy().into_owned())
+}
+
+/// A kad daemon on a host, killed when dropped.
+#[derive(Debug)]
+pub struct Daemon<'a> {
+    host: &'a Host,
+    program: String,
+    process: Process,
+    directory: TempDir,
+}
+
+impl<'a> Daemon<'a> {
+    pub(crate) fn start(host: &'a Host, program: &str, arguments: &[&str]) -> Result<Self> {
+        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let path = directory.path().to_string_lossy();
+        let process = host.spawn(program, &[&["daemon", "--data-dir", &path], arguments].concat())?;
+        drop(path);
+        Ok(Self { host, program: program.to_owned(), process, directory })
+    }
+
+    /// Runs `kad COMMAND ARGUMENTS...` against this daemon; answers with what it printed.
+    pub fn kad(&self, command: &str, arguments: &[&str]) -> Result<Vec<u8>> {
+        let path = self.directory.path().to_string_lossy();
+        let target = [command, "--data-dir", &path];
+        self.host.run(&self.program, &[&target, arguments].concat()).map(|output| output.stdout)
+    }
+}
+
+impl Deref for Daemon<'_> {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for Daemon<'_> {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
