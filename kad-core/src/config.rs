@@ -58,27 +58,32 @@ pub struct Config {
     pub token_secret: Option<[u8; 16]>,
 }
 
+impl Config {
+    /// The defaults: a server with the paper's k and alpha, for both families.
+    pub const DEFAULT: Self = Self {
+        network: NetworkId(0),
+        role: Role::Server,
+        k: 20,
+        alpha: 3,
+        lane: 0,
+        ipv4: true,
+        ipv6: true,
+        receive_max: DATAGRAM_MAX,
+        receive_window: 256,
+        value_max: VALUE_MAX as u32,
+        store_width: 8,
+        initial_timeout: Duration::from_millis(250),
+        min_timeout: Duration::from_millis(50),
+        max_timeout: Duration::from_secs(2),
+        attempts: 2,
+        refresh_interval: Duration::from_secs(3600),
+        token_secret: None,
+    };
+}
+
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            network: NetworkId::default(),
-            role: Role::Server,
-            k: 20,
-            alpha: 3,
-            lane: 0,
-            ipv4: true,
-            ipv6: true,
-            receive_max: DATAGRAM_MAX,
-            receive_window: 256,
-            value_max: VALUE_MAX as u32,
-            store_width: 8,
-            initial_timeout: Duration::from_millis(250),
-            min_timeout: Duration::from_millis(50),
-            max_timeout: Duration::from_secs(2),
-            attempts: 2,
-            refresh_interval: Duration::from_secs(3600),
-            token_secret: None,
-        }
+        Self::DEFAULT
     }
 }
 

@@ -8,13 +8,19 @@ use embassy_net::{
     ConfigV4, ConfigV6, DhcpConfig, Ipv4Cidr, Ipv6Cidr, Runner, Stack, StackResources, StaticConfigV4, StaticConfigV6,
 };
 use embassy_time::Timer;
+use kad_embassy::NeighbourDriver;
 use static_cell::StaticCell;
 
 /// Sockets at the most; DHCP has one of them.
 const SOCKETS: usize = 4;
+/// Frames of full length that the board's network chip holds.
+pub const NIC_FRAMES: u16 = 6;
+
+/// The board's network device, which asks for neighbours besides.
+pub type Device = NeighbourDriver<Ethernet>;
 
 /// Starts the network stack. To be called once.
-pub fn start(spawner: Spawner, ethernet: Ethernet, settings: &Settings) -> Stack<'static> {
+pub fn start(spawner: Spawner, ethernet: Device, settings: &Settings) -> Stack<'static> {
     static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
 
     // Port numbers of TCP and DHCP's transaction numbers come from it: not secret, but different on each board.
@@ -42,7 +48,7 @@ pub async fn wait_until_up(stack: Stack<'static>) {
 }
 
 #[embassy_executor::task]
-async fn run(mut runner: Runner<'static, Ethernet>) -> ! {
+async fn run(mut runner: Runner<'static, Device>) -> ! {
     runner.run().await
 }
 

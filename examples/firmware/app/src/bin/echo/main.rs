@@ -19,15 +19,18 @@ use embassy_executor::Spawner;
 use embassy_net::Stack;
 use embassy_net::udp::UdpSocket;
 use embassy_time::Instant;
+use kad_embassy::Neighbours;
 use kad_firmware::udp::DATAGRAM_MAX;
 use kad_firmware::{log_stack, network, udp_socket};
 use static_cell::ConstStaticCell;
+
+static NEIGHBOURS: Neighbours = Neighbours::new();
 
 #[entry]
 fn main() -> ! {
     let board = board::start();
     board::run(|spawner| {
-        let stack = network::start(spawner, board.ethernet, &board.settings);
+        let stack = network::start(spawner, NEIGHBOURS.driver(board.ethernet), &board.settings);
         spawner.spawn(application(spawner, stack, board.settings).expect("there is one application"));
     })
 }
