@@ -10,6 +10,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 const HOST: &str = "10.77.0.1:0";
 /// Static RAM that is enough for the echo.
 const RAM_KIB: u32 = 32;
+/// Bytes of stack that the echo may use.
+const STACK_MAX: u64 = 8192;
 
 /// Runs a test in a lab, or leaves it out if this machine has none.
 fn in_lab(test: impl FnOnce(&Lab, &Host, &Firmware) -> Result<()>) {
@@ -105,6 +107,9 @@ fn the_host_talks_with_two_boards() {
         }
         assert_eq!(figure(&socket, "10.77.0.11:8", "rx_errors"), 0);
         assert_eq!(figure(&socket, "10.77.0.11:8", "tx_errors"), 0);
+        let stack = figure(&socket, "10.77.0.11:8", "stack_used");
+        println!("deepest stack: {stack} bytes");
+        assert!(stack <= STACK_MAX);
         Ok(())
     });
 }
