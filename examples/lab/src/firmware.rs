@@ -28,7 +28,7 @@ impl Firmware {
         let lock = File::create(directory.join("target/lab/lock")).map_err(fail)?;
         lock.lock().map_err(fail)?;
         let mut cargo = toolchain()?.cargo(&directory);
-        cargo.args(["build", "--release", "--bin", application]).env("KAD_RAM_KIB", ram_kib.to_string());
+        cargo.args(["build", "--locked", "--release", "--bin", application]).env("KAD_RAM_KIB", ram_kib.to_string());
         run(&mut cargo)?;
         // In one step, as the file may be in use.
         fs::copy(&built, elf.with_extension("new")).map_err(fail)?;

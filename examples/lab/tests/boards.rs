@@ -1,6 +1,7 @@
 //! The emulated board, by its application `echo`: frames of all sizes in both directions, DHCP, IPv6, and how it ends.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use kad_lab::{Board, Firmware, Host, Lab, Result};
@@ -10,6 +11,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 const HOST: &str = "10.77.0.1:0";
 /// Static RAM that is enough for the echo.
 const RAM_KIB: u32 = 32;
+/// Bytes of stack that the echo may use.
+const STACK_MAX: u64 = 8192;
 
 /// Runs a test in a lab, or leaves it out if this machine has none.
 fn in_lab(test: impl FnOnce(&Lab, &Host, &Firmware) -> Result<()>) {
@@ -105,6 +108,29 @@ fn the_host_talks_with_two_boards() {
         }
         assert_eq!(figure(&socket, "10.77.0.11:8", "rx_errors"), 0);
         assert_eq!(figure(&socket, "10.77.0.11:8", "tx_errors"), 0);
+        let stack = figure(&socket, "10.77.0.11:8", "stack_used");
+        println!("deepest stack: {stack} bytes");
+        assert!(stack <= STACK_MAX);
+        Ok(())
+    });
+}
+
+#[test]
+fn frames_that_are_too_long_are_skipped() {
+    in_lab(|lab, host, firmware| {
+        let _board = board(lab, firmware, 1, &[])?;
+        for interface in ["host0", "board1", "bridge"] {
+            let arguments = ["-netns", lab.name(), "link", "set", interface, "mtu", "1900"];
+            assert!(Command::new("ip").args(arguments).status().expect("ip runs").success());
+        }
+        host.run("ip", &["link", "set", "eth0", "mtu", "1900"])?;
+        let socket = socket(host, HOST)?;
+        assert_echo(&socket, "10.77.0.11:7", 64, 1);
+        for len in [1473, 1600, 1872] {
+            socket.send_to(&datagram(len, 0), "10.77.0.11:7").expect("sends");
+            assert_echo(&socket, "10.77.0.11:7", 1472, 2);
+        }
+        assert_eq!(figure(&socket, "10.77.0.11:8", "rx_errors"), 3);
         Ok(())
     });
 }

@@ -19,7 +19,6 @@ pub(super) enum Register {
     FifoInt = 0x68,
     TxCfg = 0x70,
     HwCfg = 0x74,
-    RxDpCtrl = 0x78,
     RxFifoInf = 0x7c,
     TxFifoInf = 0x80,
     RxDrop = 0xa0,
@@ -49,8 +48,6 @@ pub(super) mod bits {
     pub(crate) const TX_CFG_TX_ON: u32 = 1 << 1;
 
     pub(crate) const HW_CFG_SRST: u32 = 1 << 0;
-
-    pub(crate) const RX_DP_CTRL_RX_FFWD: u32 = 1 << 31;
 
     /// Frames that wait.
     pub(crate) const RX_FIFO_INF_RXSUSED: u32 = 0xff << 16;
