@@ -52,7 +52,9 @@ pub(crate) enum Outcome {
     Left,
 }
 
+// The first is all zero bits, so that unused places cost no flash.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(u8)]
 enum State {
     #[default]
     Free,

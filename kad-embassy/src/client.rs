@@ -91,21 +91,31 @@ impl Client {
     /// [`Error::Truncated`] when the value is larger than `out` or than this node has room for; [`Error::Unreachable`],
     /// [`Error::Timeout`], [`Error::Budget`].
     pub async fn find(&mut self, key: Key, out: &mut [u8], limit: Limit) -> Result<Option<Found>, Error> {
+        let copy = |bytes: &[u8]| out.get_mut(..bytes.len()).map(|out| out.copy_from_slice(bytes));
+        match self.find_with(key, limit, copy).await? {
+            Some((_, None)) => Err(Error::Truncated),
+            found => Ok(found.map(|(found, _)| found)),
+        }
+    }
+
+    /// The same, but the value's bytes are shown to `look` where they are.
+    ///
+    /// # Errors
+    /// As with [`find`](Self::find).
+    pub async fn find_with<R>(
+        &mut self,
+        key: Key,
+        limit: Limit,
+        look: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<(Found, R)>, Error> {
         let request = Request::Find { key, options: FindOptions::FIRST };
         let ended = self.operate(&request, &(), limit).await;
         let found = self.home.call(0).and_then(|(call, buffer)| {
             let (found, bytes) = call.values(buffer).next()?;
-            Some(match out.get_mut(..bytes.len()) {
-                Some(out) => {
-                    out.copy_from_slice(bytes);
-                    Ok(*found)
-                }
-                None => Err(Error::Truncated),
-            })
+            Some((*found, look(bytes)))
         });
         self.home.end_call(now(), 0);
-        ended?;
-        found.transpose()
+        ended.map(|_| found)
     }
 
     /// Stores a value under a key on the nodes nearest to it. Nobody republishes it: it lives as long as it says, if its

@@ -24,3 +24,4 @@ pub use net::{HELD_DATAGRAM, HeldDatagram, LinkStats, NeighbourDriver, Neighbour
 pub use report::{Copies, Found, Pong, Receipt, StoreOptions};
 pub use runner::{Options, Parts, Runner, start};
 pub use space::{Buffers, DATAGRAM, HELD, Place};
+pub use static_cell::StaticCell;

@@ -32,12 +32,12 @@ pub use neighbours::{NeighbourDriver, Neighbours};
 
 /// Addresses whose hardware addresses are taken as known.
 const WARM: usize = 24;
-/// For how long they are, since they were heard from: ten seconds less than smoltcp remembers them.
-const WARMTH: Duration = Duration::from_secs(50);
+/// For how many seconds they are, since they were heard from: ten less than smoltcp remembers them.
+const WARMTH_SECS: u32 = 50;
 /// Places for addresses that were found dead. More of them at a time only cost more questions.
 const DEAD: usize = 8;
-/// For how long nothing is sent to an address that was found dead.
-const SILENCE: Duration = Duration::from_secs(20);
+/// For how many seconds nothing is sent to an address that was found dead.
+const SILENCE_SECS: u32 = 20;
 
 /// What a link counted.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -81,8 +81,10 @@ pub(crate) struct Link {
     held: &'static mut [HeldDatagram],
     port: u16,
     deadline: Duration,
-    warm: Vec<(IpAddr, Instant), WARM>,
-    dead: Vec<(IpAddr, Instant), DEAD>,
+    /// Addresses that were heard from, and in which second.
+    warm: Vec<(IpAddr, u32), WARM>,
+    /// Addresses to which nothing is sent, and until which second.
+    dead: Vec<(IpAddr, u32), DEAD>,
     stats: LinkStats,
 }
 
@@ -145,7 +147,7 @@ impl Link {
     fn warm_up(&mut self, now: Instant, ip: IpAddr) {
         self.dead.retain(|(dead, _)| *dead != ip);
         if let Some((_, since)) = self.warm.iter_mut().find(|(warm, _)| *warm == ip) {
-            *since = now;
+            *since = secs(now);
             return;
         }
         if self.warm.is_full() {
@@ -153,7 +155,7 @@ impl Link {
             let oldest = oldest.map_or(0, |(place, _)| place);
             self.warm.swap_remove(oldest);
         }
-        let _ = self.warm.push((ip, now));
+        let _ = self.warm.push((ip, secs(now)));
     }
 
     /// Sends a datagram.
@@ -164,7 +166,8 @@ impl Link {
             self.stats.suppressed = self.stats.suppressed.wrapping_add(1);
             return Sent::Done;
         }
-        let is_warm = self.warm.iter().any(|(warm, since)| *warm == ip && now < *since + WARMTH);
+        let is_warm =
+            self.warm.iter().any(|(warm, since)| *warm == ip && secs(now) < since.saturating_add(WARMTH_SECS));
         if is_warm { self.queue(now, to, datagram) } else { self.hold(now, to, datagram) }
     }
 
@@ -202,7 +205,7 @@ impl Link {
 
     /// Sends what its neighbours have answered for, and gives up what does not move.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        self.dead.retain(|(_, until)| now < *until);
+        self.dead.retain(|(_, until)| secs(now) < *until);
         while let Some(hop) = self.neighbours.next_answer() {
             self.release(now, hop);
         }
@@ -244,7 +247,7 @@ impl Link {
         if self.dead.is_full() {
             self.dead.remove(0);
         }
-        let _ = self.dead.push((ip, now + SILENCE));
+        let _ = self.dead.push((ip, secs(now).saturating_add(SILENCE_SECS)));
     }
 
     /// Waits until there is a datagram to receive, or a neighbour has answered, or, if `drained` is wanted, until the send
@@ -258,6 +261,11 @@ impl Link {
         })
         .await;
     }
+}
+
+/// Seconds of the node's clock: 136 years fit, and half as much room is needed.
+fn secs(now: Instant) -> u32 {
+    u32::try_from(now.as_micros() / 1_000_000).unwrap_or(u32::MAX)
 }
 
 /// `None` for a family that this stack does not speak.

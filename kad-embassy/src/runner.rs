@@ -80,8 +80,8 @@ pub fn start(
     options: &Options<'_>,
 ) -> Result<(Dht, Runner), StartError> {
     let (home, exchange) = assemble(stack, neighbours, parts, options)?;
-    let home: &'static RefCell<Home> = place.0.init(RefCell::new(home));
-    Ok((Dht::new(home), Runner { stack, home, exchange }))
+    let home: &'static RefCell<Home> = place.home.init(RefCell::new(home));
+    Ok((Dht::new(home), Runner { stack, home, exchange: place.exchange.init(exchange) }))
 }
 
 /// The node and its exchange, which is open.
@@ -137,7 +137,8 @@ pub(crate) fn sleep_until(now: Instant, at: Option<Instant>) -> Timer {
 pub struct Runner {
     stack: Stack<'static>,
     home: &'static RefCell<Home>,
-    exchange: Exchange,
+    /// In its place, so that futures which hold the runner stay small.
+    exchange: &'static mut Exchange,
 }
 
 impl Runner {

@@ -6,14 +6,15 @@ use embassy_net::udp::PacketMetadata;
 use static_cell::StaticCell;
 
 use crate::calls::CallSlot;
+use crate::exchange::Exchange;
 use crate::home::Home;
 use crate::net::{HeldDatagram, LinkBuffers};
 
 /// Bytes of the largest datagram that a node takes and sends.
 pub const DATAGRAM: usize = kad_wire::limits::DATAGRAM_MAX;
 
-/// Datagrams that may wait for their neighbours at a time: as many as a lookup sends, and a few more.
-pub const HELD: usize = 4;
+/// Datagrams that may wait for their neighbours at a time: as many as a lookup sends.
+pub const HELD: usize = 3;
 
 /// Buffers, borrowed from a `static` [`space!`](crate::space).
 pub struct Buffers {
@@ -58,13 +59,16 @@ impl Buffers {
 }
 
 /// Where a node lives that tasks share: a `static` of it is handed to [`start`](crate::start).
-pub struct Place(pub(crate) StaticCell<RefCell<Home>>);
+pub struct Place {
+    pub(crate) home: StaticCell<RefCell<Home>>,
+    pub(crate) exchange: StaticCell<Exchange>,
+}
 
 impl Place {
     /// An empty place.
     #[expect(clippy::new_without_default, reason = "it makes sense in a static only")]
     pub const fn new() -> Self {
-        Self(StaticCell::new())
+        Self { home: StaticCell::new(), exchange: StaticCell::new() }
     }
 }
 
@@ -96,22 +100,23 @@ macro_rules! space {
             found: [[u8; $found]; $calls],
             datagram: [u8; $crate::DATAGRAM],
             // Small datagrams come in numbers: two places for each large one.
-            receive_meta: [[$crate::PacketMetadata; 2]; $receive],
+            receive_meta: $crate::StaticCell<[[$crate::PacketMetadata; 2]; $receive]>,
             receive: [[u8; $crate::DATAGRAM]; $receive],
-            send_meta: [[$crate::PacketMetadata; 2]; $send],
+            send_meta: $crate::StaticCell<[[$crate::PacketMetadata; 2]; $send]>,
             send: [[u8; $crate::DATAGRAM]; $send],
             held: [$crate::HeldDatagram; $crate::HELD],
         }
 
         impl $name {
-            /// Unused buffers.
+            /// Unused buffers. All zero bits: a `static` of them costs no flash.
             $vis const EMPTY: Self = Self {
                 calls: [const { $crate::CallSlot::EMPTY }; $calls],
                 found: [[0; $found]; $calls],
                 datagram: [0; $crate::DATAGRAM],
-                receive_meta: [[$crate::PacketMetadata::EMPTY; 2]; $receive],
+                // Empty ones are not all zero bits, and would take the whole space to flash.
+                receive_meta: $crate::StaticCell::new(),
                 receive: [[0; $crate::DATAGRAM]; $receive],
-                send_meta: [[$crate::PacketMetadata::EMPTY; 2]; $send],
+                send_meta: $crate::StaticCell::new(),
                 send: [[0; $crate::DATAGRAM]; $send],
                 held: [const { $crate::HeldDatagram::EMPTY }; $crate::HELD],
             };
@@ -122,9 +127,9 @@ macro_rules! space {
                     calls: &mut self.calls,
                     found: self.found.as_flattened_mut(),
                     datagram: &mut self.datagram,
-                    receive_meta: self.receive_meta.as_flattened_mut(),
+                    receive_meta: self.receive_meta.init_with(|| [[$crate::PacketMetadata::EMPTY; 2]; $receive]).as_flattened_mut(),
                     receive: self.receive.as_flattened_mut(),
-                    send_meta: self.send_meta.as_flattened_mut(),
+                    send_meta: self.send_meta.init_with(|| [[$crate::PacketMetadata::EMPTY; 2]; $send]).as_flattened_mut(),
                     send: self.send.as_flattened_mut(),
                     held: &mut self.held,
                 }

@@ -6,16 +6,25 @@ use core::time::Duration;
 use kad_wire::Instant;
 
 /// Bytes of the largest datagram that waits: a request that is no STORE.
-pub const HELD_DATAGRAM: usize = 512;
+pub const HELD_DATAGRAM: usize = 416;
 /// When a neighbour that has not answered is asked once more: a question may be lost.
 const AGAIN: Duration = Duration::from_millis(100);
 /// By when a neighbour that is there has answered.
 const ANSWERED: Duration = Duration::from_millis(400);
 
+/// Whether a place is used.
+// The first is all zero bits, so that unused places cost no flash.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum State {
+    Free,
+    /// The neighbour, and to whom the datagram goes through it.
+    Waiting(IpAddr, SocketAddr),
+}
+
 /// A place for one datagram that waits. Opaque: made by [`EMPTY`](Self::EMPTY), used by the node.
 pub struct HeldDatagram {
-    /// The neighbour, and to whom the datagram goes through it.
-    to: Option<(IpAddr, SocketAddr)>,
+    state: State,
     since: Instant,
     asked_again: bool,
     len: usize,
@@ -25,38 +34,46 @@ pub struct HeldDatagram {
 impl HeldDatagram {
     /// An unused place.
     pub const EMPTY: Self =
-        Self { to: None, since: Instant::ZERO, asked_again: false, len: 0, bytes: [0; HELD_DATAGRAM] };
+        Self { state: State::Free, since: Instant::ZERO, asked_again: false, len: 0, bytes: [0; HELD_DATAGRAM] };
 
     pub(crate) const fn is_free(&self) -> bool {
-        self.to.is_none()
+        matches!(self.state, State::Free)
+    }
+
+    /// The neighbour, and to whom the datagram goes.
+    const fn to(&self) -> Option<(IpAddr, SocketAddr)> {
+        match self.state {
+            State::Free => None,
+            State::Waiting(hop, to) => Some((hop, to)),
+        }
     }
 
     pub(crate) fn goes_to(&self, to: SocketAddr) -> bool {
-        self.to.is_some_and(|(_, held)| held == to)
+        self.to().is_some_and(|(_, held)| held == to)
     }
 
     /// Takes a datagram. Answers whether there is room for it.
     pub(crate) fn hold(&mut self, now: Instant, hop: IpAddr, to: SocketAddr, datagram: &[u8]) -> bool {
         let Some(room) = self.bytes.get_mut(..datagram.len()) else { return false };
         room.copy_from_slice(datagram);
-        self.to = Some((hop, to));
+        self.state = State::Waiting(hop, to);
         (self.since, self.asked_again, self.len) = (now, false, datagram.len());
         true
     }
 
     /// The datagram, if it waits for this neighbour.
     pub(crate) fn waiting_for(&self, hop: IpAddr) -> Option<(SocketAddr, &[u8])> {
-        let (_, to) = self.to.filter(|(waited, _)| *waited == hop)?;
+        let (_, to) = self.to().filter(|(waited, _)| *waited == hop)?;
         Some((to, self.bytes.get(..self.len)?))
     }
 
     pub(crate) const fn free(&mut self) {
-        self.to = None;
+        self.state = State::Free;
     }
 
     /// The neighbour, if it is time to ask once more.
     pub(crate) fn ask_again(&mut self, now: Instant) -> Option<IpAddr> {
-        let (_, to) = self.to?;
+        let (_, to) = self.to()?;
         if self.asked_again || now < self.since + AGAIN {
             return None;
         }
@@ -66,13 +83,14 @@ impl HeldDatagram {
 
     /// Frees the place, and names the address, if its neighbour must be taken for dead.
     pub(crate) fn take_vain(&mut self, now: Instant) -> Option<IpAddr> {
-        self.to.filter(|_| now >= self.since + ANSWERED)?;
-        self.to.take().map(|(_, to)| to.ip())
+        let (_, to) = self.to().filter(|_| now >= self.since + ANSWERED)?;
+        self.free();
+        Some(to.ip())
     }
 
     /// When there is something to do for it.
     pub(crate) fn next(&self) -> Option<Instant> {
         let wait = if self.asked_again { ANSWERED } else { AGAIN };
-        self.to.map(|_| self.since + wait)
+        self.to().map(|_| self.since + wait)
     }
 }

@@ -8,7 +8,6 @@ use board::log::Shown;
 use board::settings::Settings;
 use board::{counters, info, stack_paint};
 use embassy_net::Stack;
-use embassy_net::udp::UdpSocket;
 use embassy_time::Timer;
 use heapless::String;
 use kad_core::{FindOptions, Key};

@@ -20,7 +20,7 @@ use core::str::FromStr;
 use heapless::Vec;
 
 /// Peers at the most.
-pub const PEERS_MAX: usize = 8;
+pub const PEERS_MAX: usize = 4;
 /// Actions at the most.
 pub const ACTIONS_MAX: usize = 16;
 
@@ -306,10 +306,7 @@ mod tests {
             ("mac=16777216", "`mac=16777216`: expected a number below 16777216"),
             ("port=65536", "`port=65536`: expected a port"),
             ("peers=1.2.3.4", "`peers=1.2.3.4`: expected ADDRESS:PORT,... as in 10.0.0.1:9000,[fd00::1]:9000"),
-            (
-                "peers=0.0.0.0:1,0.0.0.0:1,0.0.0.0:1,0.0.0.0:1,0.0.0.0:1,0.0.0.0:1,0.0.0.0:1,0.0.0.0:1,0.0.0.0:1",
-                "`peers`: at most 8",
-            ),
+            ("peers=0.0.0.0:1,0.0.0.0:1,0.0.0.0:1,0.0.0.0:1,0.0.0.0:1", "`peers`: at most 4"),
             ("seed=0", "`seed=0`: expected 1 to 32 bytes as hexadecimal digits"),
             ("seed=0g", "`seed=0g`: expected 1 to 32 bytes as hexadecimal digits"),
             ("seed=", "`seed=`: expected 1 to 32 bytes as hexadecimal digits"),

@@ -10,6 +10,7 @@ use embassy_net::Stack;
 use kad_embassy::{Neighbours, Options, Place, Runner};
 use kad_firmware::network::{self, NIC_FRAMES};
 use kad_firmware::node;
+use static_cell::StaticCell;
 
 kad_firmware::profile! {
     block: {
@@ -24,11 +25,11 @@ kad_firmware::profile! {
     space: {
         calls: 1,
         found_per_call: 4096,
-        receive: 5,
+        receive: 4,
         send: 2,
     },
-    records: 32,
-    blocks: 96,
+    records: 24,
+    blocks: 76,
     config: kad_core::Config { k: 8, value_max: 4096, ..kad_core::Config::DEFAULT },
 }
 
@@ -36,24 +37,27 @@ static NEIGHBOURS: Neighbours = Neighbours::new();
 
 #[entry]
 fn main() -> ! {
+    static SETTINGS: StaticCell<Settings> = StaticCell::new();
+
     let board = board::start();
+    let settings = SETTINGS.init(board.settings);
     board::run(|spawner| {
-        let stack = network::start(spawner, NEIGHBOURS.driver(board.ethernet), &board.settings);
-        spawner.spawn(application(spawner, stack, board.settings).expect("there is one application"));
+        let stack = network::start(spawner, NEIGHBOURS.driver(board.ethernet), settings);
+        spawner.spawn(application(spawner, stack, settings).expect("there is one application"));
     })
 }
 
 #[embassy_executor::task]
-async fn application(spawner: Spawner, stack: Stack<'static>, settings: Settings) {
+async fn application(spawner: Spawner, stack: Stack<'static>, settings: &'static Settings) {
     static PLACE: Place = Place::new();
 
     network::wait_until_up(stack).await;
     let options =
         Options { port: settings.port, bootstrap: &settings.peers, nic_frames: NIC_FRAMES, ..Options::default() };
     let (dht, runner) =
-        kad_embassy::start(&PLACE, stack, &NEIGHBOURS, parts(&settings), &options).expect("the profile makes sense");
+        kad_embassy::start(&PLACE, stack, &NEIGHBOURS, parts(settings), &options).expect("the profile makes sense");
     spawner.spawn(run(runner).expect("there is one node"));
-    node::serve(stack, dht, &settings).await;
+    node::serve(stack, dht, settings).await;
 }
 
 #[embassy_executor::task]
