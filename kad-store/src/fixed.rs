@@ -2,7 +2,7 @@
 
 use kad_wire::{Answer, Digest, Endpoint, Instant, ItemHeader, ItemStatus, Key, Offer, Query, Sink, StoreMode};
 
-use crate::record::{PlaceUnderKey, Record, place_under_key};
+use crate::record::{PlaceUnderKey, Record, cursor_after, place_under_key};
 use crate::{Due, Limits, Listed, Page, Store, Usage};
 
 /// A block's number plus one; 0 for none.
@@ -177,7 +177,7 @@ impl<'m> FixedStore<'m> {
 
     fn newcomer(&mut self, now: Instant, offer: &Offer<'_>, own: bool) -> Option<Answer> {
         self.expire(now);
-        self.last_cursor = self.last_cursor.wrapping_add(1).max(1);
+        self.last_cursor = cursor_after(self.last_cursor);
         let record = Record::new(now, &self.limits, offer, own, self.last_cursor);
         if !record.is_alive(now) {
             return Some(Answer::refused(ItemStatus::Expired));
@@ -245,9 +245,11 @@ impl Store for FixedStore<'_> {
     fn find(&mut self, now: Instant, query: &Query, sink: &mut dyn Sink) -> Page {
         let total =
             self.alive(now).filter(|slot| slot.record.key == query.key && slot.record.matches(now, query)).count();
-        let resume = self.alive(now).find(|slot| slot.record.key == query.key && slot.record.cursor == query.cursor);
-        let mut after = resume.map(|slot| slot.record);
-        let mut last = 0;
+        // It may have expired or become too old since: it is where the list goes on.
+        let resume =
+            |slot: &&FixedRecord| slot.used && slot.record.key == query.key && slot.record.cursor == query.cursor;
+        let mut after = self.records.iter().find(resume).map(|slot| slot.record);
+        let mut last = if query.cursor == 0 { Page::FROM_START } else { query.cursor };
         while let Some(slot) = self.next_match(now, query, after.as_ref()) {
             let Some(hole) = sink.push(&slot.record.header(now)) else {
                 return Page { total, next_cursor: last };

@@ -72,8 +72,18 @@ pub trait Store {
 pub struct Page {
     /// Items that match, on all pages.
     pub total: usize,
-    /// The query's cursor for the next page; 0 when this was the last.
+    /// The query's cursor for the next page; 0 when there is nothing after this one, and only then: a page that had no room
+    /// for a single item names the place where it began.
+    ///
+    /// A cursor names the last item that was handed out, which is all that 32 bits allow. The list goes on after it even when
+    /// it no longer matches or has expired. Once the store has dropped it, the list starts over: items may come twice, and
+    /// none is lost.
     pub next_cursor: u32,
+}
+
+impl Page {
+    /// Names the beginning of a list, where 0 would say that it has ended. No item ever has this cursor.
+    pub(crate) const FROM_START: u32 = u32::MAX;
 }
 
 /// An item that is to be passed on.

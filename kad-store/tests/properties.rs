@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use kad_store::conformance::Collect;
 use kad_store::{Due, FixedBlock, FixedRecord, FixedStore, Limits, MemoryStore, Store};
 use kad_wire::limits::TTL_MAX_MS;
 use kad_wire::{
-    Digest, Endpoint, Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId, Offer, Query, Sink, StoreMode,
-    TypeMask,
+    Digest, Endpoint, Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId, Offer, Query, StoreMode, TypeMask,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -302,21 +302,6 @@ impl Model {
     }
 }
 
-struct Collect {
-    room: usize,
-    found: Vec<(ItemHeader, Vec<u8>)>,
-}
-
-impl Sink for Collect {
-    fn push(&mut self, header: &ItemHeader) -> Option<&mut [u8]> {
-        if self.found.len() >= self.room {
-            return None;
-        }
-        self.found.push((*header, vec![0xee; header.total_len as usize]));
-        self.found.last_mut().map(|(_, bytes)| &mut bytes[..])
-    }
-}
-
 fn at(us: u64) -> Instant {
     Instant::from_micros(us)
 }
@@ -413,7 +398,7 @@ fn find(
     let mut query = Query { key, types: TypeMask::ALL, max_age: max_age_ms.map(Duration::from_millis), cursor: 0 };
     let mut found = Vec::new();
     loop {
-        let mut sink = Collect { room: page, found: Vec::new() };
+        let mut sink = Collect::new(page);
         let part = store.find(at(now), &query, &mut sink);
         prop_assert_eq!(part.total, expected.len());
         found.extend(sink.found);
