@@ -9,12 +9,18 @@ extern crate alloc;
 pub mod conformance;
 mod due;
 mod fixed;
+#[cfg(feature = "flash")]
+mod flash;
+mod index;
 mod limits;
 #[cfg(feature = "memory")]
 mod memory;
 mod record;
 
-pub use fixed::{FixedBlock, FixedRecord, FixedStore};
+pub use fixed::{FixedBlock, FixedStore};
+#[cfg(feature = "flash")]
+pub use flash::{FlashBlock, FlashError, FlashHealth, FlashStore};
+pub use index::FixedRecord;
 pub use limits::Limits;
 #[cfg(feature = "memory")]
 pub use memory::MemoryStore;
