@@ -142,7 +142,8 @@ impl Store for FixedStore<'_> {
     fn forget(&mut self, key: &Key, digest: Option<&Digest>) -> usize {
         let mut forgotten = 0;
         while let Some(position) = self.index.next_own(key, digest) {
-            self.index.records[position].record.own = false;
+            let Some(slot) = self.index.records.get_mut(position) else { break };
+            slot.record.own = false;
             forgotten += 1;
         }
         forgotten

@@ -106,6 +106,19 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'_, F, PAGES
         offset: u32,
         out: &mut [u8],
     ) -> Result<usize, Broken> {
+        let copied = Self::copy_blocks(map, scratch, blocks, slot, offset, out);
+        // While a page waits for its repair, what is not found is not lost.
+        copied.map_err(|why| if map.flash().halted { Broken::Flash } else { why })
+    }
+
+    fn copy_blocks(
+        map: &mut Map<'static, F, PAGES, KEYS>,
+        scratch: &mut Scratch,
+        blocks: &[FlashBlock],
+        slot: &FixedRecord,
+        offset: u32,
+        out: &mut [u8],
+    ) -> Result<usize, Broken> {
         let len = out.len().min(slot.record.len.saturating_sub(offset) as usize);
         let (mut done, mut skip) = (0, offset as usize % FlashBlock::LEN);
         for at in chain(blocks, slot.first).skip(offset as usize / FlashBlock::LEN) {

@@ -35,6 +35,15 @@ pub(crate) struct Media<'c, F> {
     pub(crate) flash: F,
     /// Where it was read last, for whoever wants to know which page an item came from.
     pub(crate) seen: Option<&'c Cell<u32>>,
+    /// An erase failed. What it left of the page may look like anything, and the library would build on that: nothing more is
+    /// written until the store is opened anew, which finishes the erase before the library looks.
+    pub(crate) halted: bool,
+}
+
+impl<'c, F> Media<'c, F> {
+    pub(crate) const fn new(flash: F, seen: Option<&'c Cell<u32>>) -> Self {
+        Self { flash, seen, halted: false }
+    }
 }
 
 impl<F: NorFlash> Media<'_, F> {
@@ -66,11 +75,19 @@ impl<F: NorFlash> Media<'_, F> {
     }
 
     pub(crate) fn erase_now(&mut self, from: u32, to: u32) -> Result<(), MediaError<F::Error>> {
+        if self.halted {
+            return Err(MediaError::Mismatch);
+        }
+        self.halted = true;
         self.flash.erase(from, to).map_err(MediaError::Flash)?;
-        if self.is_blank(from, to)? { Ok(()) } else { Err(MediaError::Mismatch) }
+        self.halted = !self.is_blank(from, to)?;
+        if self.halted { Err(MediaError::Mismatch) } else { Ok(()) }
     }
 
     pub(crate) fn write_now(&mut self, offset: u32, bytes: &[u8]) -> Result<(), MediaError<F::Error>> {
+        if self.halted {
+            return Err(MediaError::Mismatch);
+        }
         self.flash.write(offset, bytes).map_err(MediaError::Flash)?;
         let expected = |index| bytes.get(index).copied().unwrap_or_default();
         match self.holds(offset, offset + bytes.len() as u32, expected)? {

@@ -17,6 +17,7 @@ use sequential_storage::map::MapStorage;
 
 use crate::index::{Block, Index, Link};
 use crate::{Due, Listed, Page, Store, Usage};
+use entries::Broken;
 pub use error::{FlashError, FlashHealth};
 use layout::{SCRATCH, Shift};
 use media::Media;
@@ -96,17 +97,20 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> Store for FlashStore<'_
     }
 
     fn find(&mut self, now: Instant, query: &Query, sink: &mut dyn Sink) -> Page {
-        let Self { index, map, scratch, .. } = self;
-        let mut broken = None;
+        let Self { index, map, scratch, health, .. } = self;
+        let mut lost = None;
         let page = index.find(now, query, sink, |blocks, (position, slot), hole| {
             if let Err(why) = Self::copy_out(map, scratch, blocks, slot, 0, hole) {
                 // Its place is given away already. Whoever gets it checks the digest, as with every value.
                 hole.fill(0);
-                broken = Some((position, why));
+                match why {
+                    Broken::Flash => health.failed += 1,
+                    Broken::Lost => lost = Some(position),
+                }
             }
         });
-        if let Some((position, why)) = broken {
-            self.broke(position, why);
+        if let Some(position) = lost {
+            self.broke(position, Broken::Lost);
         }
         page
     }

@@ -58,7 +58,7 @@ impl<'m, F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'m, F, P
     /// # Errors
     /// When the flash fails or has the wrong shape.
     pub fn format(flash: F, start: u32) -> Result<(), FlashError<F::Error>> {
-        let mut media = Media { flash, seen: None };
+        let mut media = Media::new(flash, None);
         let region = Self::region(&media, start)?;
         for at in 0..=PAGES as u32 {
             let from = region.start + at * region.erase_size;
@@ -98,7 +98,7 @@ impl<'m, F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'m, F, P
         now: Instant,
         off: core::time::Duration,
     ) -> Result<Self, FlashError<F::Error>> {
-        let mut media = Media { flash, seen: None };
+        let mut media = Media::new(flash, None);
         let region = Self::region(&media, start)?;
         let needed = layout::room(records.len(), blocks.len(), Self::WORD);
         let nameable = records.len() <= RECORDS_MAX && blocks.len() <= BLOCKS_MAX;
@@ -114,7 +114,7 @@ impl<'m, F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'m, F, P
         records.fill(FixedRecord::EMPTY);
         blocks.fill(FlashBlock::EMPTY);
         let (flash, found) = scan::<F, PAGES, KEYS>(media.flash, &region, records, blocks)?;
-        let mut media = Media { flash, seen: None };
+        let mut media = Media::new(flash, None);
         finish_erase(&mut media, &region, records, blocks, &found)?;
         let store_us = found.clock_us.saturating_add(i64::try_from(off.as_micros()).unwrap_or(i64::MAX));
         let shift = Shift::new(now, store_us);
@@ -213,7 +213,7 @@ fn scan<F: NorFlash, const PAGES: usize, const KEYS: usize>(
     blocks: &mut [FlashBlock],
 ) -> Result<(F, Found), FlashError<F::Error>> {
     let (seen, mut scratch) = (Cell::new(0), Scratch([0; SCRATCH]));
-    let mut map: Map<'_, F, PAGES, KEYS> = map(Media { flash, seen: Some(&seen) }, region)?;
+    let mut map: Map<'_, F, PAGES, KEYS> = map(Media::new(flash, Some(&seen)), region)?;
     let mut found = Found { clock_us: 0, clock_page: usize::MAX, last_cursor: 0 };
     let mut entries = ready(map.fetch_all_items(&mut scratch.0))?;
     while let Some((key, bytes)) = ready(entries.next::<&[u8]>(&mut scratch.0))? {

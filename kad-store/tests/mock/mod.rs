@@ -54,6 +54,8 @@ pub struct MockFlash<const READ: usize, const WRITE: usize, const ERASE: usize> 
     pub stuck: bool,
     /// Words that a write leaves as they are, as worn cells do.
     pub worn: bool,
+    /// The erase after so many more fails, once, with power on, and is torn.
+    pub until_failed_erase: Option<u64>,
     pub dice: Dice,
 }
 
@@ -69,6 +71,7 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> MockFlash<READ, 
             off: false,
             stuck: false,
             worn: false,
+            until_failed_erase: None,
             dice: Dice(0x5eed),
         }
     }
@@ -170,6 +173,12 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> NorFlash for Moc
         if self.cut() {
             self.tear_erase(from, to);
             return Err(MockError::PowerIsOff);
+        }
+        let fails = self.until_failed_erase == Some(0);
+        self.until_failed_erase = self.until_failed_erase.and_then(|left| left.checked_sub(1));
+        if fails {
+            self.tear_erase(from, to);
+            return Err(MockError::Worn);
         }
         self.bytes[from..to].fill(0xff);
         Ok(())
