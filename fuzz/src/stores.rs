@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kad_store::conformance::Collect;
 use kad_store::{Due, FixedBlock, FixedRecord, FixedStore, Limits, MemoryStore, Page, Store, Usage};
 use kad_wire::limits::TTL_MAX_MS;
-use kad_wire::{Answer, Digest, Instant, ItemHeader, ItemStatus, Key, NodeId, Offer, Query, Sink, StoreMode, TypeMask};
+use kad_wire::{Answer, Digest, Instant, ItemHeader, ItemStatus, Key, NodeId, Offer, Query, StoreMode, TypeMask};
 
 use crate::script::{self, Step};
 use crate::values::{self, Value};
@@ -215,7 +216,7 @@ impl<S: Store> Held<S> {
 
     /// Finds a page, and holds it against the pages before it.
     fn find(&mut self, now: Instant, query: Query, room: usize, mut seen: Vec<Digest>) -> Said {
-        let mut sink = Collect { room, found: Vec::new() };
+        let mut sink = Collect::new(room);
         let page = self.store.find(now, &query, &mut sink);
         let found = sink.found;
         assert!(found.len() <= page.total && (page.next_cursor != 0 || found.len() <= room));
@@ -353,23 +354,7 @@ impl<S: Store> Held<S> {
     }
 }
 
-/// Items that a page has room for: one that takes nothing has no next page either.
+/// Items that a page has room for: maybe none.
 fn room(number: u8) -> usize {
-    1 + usize::from(number & 7)
-}
-
-/// Takes what a find hands out, up to a number of items.
-struct Collect {
-    room: usize,
-    found: Vec<(ItemHeader, Vec<u8>)>,
-}
-
-impl Sink for Collect {
-    fn push(&mut self, header: &ItemHeader) -> Option<&mut [u8]> {
-        if self.found.len() >= self.room {
-            return None;
-        }
-        self.found.push((*header, vec![0xee; header.total_len as usize]));
-        self.found.last_mut().map(|(_, bytes)| &mut bytes[..])
-    }
+    usize::from(number & 7)
 }

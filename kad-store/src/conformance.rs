@@ -35,6 +35,8 @@ pub fn run<S: Store>(mut make: impl FnMut(Limits) -> S) {
     forgets_exactly_at_the_end_of_a_life(&mut fresh(&|_| {}));
     finds_newest_first_by_age_and_type(&mut fresh(&|_| {}));
     pages_without_loss_or_repetition(&mut fresh(&|_| {}));
+    a_page_without_room_says_that_there_is_more(&mut fresh(&|_| {}));
+    a_page_goes_on_after_an_item_that_has_ended(&mut fresh(&|_| {}));
     says_what_it_wants_before_the_bytes_come(&mut fresh(&|_| {}));
     lifetimes_shrink_and_only_publishers_extend_them(&mut fresh(&|_| {}));
     cached_copies_are_short_lived_and_not_passed_on(&mut fresh(&|_| {}));
@@ -83,10 +85,20 @@ fn put(store: &mut impl Store, now: Instant, mode: StoreMode, key: &Key, ttl_ms:
     store.offer(now, &offer).expect("with bytes there is always an answer")
 }
 
-/// Collects what a find hands out, up to a number of items.
-struct Collect {
-    room: usize,
-    found: Vec<(ItemHeader, Vec<u8>)>,
+/// Collects what a find hands out, up to a number of items: for tests of stores.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Collect {
+    /// Items that it takes at the most.
+    pub room: usize,
+    /// What it took: headers, and the bytes of each.
+    pub found: Vec<(ItemHeader, Vec<u8>)>,
+}
+
+impl Collect {
+    /// Takes up to `room` items.
+    pub const fn new(room: usize) -> Self {
+        Self { room, found: Vec::new() }
+    }
 }
 
 impl Sink for Collect {
@@ -100,7 +112,7 @@ impl Sink for Collect {
 }
 
 fn find(store: &mut impl Store, now: Instant, query: &Query) -> Vec<(ItemHeader, Vec<u8>)> {
-    let mut sink = Collect { room: usize::MAX, found: Vec::new() };
+    let mut sink = Collect::new(usize::MAX);
     let page = store.find(now, query, &mut sink);
     assert_eq!((page.total, page.next_cursor), (sink.found.len(), 0), "the total counts what matches");
     sink.found
@@ -181,7 +193,7 @@ fn pages_without_loss_or_repetition(store: &mut impl Store) {
     let whole: Vec<_> = find(store, now, &Query::all(key)).iter().map(|(header, _)| header.digest).collect();
     let (mut paged, mut cursor, mut pages) = (Vec::new(), 0, 0);
     loop {
-        let mut sink = Collect { room: 3, found: Vec::new() };
+        let mut sink = Collect::new(3);
         let page = store.find(now, &Query { cursor, ..Query::all(key) }, &mut sink);
         assert_eq!(page.total, 20);
         paged.extend(sink.found.iter().map(|(header, _)| header.digest));
@@ -191,6 +203,41 @@ fn pages_without_loss_or_repetition(store: &mut impl Store) {
         }
     }
     assert_eq!((paged, pages), (whole, 7), "pages join to the whole list");
+}
+
+/// However little fits: cursor 0 means that there is no more, and nothing else does.
+fn a_page_without_room_says_that_there_is_more(store: &mut impl Store) {
+    let (now, key) = (at_ms(10_000), key(1));
+    let empty = store.find(now, &Query::all(key), &mut Collect::new(0));
+    assert_eq!((empty.total, empty.next_cursor), (0, 0), "nothing is not more");
+    for number in 0..3u8 {
+        put(store, at_ms(number.into()), StoreMode::Publish, &key, HOUR_MS, &[number]);
+    }
+    let (mut cursor, mut seen) = (0, Vec::new());
+    for room in [0, 0, 2, 0, 0, 1] {
+        let mut sink = Collect::new(room);
+        let page = store.find(now, &Query { cursor, ..Query::all(key) }, &mut sink);
+        seen.extend(sink.found.iter().map(|(_, bytes)| bytes[0]));
+        cursor = page.next_cursor;
+        assert_eq!((page.total, cursor != 0), (3, seen.len() < 3), "with room for {room} after {seen:?}");
+    }
+    assert_eq!(seen, [2, 1, 0], "and the list goes on where it stopped");
+}
+
+/// At least until the store sweeps: a cursor has no room for more than an item's name.
+fn a_page_goes_on_after_an_item_that_has_ended(store: &mut impl Store) {
+    let key = key(1);
+    for (number, ttl_ms) in [(0u8, HOUR_MS), (1, 5000), (2, HOUR_MS)] {
+        put(store, at_ms(number.into()), StoreMode::Publish, &key, ttl_ms, &[number]);
+    }
+    let mut page = Collect::new(2);
+    let first = store.find(at_ms(1000), &Query::all(key), &mut page);
+    assert_eq!(page.found.iter().map(|(_, bytes)| bytes[0]).collect::<Vec<_>>(), [2, 1]);
+    let mut page = Collect::new(9);
+    let query = Query { cursor: first.next_cursor, ..Query::all(key) };
+    let second = store.find(at_ms(6000), &query, &mut page);
+    assert_eq!(page.found.iter().map(|(_, bytes)| bytes[0]).collect::<Vec<_>>(), [0], "no item comes twice");
+    assert_eq!((second.total, second.next_cursor), (2, 0));
 }
 
 fn says_what_it_wants_before_the_bytes_come(store: &mut impl Store) {

@@ -2,24 +2,8 @@
 
 use kad_wire::{Answer, Digest, Endpoint, Instant, ItemHeader, ItemStatus, Key, Offer, Query, Sink, StoreMode};
 
-use crate::record::{PlaceUnderKey, Record, place_under_key};
+use crate::index::{Block, FixedRecord, Index, Link, chain};
 use crate::{Due, Limits, Listed, Page, Store, Usage};
-
-/// A block's number plus one; 0 for none.
-type Link = u16;
-
-/// A place for an item. Opaque: made by [`EMPTY`](Self::EMPTY), used by the store.
-#[derive(Clone, Copy, Debug)]
-pub struct FixedRecord {
-    used: bool,
-    record: Record,
-    first: Link,
-}
-
-impl FixedRecord {
-    /// An unused place: all zero bits.
-    pub const EMPTY: Self = Self { used: false, record: Record::EMPTY, first: 0 };
-}
 
 /// 126 bytes of a value. Opaque: made by [`EMPTY`](Self::EMPTY), used by the store.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +17,18 @@ impl FixedBlock {
     pub const LEN: usize = 126;
     /// An unused block: all zero bits.
     pub const EMPTY: Self = Self { next: 0, bytes: [0; Self::LEN] };
+}
+
+impl Block for FixedBlock {
+    const LEN: usize = Self::LEN;
+
+    fn next(&self) -> Link {
+        self.next
+    }
+
+    fn set_next(&mut self, next: Link) {
+        self.next = next;
+    }
 }
 
 /// Holds values in memory that its owner hands in, without an allocator.
@@ -53,181 +49,71 @@ impl FixedBlock {
 /// ```
 #[derive(Debug)]
 pub struct FixedStore<'m> {
-    limits: Limits,
-    records: &'m mut [FixedRecord],
-    blocks: &'m mut [FixedBlock],
-    first_free: Link,
-    bytes: u64,
-    evicted: u64,
-    last_cursor: u32,
+    index: Index<'m, FixedBlock>,
 }
 
 impl<'m> FixedStore<'m> {
     /// An empty store. `limits.items` and `limits.bytes` are lowered to what the memory holds; what a block does not fill
     /// is lost, so a value counts as whole blocks.
     pub fn new(limits: Limits, records: &'m mut [FixedRecord], blocks: &'m mut [FixedBlock]) -> Self {
-        records.fill(FixedRecord::EMPTY);
-        let count = blocks.len().min(usize::from(Link::MAX));
-        for (number, block) in blocks.iter_mut().enumerate() {
-            // Each block's successor; the last one has none.
-            block.next = if number + 1 < count { (number + 2) as Link } else { 0 };
-        }
-        let limits = Limits { items: limits.items.min(records.len()), ..limits };
-        let first_free = Link::from(count > 0);
-        Self { limits, records, blocks, first_free, bytes: 0, evicted: 0, last_cursor: 0 }
+        Self { index: Index::new(limits, records, blocks) }
     }
 
-    fn alive(&self, now: Instant) -> impl Iterator<Item = &FixedRecord> + Clone {
-        self.records.iter().filter(move |slot| slot.used && slot.record.is_alive(now))
-    }
-
-    fn position(&self, key: &Key, digest: &Digest) -> Option<usize> {
-        self.records.iter().position(|slot| slot.used && slot.record.digest == *digest && slot.record.key == *key)
-    }
-
-    fn blocks_for(len: u32) -> usize {
-        (len as usize).div_ceil(FixedBlock::LEN)
-    }
-
-    fn free_blocks(&self) -> usize {
-        let used = self.records.iter().filter(|slot| slot.used).map(|slot| Self::blocks_for(slot.record.len));
-        self.blocks.len().min(usize::from(Link::MAX)) - used.sum::<usize>()
-    }
-
-    /// Copies from `offset` of a chain on.
-    fn copy_out(&self, slot: &FixedRecord, offset: u32, out: &mut [u8]) -> usize {
-        let len = out.len().min((slot.record.len.saturating_sub(offset)) as usize);
-        let (mut link, mut skip, mut done) = (slot.first, offset as usize, 0);
-        while done < len
-            && let Some(block) = self.blocks.get(usize::from(link).wrapping_sub(1))
-        {
-            let rest = block.bytes.get(skip..).unwrap_or_default();
-            let part = rest.len().min(len - done);
-            out[done..done + part].copy_from_slice(&rest[..part]);
-            done += part;
-            skip = skip.saturating_sub(FixedBlock::LEN);
-            link = block.next;
-        }
-        done
-    }
-
-    fn copy_in(&mut self, bytes: &[u8]) -> Link {
-        let first = if bytes.is_empty() { 0 } else { self.first_free };
-        let mut link = first;
-        let mut chunks = bytes.chunks(FixedBlock::LEN).peekable();
-        while let Some(chunk) = chunks.next() {
-            let Some(block) = self.blocks.get_mut(usize::from(link).wrapping_sub(1)) else { break };
+    fn copy_in(&mut self, position: usize, bytes: &[u8]) {
+        let mut link = self.index.records.get(position).map_or(0, |slot| slot.first);
+        for chunk in bytes.chunks(FixedBlock::LEN) {
+            let Some(block) = self.index.blocks.get_mut(usize::from(link).wrapping_sub(1)) else { return };
             block.bytes[..chunk.len()].copy_from_slice(chunk);
             link = block.next;
-            if chunks.peek().is_none() {
-                block.next = 0;
-            }
-        }
-        self.first_free = if bytes.is_empty() { self.first_free } else { link };
-        first
-    }
-
-    fn remove(&mut self, position: usize) {
-        let Some(slot) = self.records.get_mut(position) else { return };
-        let FixedRecord { record, first, .. } = core::mem::replace(slot, FixedRecord::EMPTY);
-        self.bytes -= u64::from(record.len);
-        let mut last = first;
-        while let Some(block) = self.blocks.get_mut(usize::from(last).wrapping_sub(1)) {
-            if block.next == 0 {
-                block.next = self.first_free;
-                self.first_free = first;
-                return;
-            }
-            last = block.next;
-        }
-    }
-
-    /// Makes room in total for a newcomer, or says that it would have to make way itself.
-    fn has_room_for(&self, newcomer: &Record, freed: Option<usize>) -> bool {
-        let rank = newcomer.rank(&self.limits);
-        let may_leave = |position: usize, slot: &FixedRecord| {
-            Some(position) == freed || (!slot.record.own && slot.record.rank(&self.limits) < rank)
-        };
-        let used = || self.records.iter().enumerate().filter(|(_, slot)| slot.used);
-        let stays = || used().filter(|&(position, slot)| !may_leave(position, slot));
-        let blocks = self.blocks.len().min(usize::from(Link::MAX));
-        let kept: usize = stays().map(|(_, slot)| Self::blocks_for(slot.record.len)).sum();
-        let kept_bytes: u64 = stays().map(|(_, slot)| u64::from(slot.record.len)).sum();
-        stays().count() < self.limits.items
-            && kept + Self::blocks_for(newcomer.len) <= blocks
-            && kept_bytes + u64::from(newcomer.len) <= self.limits.bytes
-    }
-
-    /// Evicts in order of rank until the newcomer fits.
-    fn make_room_for(&mut self, newcomer: &Record) {
-        loop {
-            let used = self.records.iter().filter(|slot| slot.used).count();
-            let fits = used < self.limits.items
-                && Self::blocks_for(newcomer.len) <= self.free_blocks()
-                && self.bytes + u64::from(newcomer.len) <= self.limits.bytes;
-            if fits {
-                return;
-            }
-            let ranked = self.records.iter().enumerate().filter(|(_, slot)| slot.used && !slot.record.own);
-            let Some((position, _)) = ranked.min_by_key(|(_, slot)| slot.record.rank(&self.limits)) else { return };
-            self.evicted += 1;
-            self.remove(position);
         }
     }
 
     fn newcomer(&mut self, now: Instant, offer: &Offer<'_>, own: bool) -> Option<Answer> {
         self.expire(now);
-        self.last_cursor = self.last_cursor.wrapping_add(1).max(1);
-        let record = Record::new(now, &self.limits, offer, own, self.last_cursor);
-        if !record.is_alive(now) {
-            return Some(Answer::refused(ItemStatus::Expired));
-        }
-        let under_key = self.alive(now).map(|slot| &slot.record).filter(|held| held.key == record.key);
-        let freed = match place_under_key(&self.limits, &record, under_key) {
-            PlaceUnderKey::Free => None,
-            PlaceUnderKey::Instead(digest) => self.position(&record.key, &digest),
-            PlaceUnderKey::None => return Some(Answer::refused(ItemStatus::Full)),
+        let (record, freed) = match self.index.admit(now, offer, own) {
+            Ok(admitted) => admitted,
+            Err(status) => return Some(Answer::refused(status)),
         };
-        if Self::blocks_for(record.len) > self.blocks.len() {
-            return Some(Answer::refused(ItemStatus::TooLarge));
-        }
-        if !self.has_room_for(&record, freed) {
-            return Some(Answer::refused(ItemStatus::Full));
-        }
         let bytes = offer.bytes?;
-        if let Some(position) = freed {
-            self.evicted += 1;
-            self.remove(position);
+        let mut victim = freed.or_else(|| self.index.next_victim(1, record.len));
+        while let Some(position) = victim {
+            self.index.evicted += 1;
+            self.index.remove(position);
+            victim = self.index.next_victim(1, record.len);
         }
-        self.make_room_for(&record);
-        let first = self.copy_in(bytes);
-        let free = self.records.iter_mut().find(|slot| !slot.used)?;
-        *free = FixedRecord { used: true, record, first };
-        self.bytes += u64::from(record.len);
+        let position = self.index.insert(record)?;
+        self.copy_in(position, bytes);
         Some(record.answer(now, ItemStatus::Stored))
     }
 
     fn again(&mut self, now: Instant, offer: &Offer<'_>, own: bool) -> Option<Answer> {
-        let position = self.position(&offer.key, &offer.header.digest)?;
-        let record = &mut self.records.get_mut(position)?.record;
+        let position = self.index.position(&offer.key, &offer.header.digest)?;
+        let record = &mut self.index.records.get_mut(position)?.record;
         if !record.is_alive(now) {
-            self.remove(position);
+            self.index.remove(position);
             return None;
         }
-        record.offered_again(now, &self.limits, offer);
+        record.offered_again(now, &self.index.limits, offer);
         record.own |= own;
         Some(record.answer(now, ItemStatus::Already))
     }
+}
 
-    /// The next item of a find: the newest that is older than `after`.
-    fn next_match(&self, now: Instant, query: &Query, after: Option<&Record>) -> Option<&FixedRecord> {
-        let matching = self
-            .records
-            .iter()
-            .filter(|slot| slot.used && slot.record.key == query.key && slot.record.matches(now, query));
-        let older = matching.filter(|slot| after.is_none_or(|after| after.newest_first(&slot.record).is_lt()));
-        older.min_by(|a, b| a.record.newest_first(&b.record))
+/// Copies bytes of a value from `offset` on.
+fn copy_out(blocks: &[FixedBlock], slot: &FixedRecord, offset: u32, out: &mut [u8]) -> usize {
+    let len = out.len().min((slot.record.len.saturating_sub(offset)) as usize);
+    let (mut skip, mut done) = (offset as usize, 0);
+    for at in chain(blocks, slot.first) {
+        let rest = blocks.get(at).and_then(|block| block.bytes.get(skip..)).unwrap_or_default();
+        let part = rest.len().min(len - done);
+        out[done..done + part].copy_from_slice(&rest[..part]);
+        done += part;
+        if done == len {
+            break;
+        }
+        skip = skip.saturating_sub(FixedBlock::LEN);
     }
+    done
 }
 
 impl Store for FixedStore<'_> {
@@ -243,94 +129,52 @@ impl Store for FixedStore<'_> {
     }
 
     fn find(&mut self, now: Instant, query: &Query, sink: &mut dyn Sink) -> Page {
-        let total =
-            self.alive(now).filter(|slot| slot.record.key == query.key && slot.record.matches(now, query)).count();
-        let resume = self.alive(now).find(|slot| slot.record.key == query.key && slot.record.cursor == query.cursor);
-        let mut after = resume.map(|slot| slot.record);
-        let mut last = 0;
-        while let Some(slot) = self.next_match(now, query, after.as_ref()) {
-            let Some(hole) = sink.push(&slot.record.header(now)) else {
-                return Page { total, next_cursor: last };
-            };
-            self.copy_out(slot, 0, hole);
-            last = slot.record.cursor;
-            after = Some(slot.record);
-        }
-        Page { total, next_cursor: 0 }
+        self.index.find(now, query, sink, |blocks, (_, slot), hole| {
+            copy_out(blocks, slot, 0, hole);
+        })
     }
 
     fn read(&mut self, now: Instant, key: &Key, digest: &Digest, offset: u32, out: &mut [u8]) -> usize {
-        let slot = self.position(key, digest).and_then(|position| self.records.get(position));
-        match slot {
-            Some(slot) if slot.record.is_alive(now) => self.copy_out(slot, offset, out),
-            _ => 0,
-        }
+        let held = self.index.get(now, key, digest);
+        held.map_or(0, |(_, slot)| copy_out(self.index.blocks, slot, offset, out))
     }
 
     fn forget(&mut self, key: &Key, digest: Option<&Digest>) -> usize {
         let mut forgotten = 0;
-        for slot in self.records.iter_mut().filter(|slot| slot.used && slot.record.own && slot.record.key == *key) {
-            if digest.is_none_or(|digest| slot.record.digest == *digest) {
-                slot.record.own = false;
-                forgotten += 1;
-            }
+        while let Some(position) = self.index.next_own(key, digest) {
+            let Some(slot) = self.index.records.get_mut(position) else { break };
+            slot.record.own = false;
+            forgotten += 1;
         }
         forgotten
     }
 
     fn expire(&mut self, now: Instant) -> usize {
         let mut dropped = 0;
-        for position in 0..self.records.len() {
-            if self.records.get(position).is_some_and(|slot| slot.used && !slot.record.is_alive(now)) {
-                self.remove(position);
-                dropped += 1;
-            }
+        while let Some(position) = self.index.next_expired(now) {
+            self.index.remove(position);
+            dropped += 1;
         }
         dropped
     }
 
     fn poll_due(&mut self, now: Instant) -> Option<Due> {
-        loop {
-            let due = |slot: &FixedRecord| slot.record.due().filter(|(at, _)| slot.used && *at <= now);
-            let earliest = self.records.iter_mut().filter(|slot| due(slot).is_some());
-            let slot = earliest.min_by_key(|slot| (due(slot).map(|(at, _)| at), slot.record.cursor))?;
-            let (_, mode) = due(slot)?;
-            let taken = slot.record.take_due(now, &self.limits, mode);
-            if taken.is_some() {
-                return taken;
-            }
-        }
+        self.index.poll_due(now)
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let used = self.records.iter().filter(|slot| slot.used);
-        let wake = |slot: &FixedRecord| {
-            let due = slot.record.due().map(|(at, _)| at);
-            due.map_or(slot.record.expires, |due| due.min(slot.record.expires))
-        };
-        used.map(wake).min()
+        self.index.next_wake()
     }
 
     fn due_near(&mut self, now: Instant, until: Instant, first: &Due, bits: usize, take: &mut dyn FnMut(&Due) -> bool) {
-        let near = |slot: &&mut FixedRecord| slot.used && slot.record.is_due_with(until, first, bits);
-        for slot in self.records.iter_mut().filter(near) {
-            let before = slot.record;
-            let due = slot.record.take_due(now, &self.limits, first.mode);
-            if due.is_some_and(|due| !take(&due)) {
-                slot.record = before;
-                return;
-            }
-        }
+        self.index.due_near(now, until, first, bits, take);
     }
 
     fn next_item(&self, now: Instant, after: Option<&(Key, Digest)>) -> Option<Listed> {
-        let place = |slot: &FixedRecord| (slot.record.key, slot.record.digest);
-        let after = self.alive(now).filter(|slot| after.is_none_or(|after| place(slot) > *after));
-        after.min_by_key(|slot| place(slot)).map(|slot| slot.record.listed(now))
+        self.index.next_item(now, after)
     }
 
     fn usage(&self) -> Usage {
-        let items = self.records.iter().filter(|slot| slot.used).count();
-        Usage { items, bytes: self.bytes, evicted: self.evicted }
+        self.index.usage()
     }
 }

@@ -9,12 +9,18 @@ extern crate alloc;
 pub mod conformance;
 mod due;
 mod fixed;
+#[cfg(feature = "flash")]
+mod flash;
+mod index;
 mod limits;
 #[cfg(feature = "memory")]
 mod memory;
 mod record;
 
-pub use fixed::{FixedBlock, FixedRecord, FixedStore};
+pub use fixed::{FixedBlock, FixedStore};
+#[cfg(feature = "flash")]
+pub use flash::{FlashBlock, FlashError, FlashHealth, FlashStore};
+pub use index::FixedRecord;
 pub use limits::Limits;
 #[cfg(feature = "memory")]
 pub use memory::MemoryStore;
@@ -72,8 +78,18 @@ pub trait Store {
 pub struct Page {
     /// Items that match, on all pages.
     pub total: usize,
-    /// The query's cursor for the next page; 0 when this was the last.
+    /// The query's cursor for the next page; 0 when there is nothing after this one, and only then: a page that had no room
+    /// for a single item names the place where it began.
+    ///
+    /// A cursor names the last item that was handed out, which is all that 32 bits allow. The list goes on after it even when
+    /// it no longer matches or has expired. Once the store has dropped it, the list starts over: items may come twice, and
+    /// none is lost.
     pub next_cursor: u32,
+}
+
+impl Page {
+    /// Names the beginning of a list, where 0 would say that it has ended. No item ever has this cursor.
+    pub(crate) const FROM_START: u32 = u32::MAX;
 }
 
 /// An item that is to be passed on.

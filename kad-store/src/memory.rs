@@ -8,7 +8,7 @@ use core::ops::Bound;
 use hashbrown::HashMap;
 use kad_wire::{Answer, Digest, Endpoint, Instant, ItemHeader, ItemStatus, Key, Offer, Query, Sink, StoreMode};
 
-use crate::record::{PlaceUnderKey, Rank, Record, place_under_key};
+use crate::record::{PlaceUnderKey, Rank, Record, cursor_after, place_under_key};
 use crate::{Due, Limits, Listed, Page, Store, Usage};
 
 /// Holds values in memory; nothing of it survives a restart.
@@ -157,8 +157,8 @@ impl MemoryStore {
 
     fn next_cursor(&mut self) -> u32 {
         loop {
-            self.last_cursor = self.last_cursor.wrapping_add(1);
-            if self.last_cursor != 0 && !self.arrivals.contains_key(&self.last_cursor) {
+            self.last_cursor = cursor_after(self.last_cursor);
+            if !self.arrivals.contains_key(&self.last_cursor) {
                 return self.last_cursor;
             }
         }
@@ -232,11 +232,10 @@ impl Store for MemoryStore {
         let list = self.keys.get(&query.key).map(Vec::as_slice).unwrap_or_default();
         let matching = list.iter().filter(|held| held.record.matches(now, query));
         let total = matching.clone().count();
-        // The last item of the page before may have become too old for this query since: it is where the list goes on.
-        let mut alive = list.iter().map(|held| &held.record).filter(|record| record.is_alive(now));
-        let after = alive.find(|record| record.cursor == query.cursor);
+        // The last item of the page before may have expired or become too old since: it is where the list goes on.
+        let after = list.iter().map(|held| &held.record).find(|record| record.cursor == query.cursor);
         let rest = matching.filter(|held| after.is_none_or(|after| after.newest_first(&held.record).is_lt()));
-        let mut last = 0;
+        let mut last = if query.cursor == 0 { Page::FROM_START } else { query.cursor };
         for held in rest {
             let Some(hole) = sink.push(&held.record.header(now)) else {
                 return Page { total, next_cursor: last };

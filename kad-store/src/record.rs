@@ -9,7 +9,7 @@ use kad_wire::{
 };
 
 use crate::due::jittered;
-use crate::{Due, Limits, Listed};
+use crate::{Due, Limits, Listed, Page};
 
 /// An item is not passed on in the last seconds of its life: it would be gone before it is read.
 const TOO_LATE_MS: u32 = 5_000;
@@ -205,6 +205,14 @@ impl Record {
             expires: self.expires,
             cursor: self.cursor,
         }
+    }
+}
+
+/// The next item's cursor: neither 0, which says that a list has ended, nor [`Page::FROM_START`].
+pub(crate) fn cursor_after(last: u32) -> u32 {
+    match last.wrapping_add(1) {
+        0 | Page::FROM_START => 1,
+        next => next,
     }
 }
 

@@ -1,13 +1,18 @@
-//! Both stores against a model of plain lists: any sequence of what can be asked of them, with little room.
+//! All stores against a model of plain lists: any sequence of what can be asked of them, with little room.
+
+mod mock;
 
 use std::time::Duration;
 
-use kad_store::{Due, FixedBlock, FixedRecord, FixedStore, Limits, MemoryStore, Store};
+use kad_store::conformance::Collect;
+use kad_store::{
+    Due, FixedBlock, FixedRecord, FixedStore, FlashBlock, FlashHealth, FlashStore, Limits, MemoryStore, Store,
+};
 use kad_wire::limits::TTL_MAX_MS;
 use kad_wire::{
-    Digest, Endpoint, Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId, Offer, Query, Sink, StoreMode,
-    TypeMask,
+    Digest, Endpoint, Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId, Offer, Query, StoreMode, TypeMask,
 };
+use mock::MockFlash;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -302,21 +307,6 @@ impl Model {
     }
 }
 
-struct Collect {
-    room: usize,
-    found: Vec<(ItemHeader, Vec<u8>)>,
-}
-
-impl Sink for Collect {
-    fn push(&mut self, header: &ItemHeader) -> Option<&mut [u8]> {
-        if self.found.len() >= self.room {
-            return None;
-        }
-        self.found.push((*header, vec![0xee; header.total_len as usize]));
-        self.found.last_mut().map(|(_, bytes)| &mut bytes[..])
-    }
-}
-
 fn at(us: u64) -> Instant {
     Instant::from_micros(us)
 }
@@ -413,7 +403,7 @@ fn find(
     let mut query = Query { key, types: TypeMask::ALL, max_age: max_age_ms.map(Duration::from_millis), cursor: 0 };
     let mut found = Vec::new();
     loop {
-        let mut sink = Collect { room: page, found: Vec::new() };
+        let mut sink = Collect::new(page);
         let part = store.find(at(now), &query, &mut sink);
         prop_assert_eq!(part.total, expected.len());
         found.extend(sink.found);
@@ -508,5 +498,17 @@ proptest! {
     fn the_fixed_store_follows_the_model(steps in prop::collection::vec(step(), 0..120)) {
         let (mut records, mut blocks) = ([FixedRecord::EMPTY; 9], [FixedBlock::EMPTY; 20]);
         follows_the_model(&mut FixedStore::new(limits(), &mut records, &mut blocks), &steps)?;
+    }
+
+    #[test]
+    fn the_flash_store_follows_the_model(steps in prop::collection::vec(step(), 0..120)) {
+        type Flashed<'m> = FlashStore<'m, &'m mut MockFlash<4, 4, 2048>, 8, 20>;
+        let mut flash = MockFlash::new(9);
+        Flashed::format(&mut flash, 0).expect("formats");
+        let (mut records, mut blocks) = ([FixedRecord::EMPTY; 9], [FlashBlock::EMPTY; 9]);
+        let start = Instant::from_micros(START_US);
+        let mut store = Flashed::open(&mut flash, 0, limits(), &mut records, &mut blocks, start).expect("opens");
+        follows_the_model(&mut store, &steps)?;
+        prop_assert_eq!(store.health(), FlashHealth::default());
     }
 }
