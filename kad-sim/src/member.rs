@@ -37,15 +37,22 @@ pub struct Outcome {
 }
 
 /// A datagram that a member sends.
-pub(crate) type Outgoing = (SocketAddr, Box<[u8]>);
+pub(crate) type Outgoing = (SocketAddr, Vec<u8>);
 
 /// What a member sends, until the world takes it.
 #[derive(Default)]
-pub(crate) struct Outbox(pub(crate) Vec<Outgoing>);
+pub(crate) struct Outbox {
+    pub(crate) sent: Vec<Outgoing>,
+    /// Memory of datagrams that have arrived, for others.
+    pub(crate) spare: Vec<Vec<u8>>,
+}
 
 impl Outlet for Outbox {
     fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
-        self.0.push((to, datagram.into()));
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        bytes.clear();
+        bytes.extend_from_slice(datagram);
+        self.sent.push((to, bytes));
     }
 }
 
