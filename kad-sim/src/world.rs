@@ -308,7 +308,8 @@ impl World {
         let place = &mut self.places[number];
         place.wake = None;
         let member = place.member.take()?;
-        self.outcomes.retain(|(of, _), _| *of != number);
+        let of_node = (number, OperationId::from_bits(0))..=(number, OperationId::from_bits(u32::MAX));
+        self.outcomes.extract_if(of_node, |_, _| true).for_each(drop);
         Some(member.store)
     }
 
