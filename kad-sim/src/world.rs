@@ -547,9 +547,22 @@ impl World {
         value: &[u8],
         ttl: Duration,
     ) -> Result<OperationId, StartError> {
-        let shown = self.shown(number);
         let ttl_ms = u32::try_from(ttl.as_millis()).expect("a lifetime of at most seven days");
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, value);
+        self.try_publish(number, key, ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, value), value)
+    }
+
+    /// A node starts to publish a value whose header is known, if it has a place for it.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub(crate) fn try_publish(
+        &mut self,
+        number: usize,
+        key: Key,
+        header: ItemHeader,
+        value: &[u8],
+    ) -> Result<OperationId, StartError> {
+        let shown = self.shown(number);
         self.member(number).publish(shown, &key, &header, value);
         let items = [(key, header)];
         self.try_start(number, |node, now| node.store(now, now.plus_millis(30_000), StoreMode::Publish, 0, &items))

@@ -48,10 +48,8 @@ impl Run {
 
     /// A node stores a new value of this length.
     pub fn put_on(&mut self, number: usize, len: usize) {
-        let published = self.publication(len);
-        let bytes = value(published.number, len);
-        let ttl = Duration::from_secs(self.workload.ttl_secs);
-        match self.world.try_store(number, published.key, &bytes, ttl) {
+        let (published, header, bytes) = self.publication(len);
+        match self.world.try_publish(number, published.key, header, &bytes) {
             Ok(operation) => drop(self.pending.insert((number, operation), Pending::Put(published))),
             Err(_) => self.tally.turned_away += 1,
         }
@@ -59,24 +57,22 @@ impl Run {
 
     /// A node takes a new value into its own store, as acknowledged; sending it is up to the caller.
     pub fn publish_later(&mut self, number: usize, len: usize) -> (Key, ItemHeader) {
-        let published = self.publication(len);
-        let (key, bytes, now) = (published.key, value(published.number, len), self.world.shown(number));
-        let ttl_ms = (self.workload.ttl_secs * 1000) as u32;
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, &bytes);
+        let (published, header, bytes) = self.publication(len);
+        let (key, now) = (published.key, self.world.shown(number));
         self.world.member(number).publish(now, &key, &header, &bytes);
         self.oracle.acknowledged.push(published);
         (key, header)
     }
 
-    /// A new value.
-    fn publication(&mut self, len: usize) -> Published {
+    /// A new value, with its header and its bytes.
+    fn publication(&mut self, len: usize) -> (Published, ItemHeader, Vec<u8>) {
         self.published += 1;
         let number = self.published;
-        let key = Key::hash(format!("value {number}"));
+        let (key, bytes) = (Key::hash(format!("value {number}")), value(number, len));
         let ttl_ms = (self.workload.ttl_secs * 1000) as u32;
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, &value(number, len));
+        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, &bytes);
         let expires = self.world.now().plus_millis(ttl_ms.into());
-        Published {
+        let published = Published {
             key,
             digest: header.digest,
             number,
