@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use kad_core::{Capacity, Config, Event, OperationId, Slabs, StartError, Walk};
 use kad_store::{MemoryStore, Store};
 use kad_upkeep::{Outlet, Upkeep};
-use kad_wire::{Contact, Instant, ItemHeader, Key, NodeId};
+use kad_wire::{Contact, Digest, Instant, ItemHeader, Key, NodeId};
 
 use crate::clock::Clock;
 
@@ -47,12 +47,26 @@ pub(crate) struct Outbox {
     pub(crate) spare: Vec<Vec<u8>>,
 }
 
-impl Outlet for Outbox {
+/// What a member sends, and values that it sends and does not store.
+struct Way<'a> {
+    outbox: &'a mut Outbox,
+    aside: &'a BTreeMap<OperationId, (Digest, Vec<u8>)>,
+}
+
+impl Outlet for Way<'_> {
     fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
-        let mut bytes = self.spare.pop().unwrap_or_default();
+        let mut bytes = self.outbox.spare.pop().unwrap_or_default();
         bytes.clear();
         bytes.extend_from_slice(datagram);
-        self.sent.push((to, bytes));
+        self.outbox.sent.push((to, bytes));
+    }
+
+    fn aside(&mut self, digest: &Digest, offset: u32, out: &mut [u8]) -> Option<usize> {
+        let (_, value) = self.aside.values().find(|(of, _)| of == digest)?;
+        let rest = value.get(offset as usize..).unwrap_or_default();
+        let len = rest.len().min(out.len());
+        out[..len].copy_from_slice(&rest[..len]);
+        Some(len)
     }
 }
 
@@ -73,6 +87,8 @@ pub struct Member {
     pub clock: Clock,
     /// Values that operations have found.
     pub found: BTreeMap<OperationId, Vec<(ItemHeader, Vec<u8>)>>,
+    /// Values of which operations leave copies: they are not in the store.
+    pub(crate) aside: BTreeMap<OperationId, (Digest, Vec<u8>)>,
 }
 
 impl Member {
@@ -94,6 +110,7 @@ impl Member {
             address,
             clock: Clock::default(),
             found: BTreeMap::new(),
+            aside: BTreeMap::new(),
         }
     }
 
@@ -126,9 +143,9 @@ impl Member {
         buffer: &mut Buffer,
         out: &mut Outbox,
     ) {
-        let found = &mut self.found;
-        let mut node = self.slabs.node();
-        kad_upkeep::receive(&mut node, &mut self.store, out, now, (from, datagram), buffer, |values| {
+        let Self { slabs, store, found, aside, .. } = self;
+        let (mut node, mut way) = (slabs.node(), Way { outbox: out, aside });
+        kad_upkeep::receive(&mut node, store, &mut way, now, (from, datagram), buffer, |values| {
             let list = found.entry(values.operation).or_default();
             list.extend(values.iter().map(|(header, bytes)| (header, bytes.to_vec())));
         });
@@ -149,7 +166,8 @@ impl Member {
         }
         loop {
             self.keep_up(now);
-            kad_upkeep::transmit(&mut self.slabs.node(), &mut self.store, out, now, buffer);
+            let mut way = Way { outbox: out, aside: &self.aside };
+            kad_upkeep::transmit(&mut self.slabs.node(), &mut self.store, &mut way, now, buffer);
             if !self.take_events(now, ended) {
                 break;
             }
@@ -171,6 +189,7 @@ impl Member {
         let mut node = self.slabs.node();
         while let Some(event) = node.poll_event() {
             any = true;
+            self.aside.remove(&event.operation());
             let of_upkeep = self.upkeep.as_mut().is_some_and(|upkeep| upkeep.ended(event.operation()));
             if !of_upkeep {
                 ended.extend(outcome(now, &event));

@@ -45,7 +45,6 @@ enum Pending {
     Put(Published),
     Get(usize),
     Lookup(Key),
-    Cache,
 }
 
 /// See the module.

@@ -1,14 +1,15 @@
 //! What people do: store, read, look up.
 
-use std::time::Duration;
-
 use kad_core::{FindOptions, OperationId};
-use kad_store::Store as _;
 use kad_wire::{Instant, ItemHeader, ItemType, Key, Lock, StoreMode};
 
 use super::{Pending, Run};
 use crate::member::Outcome;
 use crate::oracle::{Published, value};
+
+/// Copies that one node leaves at a time, and how long each may take: as a server does.
+const COPIES: usize = 4;
+const COPY_LIMIT_MS: u64 = 5_000;
 
 /// What people do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,7 +82,8 @@ impl Run {
             copies: 0,
             fewest_holders: usize::MAX,
             lost: false,
-        }
+        };
+        (published, header, bytes)
     }
 
     pub(super) fn get(&mut self) {
@@ -146,7 +148,6 @@ impl Run {
                 self.note_walk(outcome);
                 self.note_exactness(number, &target, outcome);
             }
-            Pending::Cache => {}
         }
     }
 
@@ -169,25 +170,20 @@ impl Run {
         }
     }
 
-    /// What a server's owner does after a find (paper, section 2.3).
+    /// What a server does after a find (paper, section 2.3): it keeps the bytes aside until the copy is made.
     fn leave_copy(&mut self, number: usize, key: Key, header: ItemHeader, bytes: &[u8], lacked: kad_wire::Contact) {
-        let now = self.world.shown(number);
         let header = ItemHeader { flags: header.flags | kad_wire::item_flags::CACHED, inline_len: 0, ..header };
-        // The simulator's members read what they send from their store; a server keeps it aside.
-        let offer = kad_wire::Offer {
-            key,
-            header,
-            bytes: Some(bytes),
-            mode: StoreMode::Cache,
-            source: lacked.endpoint,
-            received: now,
+        let now = self.world.shown(number);
+        let member = self.world.member(number);
+        if member.aside.len() >= COPIES || header.ttl_ms == 0 {
+            return;
+        }
+        let store = |node: &mut kad_core::Node<'_>| {
+            node.store_at(now, now.plus_millis(COPY_LIMIT_MS), StoreMode::Cache, &[(key, header)], &[lacked])
         };
-        self.world.member(number).store.offer(now, &offer);
-        let store = |node: &mut kad_core::Node<'_>, now: Instant| {
-            node.store_at(now, now.plus_millis(5_000), StoreMode::Cache, &[(key, header)], &[lacked])
-        };
-        if let Ok(operation) = self.world.try_start(number, store) {
-            self.pending.insert((number, operation), Pending::Cache);
+        if let Ok(operation) = member.start(store) {
+            member.aside.insert(operation, (header.digest, bytes.to_vec()));
+            self.world.drive(number);
         }
     }
 }
