@@ -13,8 +13,8 @@ pub(crate) const DOUBTFUL: u8 = 2;
 /// Failed requests in a row after which a contact is dropped without a spare.
 pub(crate) const HOPELESS: u8 = 5;
 
-/// A spare that was seen this recently is as good as any other that comes: it keeps its place.
-const FRESH_US: u64 = 60_000_000;
+/// Whoever was seen this recently is there: as a spare it keeps its place, and it is not asked for a newcomer's sake.
+pub(crate) const FRESH_US: u64 = 60_000_000;
 
 /// What a slot of the table holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

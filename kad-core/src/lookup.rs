@@ -3,8 +3,7 @@
 
 use kad_wire::{Contact, Distance, Endpoint, Instant, NodeId};
 
-use crate::operation::{Candidate, Give, ItemSlot, ItemState, Operation, Walk};
-use crate::wake::Link;
+use crate::operation::{Candidate, Give, ItemSlot, ItemState, Operation, Rank, Walk};
 
 /// One operation with its shortlist and its items.
 pub(crate) struct Lookup<'a> {
@@ -16,10 +15,12 @@ pub(crate) struct Lookup<'a> {
 
 impl Lookup<'_> {
     /// The places of the shortlist, nearest to the target first; bootstrap addresses before everyone.
-    pub(crate) fn nearest(&self) -> impl Iterator<Item = (usize, &Candidate)> {
+    pub(crate) fn nearest(&self) -> impl DoubleEndedIterator<Item = (usize, &Candidate)> {
         nearest(self.operation, self.candidates)
     }
 
+    /// Hardly ever needed: the leading bits of a rank tell nearly always. So one copy of it is enough, as of `nearest_id`.
+    #[inline(never)]
     fn distance(&self, candidate: &Candidate) -> Distance {
         if candidate.anonymous { Distance::ZERO } else { candidate.contact.id.distance(&self.operation.target) }
     }
@@ -28,71 +29,82 @@ impl Lookup<'_> {
     /// with its place. An id that failed at one address may be at another: the first may have been a lie.
     pub(crate) fn insert(&mut self, contact: &Contact, anonymous: bool, depth: u8) -> Option<usize> {
         let distance = if anonymous { Distance::ZERO } else { contact.id.distance(&self.operation.target) };
-        if !anonymous && self.is_out_of_question(contact, distance.leading()) {
-            return None;
-        }
-        let place = self.place_for(contact, anonymous, distance)?;
-        if self.candidates.get(place)?.walk != Walk::Free {
-            self.remove(place);
-        }
-        let near = distance.leading();
-        let candidate =
-            Candidate { contact: *contact, anonymous, depth, near, walk: Walk::Unasked, ..Candidate::EMPTY };
-        *self.candidates.get_mut(place)? = candidate;
-        self.link(place);
+        let place = self.place_for(contact, anonymous, &distance)?;
+        self.remove(place);
+        self.put(place, Candidate { contact: *contact, anonymous, depth, walk: Walk::Unasked, ..Candidate::EMPTY });
         Some(place)
-    }
-
-    /// Whether a contact is a candidate already, or farther than everyone in the full list. Most of the contacts that answers
-    /// name are, and most of a lookup's time goes into finding out, so this looks at as little as it can.
-    fn is_out_of_question(&self, contact: &Contact, near: u64) -> bool {
-        let (mut farthest, mut free, mut failed) = (0, false, 0usize);
-        for other in self.candidates.iter() {
-            if other.near == near && other.contact.id == contact.id && !other.anonymous && other.walk != Walk::Free {
-                return other.walk != Walk::Failed || other.give != Give::Nothing;
-            }
-            farthest = farthest.max(other.near);
-            free |= other.walk == Walk::Free;
-            failed = failed.saturating_add(usize::from(other.walk == Walk::Failed));
-        }
-        !free && near > farthest && failed <= self.candidates.len() / 3
     }
 
     /// The place that a candidate can have; `None` if it is known. In this order: that of the same id where it failed, a free
     /// one, that of one that failed once they clog the list (somebody may have named many near nodes that do not exist), and
-    /// that of the farthest, if it is farther than the candidate. Nothing may be expected of whoever makes way: neither an
-    /// answer, nor a value that it has and that is still to come.
-    fn place_for(&self, contact: &Contact, anonymous: bool, distance: Distance) -> Option<usize> {
-        let (near, awaited) = (distance.leading(), self.items_on_their_way());
-        let (mut free, mut stale, mut failed) = (None, None, 0usize);
-        let (mut farthest, mut farthest_failed) = (Farthest::beyond(distance), Farthest::beyond(Distance::ZERO));
-        for (place, other) in self.candidates.iter().enumerate() {
-            if other.walk == Walk::Free {
-                free = free.or(Some(place));
-                continue;
-            }
-            if other.contact.endpoint == contact.endpoint {
-                return None;
-            }
-            let same = near == other.near && !anonymous && !other.anonymous && other.contact.id == contact.id;
-            if same {
-                if other.walk != Walk::Failed || other.give != Give::Nothing {
-                    return None;
-                }
-                stale = Some(place);
-            }
-            let idle = other.walk != Walk::Asked && other.give == Give::Nothing && other.carried & awaited == 0;
-            if !idle {
-                continue;
-            }
-            farthest.take(self, place, other);
-            if other.walk == Walk::Failed {
-                failed = failed.saturating_add(1);
-                farthest_failed.take(self, place, other);
-            }
+    /// that of the farthest, if it is farther than the candidate.
+    fn place_for(&self, contact: &Contact, anonymous: bool, distance: &Distance) -> Option<usize> {
+        let same = |other: &Candidate| !anonymous && !other.anonymous && other.contact.id == contact.id;
+        let twin = self.as_near(distance).find(|(_, other)| same(other));
+        let place = match twin {
+            Some((place, twin)) => (twin.walk == Walk::Failed && twin.give == Give::Nothing).then_some(place),
+            None => self.free_place().or_else(|| self.place_to_clear(distance)),
+        }?;
+        self.by_endpoint(&contact.endpoint).is_none().then_some(place)
+    }
+
+    fn free_place(&self) -> Option<usize> {
+        if self.is_full() { None } else { self.candidates.iter().position(|other| other.walk == Walk::Free) }
+    }
+
+    /// The place of whoever makes way for somebody at this distance.
+    fn place_to_clear(&self, distance: &Distance) -> Option<usize> {
+        let farthest_first = || self.nearest().rev().filter(|(_, other)| self.makes_way(other));
+        let failed =
+            || farthest_first().find(|(_, other)| other.walk == Walk::Failed && self.distance(other) > Distance::ZERO);
+        let stale = if self.is_clogged() { failed() } else { None };
+        let farthest = || farthest_first().next().filter(|(_, other)| self.distance(other) > *distance);
+        stale.or_else(farthest).map(|(place, _)| place)
+    }
+
+    fn is_full(&self) -> bool {
+        usize::from(self.operation.known) >= self.candidates.len()
+    }
+
+    /// The candidates whose distance has the same leading bits, which is hardly ever more than one.
+    fn as_near(&self, distance: &Distance) -> impl Iterator<Item = (usize, &Candidate)> {
+        let (near, order) = (Rank::leading(distance), order(self.operation, self.candidates));
+        let first = order.partition_point(|slot| slot.rank.near() < near);
+        let alike = order.get(first..).unwrap_or_default().iter().take_while(move |slot| slot.rank.near() == near);
+        alike.filter_map(|slot| named(self.candidates, slot))
+    }
+
+    /// How many candidates are no farther than this.
+    fn count_up_to(&self, distance: &Distance) -> usize {
+        let near = Rank::leading(distance);
+        let no_farther = |slot: &&Candidate| match slot.rank.near() {
+            // The leading bits tell nearly always.
+            other if other != near => other < near,
+            _ => named(self.candidates, slot).is_some_and(|(_, other)| self.distance(other) <= *distance),
+        };
+        order(self.operation, self.candidates).iter().take_while(no_farther).count()
+    }
+
+    /// The leading bits of the distance beyond which nobody gets a place any more: everyone in the full list is nearer.
+    pub(crate) fn horizon(&self) -> u64 {
+        match self.candidates.last() {
+            Some(last) if self.is_full() && !self.is_clogged() => last.rank.near(),
+            _ => u64::MAX,
         }
-        let clogged = failed > self.candidates.len() / 3;
-        stale.or(free).or(farthest_failed.place.filter(|_| clogged)).or(farthest.place)
+    }
+
+    /// Whether a candidate may be replaced: neither an answer is expected of it, nor a value that it has and that is still to
+    /// come.
+    fn makes_way(&self, candidate: &Candidate) -> bool {
+        candidate.walk != Walk::Asked
+            && candidate.give == Give::Nothing
+            && (candidate.carried == 0 || candidate.carried & self.items_on_their_way() == 0)
+    }
+
+    /// Whether candidates that failed take more than a third of the list.
+    fn is_clogged(&self) -> bool {
+        let failed = |other: &&Candidate| other.walk == Walk::Failed && self.makes_way(other);
+        self.candidates.iter().filter(failed).count() > self.candidates.len() / 3
     }
 
     /// One bit for each item that is still to come from somebody who has it.
@@ -102,39 +114,31 @@ impl Lookup<'_> {
         bits.fold(0, |mask, (_, bit)| mask | 1u32.checked_shl(bit).unwrap_or(0))
     }
 
-    /// Puts a candidate that has its place into the order.
-    fn link(&mut self, place: usize) {
-        let Some((near, distance)) =
-            self.candidates.get(place).map(|candidate| (candidate.near, self.distance(candidate)))
-        else {
-            return;
-        };
-        let is_before =
-            |other: &Candidate| other.near < near || (other.near == near && self.distance(other) <= distance);
-        let before = self.nearest().take_while(|(_, other)| is_before(other)).last();
-        let before = before.map(|(place, _)| place);
-        let next = self.replace_link(before, Link::to(place));
-        if let Some(candidate) = self.candidates.get_mut(place) {
-            candidate.next = next;
+    /// Puts a candidate into a free place, and into the order behind all that are no farther.
+    fn put(&mut self, place: usize, candidate: Candidate) {
+        let distance = self.distance(&candidate);
+        let at = self.count_up_to(&distance);
+        let Some(slot) = self.candidates.get_mut(place) else { return };
+        let before = core::mem::replace(slot, candidate);
+        slot.rank = before.rank;
+        self.operation.known = self.operation.known.saturating_add(1);
+        let mut rank = Rank::new(&distance, place as u16);
+        for slot in self.candidates.get_mut(at..self.operation.known.into()).unwrap_or_default() {
+            core::mem::swap(&mut slot.rank, &mut rank);
         }
     }
 
-    /// Sets the link of a candidate, or of the list's head, and answers with what it was.
-    fn replace_link(&mut self, of: Option<usize>, link: Link) -> Link {
-        let slot = match of {
-            None => Some(&mut self.operation.first),
-            Some(place) => self.candidates.get_mut(place).map(|candidate| &mut candidate.next),
-        };
-        slot.map_or(Link::NONE, |slot| core::mem::replace(slot, link))
-    }
-
-    /// Takes a candidate out of the order and frees its place.
+    /// Takes a candidate, if there is one, out of the order and frees its place.
     pub(crate) fn remove(&mut self, place: usize) {
-        let before = self.nearest().take_while(|(other, _)| *other != place).last().map(|(other, _)| other);
-        let Some(next) = self.candidates.get(place).map(|candidate| candidate.next) else { return };
-        self.replace_link(before, next);
-        if let Some(candidate) = self.candidates.get_mut(place) {
-            *candidate = Candidate::EMPTY;
+        let order = self.candidates.get_mut(..self.operation.known.into()).unwrap_or_default();
+        let Some(at) = order.iter().position(|slot| slot.rank.place() == place) else { return };
+        let mut rank = Rank::NONE;
+        for slot in order.get_mut(at..).unwrap_or_default().iter_mut().rev() {
+            core::mem::swap(&mut slot.rank, &mut rank);
+        }
+        self.operation.known = self.operation.known.saturating_sub(1);
+        if let Some(slot) = self.candidates.get_mut(place) {
+            *slot = Candidate { rank: slot.rank, ..Candidate::EMPTY };
         }
     }
 
@@ -147,17 +151,13 @@ impl Lookup<'_> {
         if known {
             return false;
         }
-        if let Some(slot) = self.candidates.get_mut(place) {
-            *slot = candidate;
-            slot.anonymous = false;
-            slot.contact.id = id;
-            slot.near = id.distance(&self.operation.target).leading();
-        }
-        self.link(place);
+        let contact = Contact { id, ..candidate.contact };
+        self.put(place, Candidate { contact, anonymous: false, ..candidate });
         true
     }
 
     /// The nearest candidate that is known by its id.
+    #[inline(never)]
     pub(crate) fn nearest_id(&self) -> Option<NodeId> {
         self.nearest().find(|(_, candidate)| !candidate.anonymous).map(|(_, candidate)| candidate.contact.id)
     }
@@ -204,42 +204,23 @@ impl Lookup<'_> {
     }
 }
 
-/// Who is farthest of those that were seen, and farther than some distance.
-struct Farthest {
-    distance: Distance,
-    place: Option<usize>,
-}
-
-impl Farthest {
-    const fn beyond(distance: Distance) -> Self {
-        Self { distance, place: None }
-    }
-
-    fn take(&mut self, lookup: &Lookup<'_>, place: usize, candidate: &Candidate) {
-        // The leading bits tell nearly always.
-        if candidate.near < self.distance.leading() {
-            return;
-        }
-        let distance = lookup.distance(candidate);
-        if distance > self.distance {
-            *self = Self { distance, place: Some(place) };
-        }
-    }
-}
-
 /// The places of a shortlist, nearest first.
 pub(crate) fn nearest<'a>(
     operation: &Operation,
     candidates: &'a [Candidate],
-) -> impl Iterator<Item = (usize, &'a Candidate)> + use<'a> {
-    let mut link = operation.first;
-    // The bound only matters if the links are broken, which `check` would find.
-    (0..candidates.len()).map_while(move |_| {
-        let place = link.get()?;
-        let candidate = candidates.get(place)?;
-        link = candidate.next;
-        Some((place, candidate))
-    })
+) -> impl DoubleEndedIterator<Item = (usize, &'a Candidate)> + use<'a> {
+    order(operation, candidates).iter().filter_map(|slot| named(candidates, slot))
+}
+
+/// The slots that hold a shortlist's order.
+fn order<'a>(operation: &Operation, candidates: &'a [Candidate]) -> &'a [Candidate] {
+    candidates.get(..operation.known.into()).unwrap_or_default()
+}
+
+/// Whom an entry of the order names.
+fn named<'a>(candidates: &'a [Candidate], slot: &Candidate) -> Option<(usize, &'a Candidate)> {
+    let place = slot.rank.place();
+    Some((place, candidates.get(place)?))
 }
 
 #[cfg(test)]

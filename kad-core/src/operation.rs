@@ -1,7 +1,7 @@
 //! What an operation remembers: its slot, its shortlist's places, its items. The decisions are in `lookup` and `delivery`.
 
 use kad_wire::{
-    Contact, Endpoint, Instant, ItemHeader, ItemStatus, Key, NodeId, Room, StoreMode, Tag, Token, TypeMask,
+    Contact, Distance, Endpoint, Instant, ItemHeader, ItemStatus, Key, NodeId, Room, StoreMode, Tag, Token, TypeMask,
 };
 
 use crate::wake::{Link, Wake};
@@ -47,8 +47,8 @@ pub struct Operation {
     pub(crate) target: Key,
     pub(crate) started: Instant,
     pub(crate) deadline: Instant,
-    /// The nearest candidate of the shortlist.
-    pub(crate) first: Link,
+    /// Candidates in the shortlist.
+    pub(crate) known: u16,
     pub(crate) requests: u16,
     /// The last answer brought nobody nearer than everyone known: it is time to ask the rest of the k nearest at once.
     pub(crate) stalled: bool,
@@ -88,7 +88,7 @@ impl Operation {
         target: Key::from_bytes([0; 32]),
         started: Instant::ZERO,
         deadline: Instant::ZERO,
-        first: Link::NONE,
+        known: 0,
         requests: 0,
         stalled: false,
         timed_out: false,
@@ -160,6 +160,33 @@ pub(crate) enum Give {
     Failed,
 }
 
+/// An entry of a shortlist's order: the leading bits of a distance to the target, and whose it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Rank(u64);
+
+impl Rank {
+    /// Bits of a place: a shortlist's fit a cell.
+    const PLACE: u32 = u16::BITS;
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(crate) fn new(distance: &Distance, place: u16) -> Self {
+        Self(Self::leading(distance) << Self::PLACE | u64::from(place))
+    }
+
+    /// As much of a distance as a rank holds.
+    pub(crate) fn leading(distance: &Distance) -> u64 {
+        distance.leading() >> Self::PLACE
+    }
+
+    pub(crate) fn near(self) -> u64 {
+        self.0 >> Self::PLACE
+    }
+
+    pub(crate) fn place(self) -> usize {
+        usize::from(self.0 as u16)
+    }
+}
+
 /// A place of a shortlist. Opaque: made by [`EMPTY`](Self::EMPTY), used by the node. It stays where it is while the order
 /// changes around it, because the tag of a request names it.
 #[derive(Clone, Copy, Debug)]
@@ -167,10 +194,8 @@ pub struct Candidate {
     pub(crate) contact: Contact,
     pub(crate) walk: Walk,
     pub(crate) give: Give,
-    /// The leading bits of its distance to the target.
-    pub(crate) near: u64,
-    /// The next farther candidate of the same shortlist.
-    pub(crate) next: Link,
+    /// The order of the shortlist, spread over its places: the n-th says who is n-th nearest.
+    pub(crate) rank: Rank,
     /// A bootstrap address: whose it is shows in the answer.
     pub(crate) anonymous: bool,
     /// Past its first deadline: it no longer counts among alpha.
@@ -217,8 +242,7 @@ impl Candidate {
         contact: Contact { id: NodeId::from_bytes([0; 32]), endpoint: Endpoint::UNSPECIFIED },
         walk: Walk::Free,
         give: Give::Nothing,
-        near: 0,
-        next: Link::NONE,
+        rank: Rank::NONE,
         anonymous: false,
         late: false,
         resend: false,

@@ -3,9 +3,12 @@
 //! Row i holds the contacts that share exactly i leading bits with this node's id; the last row in use holds all that share
 //! more. `closest` walks the rows in order of distance, so it sorts only within a row.
 
+use core::cmp::Ordering;
+
 use kad_wire::{Contact, Endpoint, Instant, Key, NodeId};
 
 use crate::bucket::{Admission, Bucket, ContactSlot, Place};
+use crate::operation::Rank;
 
 /// What the table knows of one row. Opaque: made by [`EMPTY`](Self::EMPTY), used by the node.
 #[derive(Clone, Copy, Debug)]
@@ -170,22 +173,23 @@ impl Table<'_> {
 
     /// Writes the slots of the eligible live contacts nearest to `target` to `out`, nearest first, and says how many.
     pub(crate) fn closest(&self, target: &Key, eligible: impl Fn(&ContactSlot) -> bool, out: &mut [u16]) -> usize {
-        let mut found = 0usize;
+        let mut sorted = NearestFirst { target, slots: self.slots, list: [Rank::NONE; LIST], len: 0 };
+        let wanted = out.len().min(LIST);
         for row in self.rows_by_distance(target) {
             let start = row.saturating_mul(self.width());
-            let Some(group) = out.get_mut(found..) else { break };
-            let mut sorted = NearestFirst { target, slots: self.slots, out: group, near: [0; LIST], len: 0 };
             for (offset, slot) in self.row(row).iter().enumerate() {
                 if slot.is_good() && eligible(slot) {
-                    sorted.insert(start.saturating_add(offset), &slot.contact.id);
+                    sorted.insert(start.saturating_add(offset), &slot.contact.id, wanted);
                 }
             }
-            found = found.saturating_add(sorted.len);
-            if found >= out.len() {
+            if sorted.len >= wanted {
                 break;
             }
         }
-        found.min(out.len())
+        for (to, from) in out.iter_mut().zip(&sorted.list).take(sorted.len) {
+            *to = from.place() as u16;
+        }
+        sorted.len
     }
 
     /// The row that the part of the key space belongs to which `target` is in.
@@ -195,55 +199,33 @@ impl Table<'_> {
     }
 }
 
-/// Longest list whose distances are kept while it is sorted; longer ones are right too, and slower.
+/// Most contacts that are asked for at a time.
 const LIST: usize = 64;
 
 /// A bounded insertion sort of slots by distance.
 struct NearestFirst<'a> {
     target: &'a Key,
     slots: &'a [ContactSlot],
-    out: &'a mut [u16],
-    /// Leading bits of the distances of what is in `out`, which tell nearly always.
-    near: [u64; LIST],
+    list: [Rank; LIST],
     len: usize,
 }
 
 impl NearestFirst<'_> {
-    fn insert(&mut self, index: usize, id: &NodeId) {
+    /// Takes a slot in if it is among the `most` nearest so far.
+    fn insert(&mut self, index: usize, id: &NodeId, most: usize) {
         let Ok(index) = u16::try_from(index) else { return };
         let distance = id.distance(self.target);
-        let near = distance.leading();
-        let mut at = self.len.min(self.out.len());
-        while let Some(before) = at.checked_sub(1)
-            && let Some(&other) = self.out.get(before)
-            && self.is_nearer(near, &distance, before, other)
-        {
-            self.put(at, other, self.near.get(before).copied().unwrap_or(0));
-            at = before;
-        }
-        if at < self.out.len() {
-            self.put(at, index, near);
-            self.len = self.len.saturating_add(1).min(self.out.len());
-        }
-    }
-
-    /// Whether a distance is shorter than that of the slot at `place`.
-    fn is_nearer(&self, near: u64, distance: &kad_wire::Distance, place: usize, slot: u16) -> bool {
-        match self.near.get(place) {
-            Some(other) if *other != near => near < *other,
-            _ => {
-                let slot = self.slots.get(usize::from(slot));
-                slot.is_some_and(|slot| *distance < slot.contact.id.distance(self.target))
-            }
-        }
-    }
-
-    fn put(&mut self, at: usize, slot: u16, near: u64) {
-        if let Some(place) = self.out.get_mut(at) {
-            *place = slot;
-        }
-        if let Some(place) = self.near.get_mut(at) {
-            *place = near;
+        let mut rank = Rank::new(&distance, index);
+        let (slots, target) = (self.slots, self.target);
+        let is_nearer = |other: Rank| match rank.near().cmp(&other.near()) {
+            Ordering::Equal => slots.get(other.place()).is_some_and(|slot| distance < slot.contact.id.distance(target)),
+            order => order == Ordering::Less,
+        };
+        let list = self.list.get(..self.len).unwrap_or_default();
+        let at = list.iter().rposition(|other| !is_nearer(*other)).map_or(0, |before| before.saturating_add(1));
+        self.len = self.len.saturating_add(1).min(most);
+        for place in self.list.get_mut(at..self.len).unwrap_or_default() {
+            core::mem::swap(place, &mut rank);
         }
     }
 }

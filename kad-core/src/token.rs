@@ -41,22 +41,26 @@ impl TokenKey {
         (now.as_micros() / EPOCH_MICROS) as u32
     }
 
+    /// One copy of it is enough: a board's flash is small.
+    #[inline(never)]
     fn of_epoch(&self, epoch: u32, network: NetworkId, endpoint: &Endpoint, sender: &NodeId) -> Token {
         let mut message = [0; 58];
-        let parts: [&[u8]; 5] = [
-            &epoch.to_le_bytes(),
-            &network.0.to_le_bytes(),
-            &endpoint.ip,
-            &endpoint.port.to_le_bytes(),
-            sender.as_bytes(),
-        ];
-        for (to, from) in message.iter_mut().zip(parts.into_iter().flatten()) {
-            *to = *from;
-        }
+        let rest = put(&mut message, &epoch.to_le_bytes());
+        let rest = put(rest, &network.0.to_le_bytes());
+        let rest = put(rest, &endpoint.ip);
+        let rest = put(rest, &endpoint.port.to_le_bytes());
+        put(rest, sender.as_bytes());
         let hash = SipHasher24::new_with_key(&self.0).hash(&message);
         // Zero means "no token" on the wire.
         Token(hash.max(1).to_le_bytes())
     }
+}
+
+/// Writes a part of a message, and answers with the room behind it.
+fn put<'b, const N: usize>(to: &'b mut [u8], part: &[u8; N]) -> &'b mut [u8] {
+    let Some((place, rest)) = to.split_first_chunk_mut() else { return Default::default() };
+    *place = *part;
+    rest
 }
 
 /// The node's only source of randomness: SipHash-2-4 of a counter, under a key that nobody else knows. Which is a

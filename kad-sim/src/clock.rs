@@ -14,6 +14,9 @@ pub struct Clock {
 impl Clock {
     /// What this clock shows at a time of the world.
     pub fn shows(&self, world: Instant) -> Instant {
+        if self.drift_ppm == 0 {
+            return world.plus_micros(self.ahead_us);
+        }
         let gained = i128::from(world.as_micros()) * i128::from(self.drift_ppm) / 1_000_000;
         let shown = i128::from(world.as_micros()) + gained + i128::from(self.ahead_us);
         Instant::from_micros(u64::try_from(shown).unwrap_or(0))
@@ -21,6 +24,9 @@ impl Clock {
 
     /// The first time of the world at which this clock shows `shown` or later.
     pub fn is_reached(&self, shown: Instant) -> Instant {
+        if self.drift_ppm == 0 {
+            return Instant::from_micros(shown.as_micros().saturating_sub(self.ahead_us));
+        }
         let since = i128::from(shown.as_micros()) - i128::from(self.ahead_us);
         let world = (since * 1_000_000).div_euclid(1_000_000 + i128::from(self.drift_ppm));
         let mut world = Instant::from_micros(u64::try_from(world).unwrap_or(0));

@@ -46,13 +46,13 @@ impl Enemy {
     }
 
     /// A PING that brings it to somebody's attention.
-    pub(crate) fn knock(&self, network: kad_wire::NetworkId, dice: &mut Dice) -> Option<Box<[u8]>> {
+    pub(crate) fn knock(&self, network: kad_wire::NetworkId, dice: &mut Dice) -> Option<Vec<u8>> {
         let prefix =
             Prefix { room: Room::of(DATAGRAM_MAX), network, tag: Tag::new(1, dice.below(1 << 46), 0), lane: 0 };
         self.ping(&Envelope { prefix, token: Token::default(), sender: self.id })
     }
 
-    fn ping(&self, envelope: &Envelope) -> Option<Box<[u8]>> {
+    fn ping(&self, envelope: &Envelope) -> Option<Vec<u8>> {
         let mut out = [0; DATAGRAM_MAX];
         let len = Request::Ping.encode(envelope, RequestFlags::default(), &mut out)?;
         Some(out[..len].into())
@@ -74,7 +74,7 @@ impl Enemy {
         out.extend(answer.map(|answer| (from, answer)));
     }
 
-    fn answer(&self, from: SocketAddr, asked: &Envelope, request: &Request<'_>, dice: &mut Dice) -> Option<Box<[u8]>> {
+    fn answer(&self, from: SocketAddr, asked: &Envelope, request: &Request<'_>, dice: &mut Dice) -> Option<Vec<u8>> {
         let (envelope, head) = (self.envelope(asked), ReplyHead { flags: 0, observed: from.into() });
         let room = asked.prefix.room.datagram().min(DATAGRAM_MAX);
         let mut out = [0; DATAGRAM_MAX];

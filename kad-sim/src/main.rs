@@ -29,10 +29,29 @@ fn main() -> ExitCode {
     }
 }
 
+/// Starts this program once more so that its memory is backed by huge pages: a large network's nodes lie all over it, and
+/// with small pages a good part of the time goes into finding them. The C library takes that only from the environment.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn use_huge_pages() {
+    use std::os::unix::process::CommandExt as _;
+    const TUNABLES: &str = "GLIBC_TUNABLES";
+    if std::env::var_os(TUNABLES).is_none()
+        && let Ok(program) = std::env::current_exe()
+    {
+        let mut again = std::process::Command::new(program);
+        // If it cannot be started again it goes on as it is.
+        let _ = again.args(std::env::args_os().skip(1)).env(TUNABLES, "glibc.malloc.hugetlb=1").exec();
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn use_huge_pages() {}
+
 /// Plays one scenario. A known gap is no failure: it is shown with its figures.
 fn run(args: &args::Run) -> Result<bool, String> {
     let scenario = scenario(&args.scenario)
         .ok_or_else(|| format!("there is no scenario `{}`; `kad-sim list` names them all", args.scenario))?;
+    use_huge_pages();
     let options =
         Options { seed: args.seed, nodes: args.nodes, hours: args.hours, k: args.k, check_every: args.check_every };
     let report = play(scenario, &options, show::progress(args.json));

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use kad_core::{Capacity, Config, Event, OperationId, Slabs, StartError, Walk};
 use kad_store::{MemoryStore, Store};
-use kad_upkeep::{Shelves, Upkeep};
-use kad_wire::{Contact, Instant, ItemHeader, Key, NodeId};
+use kad_upkeep::{Aside, Shelves, Upkeep};
+use kad_wire::{Contact, Digest, Instant, ItemHeader, Key, NodeId};
 
 use crate::clock::Clock;
 
@@ -37,15 +37,36 @@ pub struct Outcome {
 }
 
 /// A datagram that a member sends.
-pub(crate) type Outgoing = (SocketAddr, Box<[u8]>);
+pub(crate) type Outgoing = (SocketAddr, Vec<u8>);
 
 /// What a member sends, until the world takes it.
 #[derive(Default)]
-pub(crate) struct Outbox(pub(crate) Vec<Outgoing>);
+pub(crate) struct Outbox {
+    pub(crate) sent: Vec<Outgoing>,
+    /// Memory of datagrams that have arrived, for others.
+    pub(crate) spare: Vec<Vec<u8>>,
+}
 
 impl Outbox {
     fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
-        self.0.push((to, datagram.into()));
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        bytes.clear();
+        bytes.extend_from_slice(datagram);
+        self.sent.push((to, bytes));
+    }
+}
+
+/// Values that operations send and that are not stored.
+#[derive(Default)]
+pub(crate) struct Copies(pub(crate) BTreeMap<OperationId, (Digest, Vec<u8>)>);
+
+impl Aside for Copies {
+    fn read(&self, digest: &Digest, offset: u32, out: &mut [u8]) -> Option<usize> {
+        let (_, value) = self.0.values().find(|(of, _)| of == digest)?;
+        let rest = value.get(offset as usize..).unwrap_or_default();
+        let len = rest.len().min(out.len());
+        out[..len].copy_from_slice(&rest[..len]);
+        Some(len)
     }
 }
 
@@ -66,6 +87,8 @@ pub struct Member {
     pub clock: Clock,
     /// Values that operations have found.
     pub found: BTreeMap<OperationId, Vec<(ItemHeader, Vec<u8>)>>,
+    /// Values of which operations leave copies: they are not in the store.
+    pub(crate) aside: Copies,
 }
 
 impl Member {
@@ -87,6 +110,7 @@ impl Member {
             address,
             clock: Clock::default(),
             found: BTreeMap::new(),
+            aside: Copies::default(),
         }
     }
 
@@ -119,13 +143,13 @@ impl Member {
         buffer: &mut Buffer,
         out: &mut Outbox,
     ) {
-        let found = &mut self.found;
-        let mut node = self.slabs.node();
-        let mut response = kad_upkeep::receive(now, &mut node, &mut self.store, (from, datagram), buffer, |values| {
+        let Self { slabs, store, found, aside, .. } = self;
+        let mut node = slabs.node();
+        let mut response = kad_upkeep::receive(now, &mut node, store, (from, datagram), buffer, |values| {
             let list = found.entry(values.operation).or_default();
             list.extend(values.iter().map(|(header, bytes)| (header, bytes.to_vec())));
         });
-        let mut shelves = Shelves { store: &mut self.store, aside: &() };
+        let mut shelves = Shelves { store, aside };
         while let Some(len) = response.next(now, &mut node, &mut shelves, buffer) {
             out.send(from, &buffer[..len]);
         }
@@ -146,7 +170,7 @@ impl Member {
         }
         loop {
             self.keep_up(now);
-            let mut shelves = Shelves { store: &mut self.store, aside: &() };
+            let mut shelves = Shelves { store: &mut self.store, aside: &self.aside };
             while let Some((to, len)) = kad_upkeep::next_transmit(now, &mut self.slabs.node(), &mut shelves, buffer) {
                 out.send(to, &buffer[..len]);
             }
@@ -171,6 +195,7 @@ impl Member {
         let mut node = self.slabs.node();
         while let Some(event) = node.poll_event() {
             any = true;
+            self.aside.0.remove(&event.operation());
             let of_upkeep = self.upkeep.as_mut().is_some_and(|upkeep| upkeep.ended(event.operation()));
             if !of_upkeep {
                 ended.extend(outcome(now, &event));

@@ -75,7 +75,7 @@ impl Network {
         let base = match &self.delay {
             Delay::Even(range) => range.start + dice.below(range.end - range.start),
             Delay::Geography => {
-                let base = u64::from(GEOGRAPHY_MS[from.region][to.region]) * 1000;
+                let base = u64::from(GEOGRAPHY_MS[usize::from(from.region)][usize::from(to.region)]) * 1000;
                 base + dice.below(base / 5)
             }
         };
@@ -123,7 +123,7 @@ const NAT_US: u64 = 60_000_000;
 #[derive(Clone, Default, Debug)]
 pub struct Link {
     /// Its region of the [geography](Delay::Geography), below [`REGIONS`].
-    pub region: usize,
+    pub region: u8,
     /// Only nodes of the same part of a partitioned network reach each other.
     pub part: u8,
     /// The way out, where that matters.
@@ -141,7 +141,7 @@ pub struct Link {
 
 impl Link {
     /// A plain link in a region.
-    pub fn in_region(region: usize) -> Self {
+    pub fn in_region(region: u8) -> Self {
         Self { region, ..Self::default() }
     }
 

@@ -52,8 +52,11 @@ impl Settings {
     }
 }
 
+/// The IPv4 address of the first node; the others' follow.
+const FIRST_ADDRESS: u32 = 0x0a00_0001;
+
 enum What {
-    Deliver { to: u32, from: SocketAddr, datagram: Box<[u8]> },
+    Deliver { to: u32, from: SocketAddr, datagram: Vec<u8> },
     Wake(u32),
     Token(u64),
 }
@@ -80,20 +83,22 @@ pub struct Sent {
     pub datagram: Box<[u8]>,
 }
 
-/// A place for a node, which outlives it.
+/// A place for a node, which outlives it. What every datagram needs comes first: in a large network most of the time goes into
+/// waiting for memory.
+#[repr(C, align(64))]
 struct Place {
     member: Option<Box<Member>>,
-    /// Who answers instead of a member.
-    enemy: Option<Enemy>,
-    id: NodeId,
     address: SocketAddr,
-    config: Config,
     clock: Clock,
+    /// Datagrams that it has received.
+    received: u64,
     link: Link,
     /// When the node is next woken, as far as it is planned.
     wake: Option<Instant>,
-    /// Datagrams that it has received.
-    received: u64,
+    /// Who answers instead of a member.
+    enemy: Option<Box<Enemy>>,
+    id: NodeId,
+    config: Box<Config>,
 }
 
 /// A simulated network.
@@ -182,21 +187,21 @@ impl World {
     /// Adds a node with other settings.
     pub fn add_with(&mut self, config: &Config) -> usize {
         let id = NodeId::from_bytes(self.dice.bytes());
-        let address = SocketAddr::from((Ipv4Addr::from(0x0a00_0001 + self.places.len() as u32), 9000));
+        let address = SocketAddr::from((Ipv4Addr::from(FIRST_ADDRESS + self.places.len() as u32), 9000));
         self.add_as(id, address, config)
     }
 
     /// Adds a node with this id at this address, which nobody else has.
     pub fn add_as(&mut self, id: NodeId, address: SocketAddr, config: &Config) -> usize {
         let number = self.places.len();
-        let region = self.dice.below(REGIONS as u64) as usize;
+        let region = self.dice.below(REGIONS as u64) as u8;
         let (clock, link) = (Clock::default(), Link::in_region(region));
         self.places.push(Place {
             member: None,
             enemy: None,
             id,
             address,
-            config: config.clone(),
+            config: Box::new(config.clone()),
             clock,
             link,
             wake: None,
@@ -210,7 +215,7 @@ impl World {
     /// A node of this place becomes an enemy: what it was as a member is gone.
     pub fn turn(&mut self, number: usize, scheme: Scheme) {
         self.kill(number);
-        self.places[number].enemy = Some(Enemy::new(self.places[number].id, scheme));
+        self.places[number].enemy = Some(Box::new(Enemy::new(self.places[number].id, scheme)));
     }
 
     /// An enemy makes itself known to somebody.
@@ -219,7 +224,7 @@ impl World {
         let knock = place.enemy.as_ref().and_then(|enemy| enemy.knock(place.config.network, &mut self.dice));
         if let Some(datagram) = knock {
             let (from, to) = (self.places[enemy].address, self.places[whom].address);
-            self.send(from, (to, datagram));
+            self.send(from, Some(enemy), (to, datagram));
         }
     }
 
@@ -262,7 +267,15 @@ impl World {
 
     /// Which node is at an address.
     pub fn at_address(&self, address: &SocketAddr) -> Option<usize> {
-        self.by_address.get(address).map(|number| *number as usize)
+        // Most nodes have the address of their number.
+        let number = match address {
+            SocketAddr::V4(v4) => v4.ip().to_bits().wrapping_sub(FIRST_ADDRESS) as usize,
+            SocketAddr::V6(_) => usize::MAX,
+        };
+        match self.places.get(number) {
+            Some(place) if place.address == *address => Some(number),
+            _ => self.by_address.get(address).map(|number| *number as usize),
+        }
     }
 
     /// Who a node is, alive or not.
@@ -295,7 +308,8 @@ impl World {
         let place = &mut self.places[number];
         place.wake = None;
         let member = place.member.take()?;
-        self.outcomes.retain(|(of, _), _| *of != number);
+        let of_node = (number, OperationId::from_bits(0))..=(number, OperationId::from_bits(u32::MAX));
+        self.outcomes.extract_if(of_node, |_, _| true).for_each(drop);
         Some(member.store)
     }
 
@@ -324,17 +338,16 @@ impl World {
 
     /// Puts a datagram on the path, as if `from` had sent it.
     pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
-        self.send(from, (to, datagram.into()));
+        self.send(from, self.at_address(&from), (to, datagram.into()));
     }
 
-    fn send(&mut self, from: SocketAddr, (to, datagram): Outgoing) {
+    fn send(&mut self, from: SocketAddr, sender: Option<usize>, (to, datagram): Outgoing) {
         self.datagrams += 1;
         self.bytes += datagram.len() as u64;
         self.trace.note(self.now, from, to, &datagram);
         if let Some(tap) = &mut self.tap {
-            tap.push(Sent { at: self.now, from, to, datagram: datagram.clone() });
+            tap.push(Sent { at: self.now, from, to, datagram: datagram[..].into() });
         }
-        let sender = self.at_address(&from);
         if let Some(sender) = sender {
             self.places[sender].link.wrote(self.now, to);
         }
@@ -359,13 +372,14 @@ impl World {
         }
     }
 
-    fn send_all(&mut self, from: SocketAddr) {
+    fn send_all(&mut self, number: usize) {
+        let from = self.places[number].address;
         // Sending fills no outbox: the vector comes back empty, and its memory is used again.
-        let mut outbox = std::mem::take(&mut self.outbox);
-        for outgoing in outbox.0.drain(..) {
-            self.send(from, outgoing);
+        let mut sent = std::mem::take(&mut self.outbox.sent);
+        for outgoing in sent.drain(..) {
+            self.send(from, Some(number), outgoing);
         }
-        self.outbox = outbox;
+        self.outbox.sent = sent;
     }
 
     /// Lets a node do what it has to do, and plans when it is woken next.
@@ -379,8 +393,7 @@ impl World {
             member.node().check();
         }
         let left = member.upkeep.as_ref().is_some_and(|upkeep| upkeep.has_left());
-        let address = member.address;
-        self.send_all(address);
+        self.send_all(number);
         for (operation, outcome) in self.ended.drain(..) {
             self.outcomes.insert((number, operation), outcome);
         }
@@ -407,7 +420,10 @@ impl World {
         let (at, what) = self.queue.next(until)?;
         self.now = at;
         match what {
-            What::Deliver { to, from, datagram } => self.deliver(to as usize, from, &datagram),
+            What::Deliver { to, from, datagram } => {
+                self.deliver(to as usize, from, &datagram);
+                self.outbox.spare.push(datagram);
+            }
             What::Wake(number) => {
                 let place = &mut self.places[number as usize];
                 if place.wake.is_some_and(|planned| planned <= at) {
@@ -424,9 +440,8 @@ impl World {
         let shown = self.shown(to);
         let place = &mut self.places[to];
         if let Some(enemy) = &place.enemy {
-            enemy.receive(from, datagram, &mut self.dice, &mut self.outbox.0);
-            let address = place.address;
-            self.send_all(address);
+            enemy.receive(from, datagram, &mut self.dice, &mut self.outbox.sent);
+            self.send_all(to);
             return;
         }
         let Some(member) = &mut place.member else { return };
@@ -532,9 +547,22 @@ impl World {
         value: &[u8],
         ttl: Duration,
     ) -> Result<OperationId, StartError> {
-        let shown = self.shown(number);
         let ttl_ms = u32::try_from(ttl.as_millis()).expect("a lifetime of at most seven days");
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, value);
+        self.try_publish(number, key, ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, value), value)
+    }
+
+    /// A node starts to publish a value whose header is known, if it has a place for it.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub(crate) fn try_publish(
+        &mut self,
+        number: usize,
+        key: Key,
+        header: ItemHeader,
+        value: &[u8],
+    ) -> Result<OperationId, StartError> {
+        let shown = self.shown(number);
         self.member(number).publish(shown, &key, &header, value);
         let items = [(key, header)];
         self.try_start(number, |node, now| node.store(now, now.plus_millis(30_000), StoreMode::Publish, 0, &items))

@@ -19,6 +19,9 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+/// What an IPv4 address begins with in its mapped form.
+const V4_MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+
 impl Endpoint {
     /// No address at all.
     pub const UNSPECIFIED: Self = Self { ip: [0; 16], port: 0 };
@@ -30,15 +33,18 @@ impl Endpoint {
 
     /// Whether this is an IPv4 address.
     pub fn is_v4(&self) -> bool {
-        matches!(self.ip(), IpAddr::V4(_))
+        self.ip.starts_with(&V4_MAPPED)
     }
 
     /// Whether a node may keep this address and tell it to others: it has a port and is neither unspecified, multicast,
     /// broadcast, reserved nor link-local IPv6 (which means nothing without a scope).
     pub fn is_usable(&self) -> bool {
-        let ip = match self.ip() {
-            IpAddr::V4(ip) => !(ip.octets()[0] == 0 || ip.octets()[0] >= 224),
-            IpAddr::V6(ip) => !(ip.is_unspecified() || ip.is_multicast() || ip.is_unicast_link_local()),
+        let [.., first_of_v4, _, _, _] = self.ip;
+        let ip = if self.is_v4() {
+            (1..224).contains(&first_of_v4)
+        } else {
+            let ip = Ipv6Addr::from_octets(self.ip);
+            !(ip.is_unspecified() || ip.is_multicast() || ip.is_unicast_link_local())
         };
         ip && self.port != 0
     }

@@ -9,7 +9,7 @@ use super::{Node, Received};
 use crate::event::OperationId;
 use crate::lookup::Lookup;
 use crate::memory::Cell;
-use crate::operation::{Give, ItemSlot, ItemState, Kind, Phase, Walk};
+use crate::operation::{Give, ItemSlot, ItemState, Kind, Phase, Rank, Walk};
 use crate::probe::{Probe, Reason};
 use crate::stats::count;
 use crate::ticket::Values;
@@ -198,10 +198,11 @@ impl Node<'_> {
         if lookup.operation.given {
             return;
         }
-        let nearest_before = lookup.nearest_id();
+        let (nearest_before, horizon) = (lookup.nearest_id(), lookup.horizon());
         for contact in contacts.iter() {
-            let usable = contact.id != own && contact.endpoint.is_usable() && families.reach(&contact.endpoint);
-            if usable {
+            // Most of the contacts that answers name are too far to matter, or known.
+            let matters = Rank::leading(&contact.id.distance(&lookup.operation.target)) <= horizon;
+            if matters && contact.id != own && contact.endpoint.is_usable() && families.reach(&contact.endpoint) {
                 lookup.insert(&contact, false, depth);
             }
         }

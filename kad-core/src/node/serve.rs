@@ -52,7 +52,7 @@ impl<'m> Node<'m> {
         let Some(slots) = slots else { return 0 };
         let asker = asker.contact.id;
         let useful =
-            |slot: &crate::bucket::ContactSlot| slot.contact.id != asker && families.reach(&slot.contact.endpoint);
+            |slot: &crate::bucket::ContactSlot| families.reach(&slot.contact.endpoint) && slot.contact.id != asker;
         self.memory.table().closest(target, useful, slots)
     }
 

@@ -3,14 +3,13 @@
 use kad_wire::{Contact, Instant, Key};
 
 use super::Node;
+use crate::bucket::FRESH_US;
 use crate::operation::Kind;
 use crate::probe::Reason;
 use crate::stats::count;
 
 /// How often doubted contacts are looked for.
 const LOOK_INTERVAL_MS: u64 = 5_000;
-/// A contact that was seen this recently is not asked again for a newcomer's sake.
-const RECENT_US: u64 = 60_000_000;
 /// After a join the neighbourhood is looked at again after this, or up to twice as long.
 const SECOND_LOOK_US: u64 = 15_000_000;
 /// A refresh must be done by then.
@@ -80,7 +79,7 @@ impl Node<'_> {
         let row = table.row_of(&newcomer.id);
         let oldest = table.bucket(row).least_recently_seen().map(|slot| (slot.contact, slot.seen));
         if let Some((contact, seen)) = oldest
-            && now.micros_since(seen) > RECENT_US
+            && now.micros_since(seen) > FRESH_US
         {
             self.doubt(now, &contact, Reason::Doubted);
         }

@@ -11,7 +11,7 @@ use super::{Action, Pending, Run};
 const DOORS: usize = 3;
 /// How often a node that knows others looks whether its doors are still in its network, give or take a quarter.
 const REJOIN: Duration = Duration::from_secs(600);
-/// What one attempt to join, or one operation, may take in the simulator's patience.
+/// After this a node that had no place for a join tries again.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Sessions and absences.
@@ -214,6 +214,11 @@ impl Run {
     /// A node comes back with what it held, if that survived, and joins.
     pub fn revive(&mut self, number: usize, store: Option<MemoryStore>) {
         self.world.restart(number, store);
+        self.rejoin(number);
+    }
+
+    /// A node that has come back joins.
+    pub fn rejoin(&mut self, number: usize) {
         self.joining += 1;
         self.oracle.arrived(self.world.id(number), number);
         self.try_join(number);

@@ -36,8 +36,6 @@ pub enum Action {
     Lookup,
     /// The living holders of each value are counted, and the next census is planned.
     Census,
-    /// What the scenario means by it.
-    Custom(u64),
 }
 
 /// What an operation is for.
@@ -47,7 +45,6 @@ enum Pending {
     Put(Published),
     Get(usize),
     Lookup(Key),
-    Cache,
 }
 
 /// See the module.
@@ -70,7 +67,6 @@ pub struct Run {
     pub knows_doors: bool,
     k: usize,
     actions: FxHashMap<u64, Action>,
-    custom: Vec<u64>,
     next_token: u64,
     pending: BTreeMap<(usize, OperationId), Pending>,
     joining: usize,
@@ -100,7 +96,6 @@ impl Run {
             knows_doors: false,
             k,
             actions: FxHashMap::default(),
-            custom: Vec::new(),
             next_token: 0,
             pending: BTreeMap::new(),
             joining: 0,
@@ -131,12 +126,11 @@ impl Run {
         self.world.plan(after, self.next_token);
     }
 
-    /// Lets time pass. Answers with the [custom](Action::Custom) actions that became due.
-    pub fn run_for(&mut self, span: Duration) -> Vec<u64> {
+    /// Lets time pass.
+    pub fn run_for(&mut self, span: Duration) {
         let until = self.world.now() + span;
         while self.step(until) {}
         self.world.arrive_at(until);
-        std::mem::take(&mut self.custom)
     }
 
     fn step(&mut self, until: Instant) -> bool {
@@ -176,7 +170,6 @@ impl Run {
                 self.plan_next(self.workload.lookups_per_hour, Action::Lookup);
             }
             Action::Census => self.census(),
-            Action::Custom(what) => self.custom.push(what),
         }
     }
 

@@ -1,14 +1,15 @@
 //! What people do: store, read, look up.
 
-use std::time::Duration;
-
 use kad_core::{FindOptions, OperationId};
-use kad_store::Store as _;
 use kad_wire::{Instant, ItemHeader, ItemType, Key, Lock, StoreMode};
 
 use super::{Pending, Run};
 use crate::member::Outcome;
 use crate::oracle::{Published, value};
+
+/// Copies that one node leaves at a time, and how long each may take: as a server does.
+const COPIES: usize = 4;
+const COPY_LIMIT_MS: u64 = 5_000;
 
 /// What people do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,10 +49,8 @@ impl Run {
 
     /// A node stores a new value of this length.
     pub fn put_on(&mut self, number: usize, len: usize) {
-        let published = self.publication(len);
-        let bytes = value(published.number, len);
-        let ttl = Duration::from_secs(self.workload.ttl_secs);
-        match self.world.try_store(number, published.key, &bytes, ttl) {
+        let (published, header, bytes) = self.publication(len);
+        match self.world.try_publish(number, published.key, header, &bytes) {
             Ok(operation) => drop(self.pending.insert((number, operation), Pending::Put(published))),
             Err(_) => self.tally.turned_away += 1,
         }
@@ -59,24 +58,22 @@ impl Run {
 
     /// A node takes a new value into its own store, as acknowledged; sending it is up to the caller.
     pub fn publish_later(&mut self, number: usize, len: usize) -> (Key, ItemHeader) {
-        let published = self.publication(len);
-        let (key, bytes, now) = (published.key, value(published.number, len), self.world.shown(number));
-        let ttl_ms = (self.workload.ttl_secs * 1000) as u32;
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, &bytes);
+        let (published, header, bytes) = self.publication(len);
+        let (key, now) = (published.key, self.world.shown(number));
         self.world.member(number).publish(now, &key, &header, &bytes);
         self.oracle.acknowledged.push(published);
         (key, header)
     }
 
-    /// A new value.
-    fn publication(&mut self, len: usize) -> Published {
+    /// A new value, with its header and its bytes.
+    fn publication(&mut self, len: usize) -> (Published, ItemHeader, Vec<u8>) {
         self.published += 1;
         let number = self.published;
-        let key = Key::hash(format!("value {number}"));
+        let (key, bytes) = (Key::hash(format!("value {number}")), value(number, len));
         let ttl_ms = (self.workload.ttl_secs * 1000) as u32;
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, &value(number, len));
+        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, &bytes);
         let expires = self.world.now().plus_millis(ttl_ms.into());
-        Published {
+        let published = Published {
             key,
             digest: header.digest,
             number,
@@ -85,7 +82,8 @@ impl Run {
             copies: 0,
             fewest_holders: usize::MAX,
             lost: false,
-        }
+        };
+        (published, header, bytes)
     }
 
     pub(super) fn get(&mut self) {
@@ -150,7 +148,6 @@ impl Run {
                 self.note_walk(outcome);
                 self.note_exactness(number, &target, outcome);
             }
-            Pending::Cache => {}
         }
     }
 
@@ -173,25 +170,20 @@ impl Run {
         }
     }
 
-    /// What a server's owner does after a find (paper, section 2.3).
+    /// What a server does after a find (paper, section 2.3): it keeps the bytes aside until the copy is made.
     fn leave_copy(&mut self, number: usize, key: Key, header: ItemHeader, bytes: &[u8], lacked: kad_wire::Contact) {
-        let now = self.world.shown(number);
         let header = ItemHeader { flags: header.flags | kad_wire::item_flags::CACHED, inline_len: 0, ..header };
-        // The simulator's members read what they send from their store; a server keeps it aside.
-        let offer = kad_wire::Offer {
-            key,
-            header,
-            bytes: Some(bytes),
-            mode: StoreMode::Cache,
-            source: lacked.endpoint,
-            received: now,
+        let now = self.world.shown(number);
+        let member = self.world.member(number);
+        if member.aside.0.len() >= COPIES || header.ttl_ms == 0 {
+            return;
+        }
+        let store = |node: &mut kad_core::Node<'_>| {
+            node.store_at(now, now.plus_millis(COPY_LIMIT_MS), StoreMode::Cache, &[(key, header)], &[lacked])
         };
-        self.world.member(number).store.offer(now, &offer);
-        let store = |node: &mut kad_core::Node<'_>, now: Instant| {
-            node.store_at(now, now.plus_millis(5_000), StoreMode::Cache, &[(key, header)], &[lacked])
-        };
-        if let Ok(operation) = self.world.try_start(number, store) {
-            self.pending.insert((number, operation), Pending::Cache);
+        if let Ok(operation) = member.start(store) {
+            member.aside.0.insert(operation, (header.digest, bytes.to_vec()));
+            self.world.drive(number);
         }
     }
 }

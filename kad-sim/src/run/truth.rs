@@ -100,18 +100,16 @@ impl Run {
         self.run_for(Duration::from_secs(35));
     }
 
+    fn is_busy(&mut self, number: usize) -> bool {
+        let status = self.world.member(number).node().status();
+        status.operations > 0 || status.transfers > 0
+    }
+
     /// Nodes that do not come to rest although nobody asks anything of them: a slot that is never freed.
     pub fn restless(&mut self) -> usize {
         let mut restless: Vec<_> = self.world.living().collect();
         for _ in 0..180 {
-            restless.retain(|&number| {
-                let status = if self.world.is_alive(number) {
-                    self.world.member(number).node().status()
-                } else {
-                    return false;
-                };
-                status.operations > 0 || status.transfers > 0
-            });
+            restless.retain(|&number| self.world.is_alive(number) && self.is_busy(number));
             if restless.is_empty() {
                 break;
             }

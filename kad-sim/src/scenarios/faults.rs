@@ -85,18 +85,18 @@ pub(super) const MASS_RESTART: Scenario = Scenario {
         stage.run.run_for(Duration::from_secs(60));
         let stores: Vec<_> = (0..stage.nodes).map(|number| stage.run.crash(number)).collect();
         stage.run.run_for(Duration::from_secs(2));
-        for number in 0..stage.nodes {
-            // Nobody has joined yet: everybody knows its doors by address, as from a configuration file.
-            stage.run.world.restart(number, None);
-        }
         restart_all(stage, stores);
     },
 };
 
 fn restart_all(stage: &mut Stage, stores: Vec<Option<kad_store::MemoryStore>>) {
-    stage.run.knows_doors = true;
     for (number, store) in stores.into_iter().enumerate() {
-        stage.run.revive(number, store);
+        stage.run.world.restart(number, store);
+    }
+    // Nobody has joined yet: everybody knows its doors by address, as from a configuration file.
+    stage.run.knows_doors = true;
+    for number in 0..stage.nodes {
+        stage.run.rejoin(number);
     }
     let (mut recovered, mut peak, mut before) = (None, 0, stage.run.world.traffic().0);
     for second in 1..=120u32 {
