@@ -107,7 +107,7 @@ impl Bucket<'_> {
     }
 
     fn oldest(&mut self, place: Place) -> Option<&mut ContactSlot> {
-        self.slots.iter_mut().filter(|slot| slot.place == place).min_by_key(|slot| slot.seen)
+        self.slots.iter_mut().filter(|slot| slot.place == place).min_by(|a, b| a.seen.cmp(&b.seen))
     }
 
     /// The live contact that was seen longest ago.
@@ -202,7 +202,7 @@ impl Bucket<'_> {
     pub(crate) fn promote(&mut self) {
         while self.live() < self.k {
             let spares = self.slots.iter_mut().filter(|slot| slot.place == Place::Spare);
-            match spares.max_by_key(|slot| slot.seen) {
+            match spares.max_by(|a, b| a.seen.cmp(&b.seen)) {
                 Some(spare) => spare.place = Place::Live,
                 None => return,
             }

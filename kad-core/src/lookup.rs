@@ -27,10 +27,11 @@ impl Lookup<'_> {
     /// Adds a candidate, unless its id or its address is there already, or everyone in the full list is nearer. Answers
     /// with its place. An id that failed at one address may be at another: the first may have been a lie.
     pub(crate) fn insert(&mut self, contact: &Contact, anonymous: bool, depth: u8) -> Option<usize> {
-        let distance = if anonymous { Distance::ZERO } else { contact.id.distance(&self.operation.target) };
-        if !anonymous && self.is_out_of_question(contact, distance.leading()) {
+        let near = contact.id.as_key().near(&self.operation.target);
+        if !anonymous && self.is_out_of_question(contact, near) {
             return None;
         }
+        let distance = if anonymous { Distance::ZERO } else { contact.id.distance(&self.operation.target) };
         let place = self.place_for(contact, anonymous, distance)?;
         if self.candidates.get(place)?.walk != Walk::Free {
             self.remove(place);

@@ -21,7 +21,7 @@ impl Row {
 
 /// A view of the whole table.
 pub(crate) struct Table<'a> {
-    pub(crate) own: NodeId,
+    pub(crate) own: &'a NodeId,
     pub(crate) k: usize,
     /// Rows in use, at least one.
     pub(crate) depth: &'a mut u16,
@@ -40,11 +40,13 @@ impl Table<'_> {
     }
 
     /// The row that an id belongs to.
+    #[inline(never)]
     pub(crate) fn row_of(&self, id: &NodeId) -> usize {
-        let shared = self.own.distance(id.as_key()).shared_bits();
+        let shared = self.own.as_key().shared_bits(id.as_key());
         shared.min(self.depth().saturating_sub(1))
     }
 
+    #[inline(never)]
     pub(crate) fn bucket(&mut self, row: usize) -> Bucket<'_> {
         let width = self.width();
         let start = row.saturating_mul(width);
@@ -68,7 +70,7 @@ impl Table<'_> {
 
     /// Notes that a contact proved to be there: by an answer (with its round-trip time) or a token.
     pub(crate) fn admit(&mut self, now: Instant, contact: &Contact, rtt_us: Option<u64>) -> Admission {
-        if contact.id == self.own || !contact.endpoint.is_usable() {
+        if contact.id == *self.own || !contact.endpoint.is_usable() {
             return Admission::Refused;
         }
         let known = self.find(&contact.id).map(|slot| slot.contact.endpoint);
@@ -97,7 +99,7 @@ impl Table<'_> {
 
     /// Whether an unproven sender would get a place, so that asking for its proof is worth a datagram.
     pub(crate) fn has_place_for(&mut self, contact: &Contact) -> bool {
-        if contact.id == self.own || !contact.endpoint.is_usable() || self.find(&contact.id).is_some() {
+        if contact.id == *self.own || !contact.endpoint.is_usable() || self.find(&contact.id).is_some() {
             return false;
         }
         let row = self.row_of(&contact.id);
@@ -143,7 +145,7 @@ impl Table<'_> {
         let rows = self.slots.get_mut(upper_start..).unwrap_or_default();
         if let Some((upper, rest)) = rows.split_at_mut_checked(width) {
             let moving = upper.iter_mut().filter(|slot| {
-                slot.place != Place::Free && own.distance(slot.contact.id.as_key()).shared_bits() >= depth
+                slot.place != Place::Free && own.as_key().shared_bits(slot.contact.id.as_key()) >= depth
             });
             for (from, to) in moving.zip(rest.iter_mut()) {
                 *to = *from;
@@ -211,12 +213,11 @@ struct NearestFirst<'a> {
 impl NearestFirst<'_> {
     fn insert(&mut self, index: usize, id: &NodeId) {
         let Ok(index) = u16::try_from(index) else { return };
-        let distance = id.distance(self.target);
-        let near = distance.leading();
+        let near = id.as_key().near(self.target);
         let mut at = self.len.min(self.out.len());
         while let Some(before) = at.checked_sub(1)
             && let Some(&other) = self.out.get(before)
-            && self.is_nearer(near, &distance, before, other)
+            && self.is_nearer(near, id, before, other)
         {
             self.put(at, other, self.near.get(before).copied().unwrap_or(0));
             at = before;
@@ -227,13 +228,13 @@ impl NearestFirst<'_> {
         }
     }
 
-    /// Whether a distance is shorter than that of the slot at `place`.
-    fn is_nearer(&self, near: u64, distance: &kad_wire::Distance, place: usize, slot: u16) -> bool {
+    /// Whether an id is nearer than that of the slot at `place`.
+    fn is_nearer(&self, near: u64, id: &NodeId, place: usize, slot: u16) -> bool {
         match self.near.get(place) {
             Some(other) if *other != near => near < *other,
             _ => {
                 let slot = self.slots.get(usize::from(slot));
-                slot.is_some_and(|slot| *distance < slot.contact.id.distance(self.target))
+                slot.is_some_and(|slot| id.distance(self.target) < slot.contact.id.distance(self.target))
             }
         }
     }
@@ -269,7 +270,7 @@ mod tests {
         }
 
         fn table(&mut self) -> Table<'_> {
-            Table { own: self.own, k: K, depth: &mut self.depth, rows: &mut self.rows, slots: &mut self.slots }
+            Table { own: &self.own, k: K, depth: &mut self.depth, rows: &mut self.rows, slots: &mut self.slots }
         }
     }
 
@@ -375,7 +376,7 @@ mod tests {
         let addresses: std::collections::BTreeSet<_> = taken.iter().map(|slot| slot.contact.endpoint).collect();
         prop_assert_eq!(ids.len(), taken.len(), "an id is in the table once");
         prop_assert_eq!(addresses.len(), taken.len(), "an address is in the table once");
-        prop_assert!(!ids.contains(&table.own), "this node's id is nowhere");
+        prop_assert!(!ids.contains(table.own), "this node's id is nowhere");
         for row in 0..table.rows.len() {
             let held: Vec<_> = table.row(row).iter().filter(|slot| slot.place != Place::Free).copied().collect();
             let live = held.iter().filter(|slot| slot.is_live()).count();

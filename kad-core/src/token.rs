@@ -50,8 +50,11 @@ impl TokenKey {
             &endpoint.port.to_le_bytes(),
             sender.as_bytes(),
         ];
-        for (to, from) in message.iter_mut().zip(parts.into_iter().flatten()) {
-            *to = *from;
+        let mut places = message.iter_mut();
+        for part in parts {
+            for (from, to) in part.iter().zip(&mut places) {
+                *to = *from;
+            }
         }
         let hash = SipHasher24::new_with_key(&self.0).hash(&message);
         // Zero means "no token" on the wire.
@@ -74,6 +77,7 @@ impl Random {
     }
 
     /// A number in `0..bound` (0 for a bound of 0), with a bias below `bound / 2^64`.
+    #[inline(never)]
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }

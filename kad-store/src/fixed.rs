@@ -77,8 +77,12 @@ impl<'m> FixedStore<'m> {
         Self { limits, records, blocks, first_free, bytes: 0, evicted: 0, last_cursor: 0 }
     }
 
+    fn used(&self) -> impl Iterator<Item = &FixedRecord> + Clone {
+        self.records.iter().filter(|slot| slot.used)
+    }
+
     fn alive(&self, now: Instant) -> impl Iterator<Item = &FixedRecord> + Clone {
-        self.records.iter().filter(move |slot| slot.used && slot.record.is_alive(now))
+        self.used().filter(move |slot| slot.record.is_alive(now))
     }
 
     fn position(&self, key: &Key, digest: &Digest) -> Option<usize> {
@@ -89,26 +93,32 @@ impl<'m> FixedStore<'m> {
         (len as usize).div_ceil(FixedBlock::LEN)
     }
 
-    fn free_blocks(&self) -> usize {
-        let used = self.records.iter().filter(|slot| slot.used).map(|slot| Self::blocks_for(slot.record.len));
-        self.blocks.len().min(usize::from(Link::MAX)) - used.sum::<usize>()
+    /// Whether a value of `len` bytes fits besides those that `stay`.
+    fn has_room_besides<'r>(&self, len: u32, stay: impl Iterator<Item = &'r Record>) -> bool {
+        let (mut items, mut blocks, mut bytes) = (1, Self::blocks_for(len), u64::from(len));
+        for record in stay {
+            items += 1;
+            blocks += Self::blocks_for(record.len);
+            bytes += u64::from(record.len);
+        }
+        items <= self.limits.items
+            && blocks <= self.blocks.len().min(usize::from(Link::MAX))
+            && bytes <= self.limits.bytes
     }
 
     /// Copies from `offset` of a chain on.
     fn copy_out(&self, slot: &FixedRecord, offset: u32, out: &mut [u8]) -> usize {
         let len = out.len().min((slot.record.len.saturating_sub(offset)) as usize);
-        let (mut link, mut skip, mut done) = (slot.first, offset as usize, 0);
-        while done < len
+        let (mut link, mut skip) = (slot.first, offset as usize);
+        let mut rest = out.get_mut(..len).unwrap_or_default();
+        while !rest.is_empty()
             && let Some(block) = self.blocks.get(usize::from(link).wrapping_sub(1))
         {
-            let rest = block.bytes.get(skip..).unwrap_or_default();
-            let part = rest.len().min(len - done);
-            out[done..done + part].copy_from_slice(&rest[..part]);
-            done += part;
+            rest = copy(block.bytes.get(skip..).unwrap_or_default(), rest);
             skip = skip.saturating_sub(FixedBlock::LEN);
             link = block.next;
         }
-        done
+        len - rest.len()
     }
 
     fn copy_in(&mut self, bytes: &[u8]) -> Link {
@@ -117,7 +127,7 @@ impl<'m> FixedStore<'m> {
         let mut chunks = bytes.chunks(FixedBlock::LEN).peekable();
         while let Some(chunk) = chunks.next() {
             let Some(block) = self.blocks.get_mut(usize::from(link).wrapping_sub(1)) else { break };
-            block.bytes[..chunk.len()].copy_from_slice(chunk);
+            copy(chunk, &mut block.bytes);
             link = block.next;
             if chunks.peek().is_none() {
                 block.next = 0;
@@ -145,31 +155,23 @@ impl<'m> FixedStore<'m> {
     /// Makes room in total for a newcomer, or says that it would have to make way itself.
     fn has_room_for(&self, newcomer: &Record, freed: Option<usize>) -> bool {
         let rank = newcomer.rank(&self.limits);
-        let may_leave = |position: usize, slot: &FixedRecord| {
-            Some(position) == freed || (!slot.record.own && slot.record.rank(&self.limits) < rank)
+        let may_leave = |position: usize, record: &Record| {
+            Some(position) == freed || (!record.own && record.rank(&self.limits) < rank)
         };
-        let used = || self.records.iter().enumerate().filter(|(_, slot)| slot.used);
-        let stays = || used().filter(|&(position, slot)| !may_leave(position, slot));
-        let blocks = self.blocks.len().min(usize::from(Link::MAX));
-        let kept: usize = stays().map(|(_, slot)| Self::blocks_for(slot.record.len)).sum();
-        let kept_bytes: u64 = stays().map(|(_, slot)| u64::from(slot.record.len)).sum();
-        stays().count() < self.limits.items
-            && kept + Self::blocks_for(newcomer.len) <= blocks
-            && kept_bytes + u64::from(newcomer.len) <= self.limits.bytes
+        let stays =
+            self.records.iter().enumerate().filter(|(position, slot)| slot.used && !may_leave(*position, &slot.record));
+        self.has_room_besides(newcomer.len, stays.map(|(_, slot)| &slot.record))
     }
 
     /// Evicts in order of rank until the newcomer fits.
     fn make_room_for(&mut self, newcomer: &Record) {
-        loop {
-            let used = self.records.iter().filter(|slot| slot.used).count();
-            let fits = used < self.limits.items
-                && Self::blocks_for(newcomer.len) <= self.free_blocks()
-                && self.bytes + u64::from(newcomer.len) <= self.limits.bytes;
-            if fits {
-                return;
-            }
+        while !self.has_room_besides(newcomer.len, self.used().map(|slot| &slot.record)) {
             let ranked = self.records.iter().enumerate().filter(|(_, slot)| slot.used && !slot.record.own);
-            let Some((position, _)) = ranked.min_by_key(|(_, slot)| slot.record.rank(&self.limits)) else { return };
+            let Some((position, _)) =
+                ranked.min_by(|(_, a), (_, b)| a.record.rank(&self.limits).cmp(&b.record.rank(&self.limits)))
+            else {
+                return;
+            };
             self.evicted += 1;
             self.remove(position);
         }
@@ -219,15 +221,23 @@ impl<'m> FixedStore<'m> {
         Some(record.answer(now, ItemStatus::Already))
     }
 
+    fn matching(&self, now: Instant, query: &Query) -> impl Iterator<Item = &FixedRecord> {
+        self.used().filter(move |slot| slot.record.key == query.key && slot.record.matches(now, query))
+    }
+
     /// The next item of a find: the newest that is older than `after`.
     fn next_match(&self, now: Instant, query: &Query, after: Option<&Record>) -> Option<&FixedRecord> {
-        let matching = self
-            .records
-            .iter()
-            .filter(|slot| slot.used && slot.record.key == query.key && slot.record.matches(now, query));
-        let older = matching.filter(|slot| after.is_none_or(|after| after.newest_first(&slot.record).is_lt()));
-        older.min_by(|a, b| a.record.newest_first(&b.record))
+        let older = |slot: &&FixedRecord| after.is_none_or(|after| after.newest_first(&slot.record).is_lt());
+        self.matching(now, query).filter(older).min_by(|a, b| a.record.newest_first(&b.record))
     }
+}
+
+/// Copies as much as fits, and answers with the room that is left.
+fn copy<'t>(from: &[u8], to: &'t mut [u8]) -> &'t mut [u8] {
+    let len = from.len().min(to.len());
+    let (to, rest) = to.split_at_mut(len);
+    to.copy_from_slice(&from[..len]);
+    rest
 }
 
 impl Store for FixedStore<'_> {
@@ -243,18 +253,17 @@ impl Store for FixedStore<'_> {
     }
 
     fn find(&mut self, now: Instant, query: &Query, sink: &mut dyn Sink) -> Page {
-        let total =
-            self.alive(now).filter(|slot| slot.record.key == query.key && slot.record.matches(now, query)).count();
+        let total = self.matching(now, query).count();
         let resume = self.alive(now).find(|slot| slot.record.key == query.key && slot.record.cursor == query.cursor);
-        let mut after = resume.map(|slot| slot.record);
+        let mut after = resume.map(|slot| &slot.record);
         let mut last = 0;
-        while let Some(slot) = self.next_match(now, query, after.as_ref()) {
+        while let Some(slot) = self.next_match(now, query, after) {
             let Some(hole) = sink.push(&slot.record.header(now)) else {
                 return Page { total, next_cursor: last };
             };
             self.copy_out(slot, 0, hole);
             last = slot.record.cursor;
-            after = Some(slot.record);
+            after = Some(&slot.record);
         }
         Page { total, next_cursor: 0 }
     }
@@ -291,11 +300,17 @@ impl Store for FixedStore<'_> {
 
     fn poll_due(&mut self, now: Instant) -> Option<Due> {
         loop {
-            let due = |slot: &FixedRecord| slot.record.due().filter(|(at, _)| slot.used && *at <= now);
-            let earliest = self.records.iter_mut().filter(|slot| due(slot).is_some());
-            let slot = earliest.min_by_key(|slot| (due(slot).map(|(at, _)| at), slot.record.cursor))?;
-            let (_, mode) = due(slot)?;
-            let taken = slot.record.take_due(now, &self.limits, mode);
+            let mut first = None;
+            for slot in self.records.iter_mut().filter(|slot| slot.used) {
+                if let Some((at, mode)) = slot.record.due()
+                    && at <= now
+                    && first.as_ref().is_none_or(|(order, _, _)| (at, slot.record.cursor) < *order)
+                {
+                    first = Some(((at, slot.record.cursor), mode, &mut slot.record));
+                }
+            }
+            let (_, mode, record) = first?;
+            let taken = record.take_due(now, &self.limits, mode);
             if taken.is_some() {
                 return taken;
             }
@@ -303,34 +318,29 @@ impl Store for FixedStore<'_> {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let used = self.records.iter().filter(|slot| slot.used);
-        let wake = |slot: &FixedRecord| {
-            let due = slot.record.due().map(|(at, _)| at);
-            due.map_or(slot.record.expires, |due| due.min(slot.record.expires))
-        };
-        used.map(wake).min()
+        self.used().map(|slot| slot.record.next_wake()).min()
     }
 
     fn due_near(&mut self, now: Instant, until: Instant, first: &Due, bits: usize, take: &mut dyn FnMut(&Due) -> bool) {
         let near = |slot: &&mut FixedRecord| slot.used && slot.record.is_due_with(until, first, bits);
         for slot in self.records.iter_mut().filter(near) {
-            let before = slot.record;
+            let Record { replicate_at, republish_at, .. } = slot.record;
             let due = slot.record.take_due(now, &self.limits, first.mode);
             if due.is_some_and(|due| !take(&due)) {
-                slot.record = before;
+                (slot.record.replicate_at, slot.record.republish_at) = (replicate_at, republish_at);
                 return;
             }
         }
     }
 
     fn next_item(&self, now: Instant, after: Option<&(Key, Digest)>) -> Option<Listed> {
-        let place = |slot: &FixedRecord| (slot.record.key, slot.record.digest);
-        let after = self.alive(now).filter(|slot| after.is_none_or(|after| place(slot) > *after));
-        after.min_by_key(|slot| place(slot)).map(|slot| slot.record.listed(now))
+        let later = |slot: &&FixedRecord| after.is_none_or(|(key, digest)| slot.record.place() > (key, digest));
+        let next = self.alive(now).filter(later).min_by(|a, b| a.record.place().cmp(&b.record.place()));
+        next.map(|slot| slot.record.listed(now))
     }
 
     fn usage(&self) -> Usage {
-        let items = self.records.iter().filter(|slot| slot.used).count();
+        let items = self.used().count();
         Usage { items, bytes: self.bytes, evicted: self.evicted }
     }
 }

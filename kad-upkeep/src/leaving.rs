@@ -78,7 +78,7 @@ impl Upkeep {
                 leaving.all = true;
                 break;
             };
-            let fits = batch.first().is_none_or(|(key, _)| key.distance(&item.key).shared_bits() >= bits);
+            let fits = batch.first().is_none_or(|(key, _)| key.shared_bits(&item.key) >= bits);
             if !fits {
                 break;
             }

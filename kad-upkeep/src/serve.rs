@@ -28,6 +28,13 @@ pub trait Outlet {
     fn hole_unfilled(&mut self) {}
 }
 
+/// Sends the first `len` bytes of a buffer.
+fn send(outlet: &mut impl Outlet, to: SocketAddr, buffer: &[u8], len: usize) {
+    if let Some(datagram) = buffer.get(..len) {
+        outlet.send(to, datagram);
+    }
+}
+
 fn read<S: Store + ?Sized>(
     store: &mut S,
     outlet: &mut impl Outlet,
@@ -56,30 +63,31 @@ pub fn receive<S: Store + ?Sized>(
     let small = DATAGRAM_MAX.min(buffer.len());
     match node.handle_datagram(now, from, datagram, &mut buffer[..small]) {
         Received::Nothing => {}
-        Received::Reply(len) => outlet.send(from, &buffer[..len]),
+        Received::Reply(len) => send(outlet, from, buffer, len),
         Received::Find(ticket) => {
             let mut answer = node.answer_find(ticket, &mut buffer[..small]);
             let page = store.find(now, ticket.query(), &mut answer);
             let len = answer.finish(page.total, page.next_cursor);
             if len > 0 {
-                outlet.send(from, &buffer[..len]);
+                send(outlet, from, buffer, len);
             }
         }
         Received::Pull(mut pull) => {
             let mut sent = 0;
             while let Some(chunk) = pull.next_chunk(buffer) {
-                let hole = &mut buffer[chunk.head_len..chunk.head_len + chunk.len];
+                let Some((_, hole)) = buffer.split_at_mut_checked(chunk.head_len) else { break };
+                let Some(hole) = hole.get_mut(..chunk.len) else { break };
                 let read = read(store, outlet, now, (pull.key(), pull.digest()), chunk.offset, hole);
                 if read == 0 && chunk.len > 0 {
                     break;
                 }
                 sent += 1;
-                outlet.send(from, &buffer[..chunk.head_len + read]);
+                send(outlet, from, buffer, chunk.head_len + read);
             }
             if sent > 0 {
                 node.pull_answered(sent);
             } else if let Some(len) = node.refuse_pull(&pull, buffer) {
-                outlet.send(from, &buffer[..len]);
+                send(outlet, from, buffer, len);
             }
         }
         Received::Store(ticket) => {
@@ -88,14 +96,14 @@ pub fn receive<S: Store + ?Sized>(
                 answer.answer(store.offer(now, &offer));
             }
             if let Some(len) = answer.finish() {
-                outlet.send(from, &buffer[..len]);
+                send(outlet, from, buffer, len);
             }
         }
         Received::Pulled(ticket, offer) => {
             if let Some(answer) = store.offer(now, &offer)
                 && let Some(len) = node.answer_pulled(&ticket, answer, buffer)
             {
-                outlet.send(from, &buffer[..len]);
+                send(outlet, from, buffer, len);
             }
         }
         Received::Values(values) => found(&values),
@@ -118,7 +126,7 @@ pub fn transmit<S: Store + ?Sized>(
             complete &= read(store, outlet, now, (&hole.key, &hole.digest), 0, hole.bytes) == hole.bytes.len();
         }
         if complete {
-            outlet.send(transmit.to, &buffer[..transmit.len]);
+            send(outlet, transmit.to, buffer, transmit.len);
         } else {
             outlet.hole_unfilled();
         }

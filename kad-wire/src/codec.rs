@@ -70,6 +70,7 @@ impl<'b> Writer<'b> {
         Some(())
     }
 
+    #[inline(never)]
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
         self.hole(bytes.len())?.copy_from_slice(bytes);
         Some(())
@@ -88,7 +89,7 @@ impl<'b> Writer<'b> {
         Some(hole)
     }
 
-    /// Overwrites one byte that was written before.
+    /// Overwrites bytes that were written before.
     pub(crate) fn patch(&mut self, at: usize, bytes: &[u8]) {
         let written = self.out.get_mut(..self.len).and_then(|written| written.get_mut(at..));
         if let Some(place) = written.and_then(|rest| rest.get_mut(..bytes.len())) {

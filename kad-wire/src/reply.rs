@@ -30,16 +30,13 @@ pub struct ReplyHead {
 
 impl ReplyHead {
     fn read(reader: &mut Reader<'_>) -> Result<(Self, u8), DecodeError> {
-        let (flags, status) = reader.fields()?;
-        let ip = *reader.array()?;
-        let port = u16::from_le_bytes(*reader.array()?);
-        Ok((Self { flags, observed: Endpoint { ip, port } }, status))
+        let [flags, status] = *reader.array()?;
+        Ok((Self { flags, observed: Endpoint::read(reader)? }, status))
     }
 
     fn write(&self, status: u8, writer: &mut Writer<'_>) -> Option<()> {
-        writer.fields(&(self.flags, status))?;
-        writer.bytes(&self.observed.ip)?;
-        writer.bytes(&self.observed.port.to_le_bytes())
+        writer.bytes(&[self.flags, status])?;
+        self.observed.write(writer)
     }
 }
 

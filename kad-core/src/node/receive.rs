@@ -43,7 +43,7 @@ impl Node<'_> {
                 Received::Nothing
             }
             Datagram::Request { envelope, flags, request } => {
-                let asked = Asked { envelope, flags, from, len: datagram.len() };
+                let asked = Asked { envelope: &envelope, flags, from, len: datagram.len() };
                 self.request(now, &asked, request, reply)
             }
             Datagram::Reply { envelope, head, reply: answer } => self.replied(now, from, &envelope, &head, answer),
@@ -64,7 +64,7 @@ impl Node<'_> {
     fn request<'d>(
         &mut self,
         now: Instant,
-        asked: &Asked,
+        asked: &Asked<'_>,
         request: Request<'d>,
         out: &mut [u8],
     ) -> Received<'static, 'd> {
@@ -109,7 +109,7 @@ impl Node<'_> {
 
     /// Notes a requester: who shows a valid token enters the table, an unknown one that the table has a place for is asked
     /// for a sign of life. Answers with the length of that question, which counts as part of the reply.
-    fn meet(&mut self, now: Instant, asked: &Asked, proven: bool) -> usize {
+    fn meet(&mut self, now: Instant, asked: &Asked<'_>, proven: bool) -> usize {
         let contact = Contact { id: asked.envelope.sender, endpoint: asked.from };
         if asked.flags.has(RequestFlags::CLIENT) || self.memory.head.settings.client {
             return 0;
@@ -147,7 +147,7 @@ impl Node<'_> {
         }
     }
 
-    fn asker(&mut self, now: Instant, asked: &Asked, budget: usize) -> Asker {
+    fn asker(&mut self, now: Instant, asked: &Asked<'_>, budget: usize) -> Asker {
         let head = &self.memory.head;
         let (network, sender) = (head.settings.network, asked.envelope.sender);
         let Prefix { lane, tag, .. } = asked.envelope.prefix;
@@ -192,8 +192,8 @@ impl Node<'_> {
 }
 
 /// A request without its body.
-pub(crate) struct Asked {
-    pub(crate) envelope: Envelope,
+pub(crate) struct Asked<'a> {
+    pub(crate) envelope: &'a Envelope,
     pub(crate) flags: RequestFlags,
     pub(crate) from: Endpoint,
     pub(crate) len: usize,

@@ -87,6 +87,7 @@ impl Node<'_> {
     }
 
     /// When a row that a lookup goes through now must be refreshed: after the interval, give or take a quarter.
+    #[inline(never)]
     pub(crate) fn next_refresh_of_a_row(&mut self, now: Instant) -> Instant {
         let interval = self.memory.head.settings.refresh_us;
         let jitter = self.memory.head.random.below(interval / 2);
@@ -101,7 +102,7 @@ impl Node<'_> {
             return None;
         }
         let rows = self.memory.rows.iter().take(head.depth.into()).enumerate();
-        rows.map(|(row, meta)| (row, meta.refresh_at)).min_by_key(|(_, at)| *at)
+        rows.map(|(row, meta)| (row, meta.refresh_at)).min_by(|(_, a), (_, b)| a.cmp(b))
     }
 
     /// Looks up a random id in a bucket that went without a lookup for too long (paper, section 2.3).
