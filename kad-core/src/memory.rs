@@ -259,6 +259,17 @@ impl Memory<'_> {
         self.nearest(target, &own, Families::BOTH, out)
     }
 
+    /// The slot of an id in the table.
+    pub(crate) fn find(&mut self, id: &NodeId) -> Option<&mut ContactSlot> {
+        let slot = self.table().position(id)?;
+        self.contacts.get_mut(slot)
+    }
+
+    /// The slot of a contact, if it is known by the same address.
+    pub(crate) fn find_at(&mut self, contact: &Contact) -> Option<&mut ContactSlot> {
+        self.find(&contact.id).filter(|slot| slot.contact.endpoint == contact.endpoint)
+    }
+
     /// The contact in a slot of the table.
     pub(crate) fn contact(&self, slot: u16) -> Option<&Contact> {
         self.contacts.get(usize::from(slot)).map(|slot| &slot.contact)

@@ -61,11 +61,15 @@ impl Table<'_> {
     }
 
     pub(crate) fn find(&mut self, id: &NodeId) -> Option<&mut ContactSlot> {
+        let slot = self.position(id)?;
+        self.slots.get_mut(slot)
+    }
+
+    /// The slot of an id.
+    pub(crate) fn position(&self, id: &NodeId) -> Option<usize> {
         let row = self.row_of(id);
-        let width = self.width();
-        let start = row.saturating_mul(width);
-        let slots = self.slots.get_mut(start..start.saturating_add(width))?;
-        slots.iter_mut().find(|slot| slot.place != Place::Free && slot.contact.id == *id)
+        let at = self.row(row).iter().position(|slot| slot.place != Place::Free && slot.contact.id == *id)?;
+        Some(row.saturating_mul(self.width()).saturating_add(at))
     }
 
     /// Notes that a contact proved to be there: by an answer (with its round-trip time) or a token.

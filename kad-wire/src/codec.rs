@@ -81,6 +81,11 @@ impl<'b> Writer<'b> {
         Some(())
     }
 
+    /// The next `N` bytes.
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        self.hole(N)?.first_chunk_mut()
+    }
+
     /// The next `len` bytes, for somebody else to fill.
     pub(crate) fn hole(&mut self, len: usize) -> Option<&mut [u8]> {
         let end = self.len.checked_add(len)?;

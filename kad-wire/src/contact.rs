@@ -125,8 +125,13 @@ impl Contact {
     }
 
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Option<()> {
-        writer.bytes(self.id.as_bytes())?;
-        self.endpoint.write(writer)
+        // In one go: most of what a server writes is contacts.
+        let (id, endpoint) = writer.array::<CONTACT_LEN>()?.split_first_chunk_mut()?;
+        let (ip, port) = endpoint.split_first_chunk_mut()?;
+        *id = *self.id.as_bytes();
+        *ip = self.endpoint.ip;
+        *port.first_chunk_mut()? = self.endpoint.port.to_le_bytes();
+        Some(())
     }
 }
 

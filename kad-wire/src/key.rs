@@ -35,7 +35,7 @@ impl Key {
     ///
     /// For a value's own bytes this is the key of a [content](crate::ItemType::CONTENT) item.
     pub fn hash(data: impl AsRef<[u8]>) -> Self {
-        Self(Keccak256::digest(data.as_ref()).into())
+        keccak(data.as_ref())
     }
 
     /// The Keccak-256 hash of an integer's eight little-endian bytes.
@@ -85,6 +85,11 @@ impl Key {
         let byte = self.0.get(index / 8).copied().unwrap_or(0);
         byte & (0x80 >> (index % 8)) != 0
     }
+}
+
+/// The one place where Keccak-256 is instantiated.
+fn keccak(bytes: &[u8]) -> Key {
+    Key(Keccak256::digest(bytes).into())
 }
 
 impl AsRef<[u8]> for Key {

@@ -225,8 +225,14 @@ impl Node<'_> {
     /// Hands a new operation to the schedule and its name to the owner.
     pub(crate) fn started(&mut self, now: Instant, operation: usize) -> OperationId {
         count!(self.memory.head.stats, operations_started);
-        let generation = self.memory.operations.get(operation).map_or(0, |slot| slot.generation);
+        let id = self.operation_id(operation);
         self.settle_operation(now, operation);
+        id
+    }
+
+    /// What an operation is called outside.
+    pub(crate) fn operation_id(&self, operation: usize) -> OperationId {
+        let generation = self.memory.operations.get(operation).map_or(0, |slot| slot.generation);
         OperationId { index: operation as u16, generation }
     }
 

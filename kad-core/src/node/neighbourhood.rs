@@ -116,7 +116,7 @@ impl Node<'_> {
         if self.memory.contacts.iter().filter(nearer).count() >= k {
             return;
         }
-        if let Some(slot) = self.memory.table().find(&contact.id) {
+        if let Some(slot) = self.memory.find(&contact.id) {
             slot.newcomer = true;
             self.memory.head.newcomers = true;
         }

@@ -6,7 +6,6 @@ use kad_wire::{
 
 use super::{Node, Received};
 use crate::arena;
-use crate::event::OperationId;
 use crate::operation::ItemState;
 use crate::schedule::Slot;
 use crate::stats::count;
@@ -259,11 +258,7 @@ impl Node<'_> {
         let memory = &mut self.memory;
         let value_max = memory.head.settings.value_max;
         let transfer = memory.transfers.get_mut(index)?;
-        let ours = !transfer.is_free()
-            && transfer.attempt > 0
-            && transfer.tag.same_exchange(tag)
-            && transfer.source.endpoint == *from;
-        if !ours {
+        if !transfer.awaits(tag, from) {
             return None;
         }
         let before = transfer.window.outstanding();
@@ -296,7 +291,7 @@ impl Node<'_> {
         if let Some(transfer) = self.memory.transfers.get_mut(index) {
             transfer.round_ends = if after == 0 { Instant::ZERO } else { now.plus_micros(timeout_us) };
         }
-        if sample && let Some(slot) = self.memory.table().find(&source.id) {
+        if sample && let Some(slot) = self.memory.find(&source.id) {
             slot.rtt.sample(elapsed_us);
         }
         if waiting {
@@ -363,14 +358,14 @@ impl Node<'_> {
             slot.state = ItemState::Delivered;
         }
         lookup.operation.values = lookup.operation.values.saturating_add(1);
-        let generation = lookup.operation.generation;
+        let id = self.operation_id(operation);
         self.wake_starved(now);
         self.settle_operation(now, operation);
         let (value_max, len) = (self.memory.head.settings.value_max, transfer.header.total_len as usize);
         let row = arena::row(self.memory.arena, transfer.row, value_max).and_then(|row| row.get(..len));
         let Some(bytes) = row else { return Received::Nothing };
         Received::Values(Values {
-            operation: OperationId { index: operation as u16, generation },
+            operation: id,
             origin: transfer.source,
             inline: None,
             pulled: Some((transfer.header, bytes)),
@@ -415,13 +410,14 @@ impl Node<'_> {
 
     /// Gives a transfer up. An operation that waited for it tries another holder.
     pub(crate) fn fail_transfer(&mut self, now: Instant, index: usize) {
-        let Some(transfer) = self.memory.transfers.get(index).copied() else { return };
+        let Some(transfer) = self.memory.transfers.get(index) else { return };
+        let (purpose, source) = (transfer.purpose, transfer.source.endpoint);
         count!(self.memory.head.stats, transfers_failed);
         self.free_transfer(index);
-        if let Purpose::Own { operation, item } = transfer.purpose {
+        if let Purpose::Own { operation, item } = purpose {
             let (operation, item) = (usize::from(operation), usize::from(item));
             if let Some(lookup) = self.memory.lookup(operation) {
-                let holder = lookup.by_endpoint(&transfer.source.endpoint);
+                let holder = lookup.by_endpoint(&source);
                 if let Some(candidate) = holder.and_then(|place| lookup.candidates.get_mut(place)) {
                     candidate.closed |= 1u32.checked_shl(item as u32).unwrap_or(0);
                 }

@@ -6,7 +6,6 @@ use kad_wire::{
 };
 
 use super::{Node, Received};
-use crate::event::OperationId;
 use crate::lookup::Lookup;
 use crate::memory::Cell;
 use crate::operation::{Give, ItemSlot, ItemState, Kind, Phase, Walk};
@@ -74,7 +73,7 @@ impl Node<'_> {
         if asked.id != answering.id {
             count!(memory.head.stats, identities_changed);
             // Who was thought to be there may well be elsewhere: anybody can be named at an address that is not theirs.
-            if memory.table().find(&asked.id).is_some_and(|slot| slot.contact.endpoint == asked.endpoint) {
+            if memory.find_at(asked).is_some() {
                 self.remove_contact(&asked.id);
             }
         }
@@ -214,7 +213,6 @@ impl Node<'_> {
         let fresh = self.items_heard(now, operation, place, value.items);
         self.candidates_heard(operation, place, value.contacts);
         let (slot, candidate) = self.memory.candidate(operation, place)?;
-        let generation = slot.generation;
         let more = slot.all && value.next_cursor != 0 && !value.items.is_empty();
         if more && candidate.contact == origin && candidate.pages < PAGES {
             candidate.pages = candidate.pages.saturating_add(1);
@@ -226,7 +224,7 @@ impl Node<'_> {
             return None;
         }
         Some(Values {
-            operation: OperationId { index: operation as u16, generation },
+            operation: self.operation_id(operation),
             origin,
             inline: Some((value.items, fresh)),
             pulled: None,
@@ -317,12 +315,7 @@ impl Node<'_> {
 
     /// A PULL was refused: the value is not there.
     fn pull_refused(&mut self, now: Instant, index: usize, tag: Tag, from: &Endpoint) -> bool {
-        let ours = self.memory.transfers.get(index).is_some_and(|transfer| {
-            !transfer.is_free()
-                && transfer.attempt > 0
-                && transfer.tag.same_exchange(tag)
-                && transfer.source.endpoint == *from
-        });
+        let ours = self.memory.transfers.get(index).is_some_and(|transfer| transfer.awaits(tag, from));
         if ours {
             self.fail_transfer(now, index);
         }
@@ -342,8 +335,7 @@ impl Node<'_> {
 
     /// A contact is certainly gone.
     pub(crate) fn contact_left(&mut self, contact: &Contact) {
-        let here = self.memory.table().find(&contact.id).map(|slot| slot.contact.endpoint);
-        if here == Some(contact.endpoint) {
+        if self.memory.find_at(contact).is_some() {
             count!(self.memory.head.stats, contacts_lost);
             self.remove_contact(&contact.id);
         }

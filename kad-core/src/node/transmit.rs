@@ -31,7 +31,7 @@ enum Send {
 impl Node<'_> {
     /// After how many microseconds a first request to somebody is late.
     pub(crate) fn timeout_us(&mut self, contact: &Contact) -> u64 {
-        let of_contact = self.memory.table().find(&contact.id).and_then(|slot| slot.rtt.timeout_us());
+        let of_contact = self.memory.find(&contact.id).and_then(|slot| slot.rtt.timeout_us());
         let settings = &self.memory.head.settings;
         // Of strangers only the others' average is known, which deserves more patience.
         let of_all = self.memory.head.rtt.timeout_us().map(|all| all.saturating_mul(2));
@@ -195,7 +195,7 @@ impl Node<'_> {
         let candidate = self.memory.lookup(operation)?.candidates.get(place).copied()?;
         let envelope = self.envelope(candidate.tag, candidate.token);
         // The way there counts as lived, at the longest that it can be expected to take: a life never grows on its way.
-        let of_contact = self.memory.table().find(&candidate.contact.id).and_then(|slot| slot.rtt.timeout_us());
+        let of_contact = self.memory.find(&candidate.contact.id).and_then(|slot| slot.rtt.timeout_us());
         let way_us = of_contact.or(self.memory.head.rtt.timeout_us()).unwrap_or(0).max(candidate.rtt_us.into());
         // Who answers long after it was given up must not shorten the lives of values.
         let way_us = way_us.min(self.memory.head.settings.max_timeout_us);

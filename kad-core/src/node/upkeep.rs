@@ -60,13 +60,12 @@ impl Node<'_> {
 
     /// Somebody gave reason to doubt a contact. Only the contact's own silence counts against it.
     pub(crate) fn doubt(&mut self, now: Instant, contact: &Contact, reason: Reason) {
-        let known = self.memory.table().find(&contact.id).map(|slot| slot.contact.endpoint);
-        if known != Some(contact.endpoint) {
+        if self.memory.find_at(contact).is_none() {
             return;
         }
         let head = &mut self.memory.head;
         if !head.probes.plan(now, contact, reason, head.random.next())
-            && let Some(slot) = self.memory.table().find(&contact.id)
+            && let Some(slot) = self.memory.find(&contact.id)
         {
             slot.doubted = true;
             self.memory.head.doubts = true;
