@@ -102,6 +102,7 @@ impl Bucket<'_> {
     }
 
     /// Whether all k places are taken by contacts that may still live.
+    #[inline(never)]
     pub(crate) fn is_full(&self) -> bool {
         self.slots.iter().filter(|slot| slot.is_good()).count() >= self.k
     }

@@ -169,9 +169,13 @@ impl Table<'_> {
     fn rows_by_distance(&self, target: &Key) -> impl Iterator<Item = usize> + use<> {
         let difference = self.own.distance(target);
         let last = self.depth().saturating_sub(1);
-        let nearer = (0..last).filter(move |&row| difference.bit(row));
-        let farther = (0..last).rev().filter(move |&row| !difference.bit(row));
-        nearer.chain(core::iter::once(last)).chain(farther)
+        // Up through the nearer ones, the last row, and down again through the farther ones.
+        let end = last.saturating_mul(2);
+        (0..end.saturating_add(1)).filter_map(move |step| {
+            let row = step.min(end.saturating_sub(step));
+            let nearer = step < last;
+            (step == last || difference.bit(row) == nearer).then_some(row)
+        })
     }
 
     /// Writes the slots of the eligible live contacts nearest to `target` to `out`, nearest first, and says how many.

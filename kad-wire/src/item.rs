@@ -87,9 +87,12 @@ impl Digest {
     /// The digest of a value of which only the hash is known.
     pub fn of_hash(item_type: ItemType, lock: &Lock, value_hash: &[u8; 32]) -> Self {
         let mut named = [0; 49];
-        let parts = [item_type.0].into_iter().chain(lock.0).chain(*value_hash);
-        for (to, from) in named.iter_mut().zip(parts) {
-            *to = from;
+        let mut places = named.iter_mut();
+        let parts: [&[u8]; 3] = [&[item_type.0], &lock.0, value_hash];
+        for part in parts {
+            for (from, to) in part.iter().zip(&mut places) {
+                *to = *from;
+            }
         }
         let mut digest = [0; 16];
         for (to, from) in digest.iter_mut().zip(sha256(&named)) {

@@ -185,7 +185,7 @@ pub struct ValueItem<'a> {
 }
 
 /// The items of a VALUE: a walk over the datagram, checked when it was decoded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct ValueItems<'a> {
     count: u8,
     bytes: &'a [u8],

@@ -90,13 +90,11 @@ impl<'m> Node<'m> {
         }
         let settings = Settings::new(config)?;
         memory.accepts(&settings)?;
-        let (mut nonce_key, mut token_key) = ([0; 16], [0; 16]);
-        for (to, from) in nonce_key.iter_mut().chain(token_key.iter_mut()).zip(seed) {
-            *to = *from;
-        }
+        // A seed is two keys.
+        let ([nonce_key, token_key], []) = seed.as_chunks() else { return Err(ConfigError::ZeroSeed) };
         let mut memory = memory;
-        let tokens = TokenKey(config.token_secret.unwrap_or(token_key));
-        memory.initialise(id, settings, tokens, Random { key: nonce_key, counter: 0 });
+        let tokens = TokenKey(config.token_secret.unwrap_or(*token_key));
+        memory.initialise(id, settings, tokens, Random { key: *nonce_key, counter: 0 });
         Ok(Self { memory })
     }
 

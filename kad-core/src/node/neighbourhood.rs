@@ -10,6 +10,7 @@ use crate::stats::count;
 
 impl Node<'_> {
     /// Whether it knows nobody.
+    #[inline(never)]
     pub fn is_alone(&self) -> bool {
         !self.memory.contacts.iter().any(|slot| slot.is_live())
     }

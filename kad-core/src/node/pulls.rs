@@ -2,6 +2,7 @@
 
 use kad_wire::{
     Answer, Chunk, Contact, Endpoint, Envelope, Instant, ItemStatus, Offer, Prefix, ReplyHead, StoredWriter, Tag,
+    ValueItems,
 };
 
 use super::{Node, Received};
@@ -313,8 +314,13 @@ impl Node<'_> {
         if was_short == self.is_short_of_credit() {
             return;
         }
-        let next = from.saturating_add(1);
-        for index in (next..self.memory.transfers.len()).chain(0..next) {
+        let places = self.memory.transfers.len();
+        let mut index = from;
+        for _ in 0..places {
+            index = index.saturating_add(1);
+            if index >= places {
+                index = 0;
+            }
             self.settle_transfer(index);
         }
     }
@@ -367,7 +373,7 @@ impl Node<'_> {
         Received::Values(Values {
             operation: id,
             origin: transfer.source,
-            inline: None,
+            inline: (ValueItems::default(), 0),
             pulled: Some((transfer.header, bytes)),
         })
     }

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use kad_wire::limits::AMPLIFICATION;
 use kad_wire::{
-    Contact, Datagram, DecodeError, Endpoint, Envelope, Instant, Prefix, Refusal, Reply, ReplyHead, Request,
+    Contact, Datagram, DecodeError, Endpoint, Envelope, Instant, NodeId, Prefix, Refusal, Reply, ReplyHead, Request,
     RequestFlags, Token, reply_flags,
 };
 
@@ -33,22 +33,37 @@ impl Node<'_> {
             Ok(decoded) => decoded,
             Err(error) => return self.undecodable(error),
         };
-        if decoded.prefix().network != self.memory.head.settings.network {
-            count!(self.memory.head.stats, dropped_network);
-            return Received::Nothing;
-        }
         match decoded {
-            Datagram::Request { envelope, .. } | Datagram::Reply { envelope, .. } if envelope.sender == self.id() => {
-                count!(self.memory.head.stats, dropped_own);
-                Received::Nothing
-            }
-            Datagram::Request { envelope, flags, request } => {
+            Datagram::Request { envelope, flags, request }
+                if self.is_to_us(&envelope.prefix, Some(&envelope.sender)) =>
+            {
                 let asked = Asked { envelope: &envelope, flags, from, len: datagram.len() };
                 self.request(now, &asked, request, reply)
             }
-            Datagram::Reply { envelope, head, reply: answer } => self.replied(now, from, &envelope, &head, answer),
-            Datagram::Chunk { prefix, chunk } => self.chunk(now, from, &prefix, &chunk, reply),
+            Datagram::Reply { envelope, head, reply: answer }
+                if self.is_to_us(&envelope.prefix, Some(&envelope.sender)) =>
+            {
+                self.replied(now, from, &envelope, &head, answer)
+            }
+            Datagram::Chunk { prefix, chunk } if self.is_to_us(&prefix, None) => {
+                self.chunk(now, from, &prefix, &chunk, reply)
+            }
+            _ => Received::Nothing,
         }
+    }
+
+    /// Whether a datagram is of this node's network, and not its own.
+    fn is_to_us(&mut self, prefix: &Prefix, sender: Option<&NodeId>) -> bool {
+        let head = &mut *self.memory.head;
+        if prefix.network != head.settings.network {
+            count!(head.stats, dropped_network);
+            return false;
+        }
+        if sender == Some(&head.id) {
+            count!(head.stats, dropped_own);
+            return false;
+        }
+        true
     }
 
     fn undecodable(&mut self, error: DecodeError) -> Received<'static, 'static> {

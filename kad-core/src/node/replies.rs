@@ -223,12 +223,7 @@ impl Node<'_> {
         if fresh == 0 {
             return None;
         }
-        Some(Values {
-            operation: self.operation_id(operation),
-            origin,
-            inline: Some((value.items, fresh)),
-            pulled: None,
-        })
+        Some(Values { operation: self.operation_id(operation), origin, inline: (value.items, fresh), pulled: None })
     }
 
     /// Takes in the items of a VALUE. Answers with a mask of those that are whole, right and new.

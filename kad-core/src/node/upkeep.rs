@@ -37,7 +37,7 @@ impl Node<'_> {
         let head = &self.memory.head;
         let look = head.doubts.then_some(head.probes.next_look);
         let refresh = self.next_refresh().map(|(_, at)| at);
-        [head.probes.wakes(), look, refresh].into_iter().flatten().min()
+        sooner(sooner(head.probes.wakes(), look), refresh)
     }
 
     fn probe_doubted(&mut self, now: Instant) {
@@ -96,8 +96,7 @@ impl Node<'_> {
     /// The bucket that is due for a refresh next, and when. None while one is being refreshed: they take turns.
     fn next_refresh(&self) -> Option<(usize, Instant)> {
         let head = &self.memory.head;
-        let alone = || !self.memory.contacts.iter().any(|slot| slot.is_live());
-        if head.refreshing || head.settings.client || alone() {
+        if head.refreshing || head.settings.client || self.is_alone() {
             return None;
         }
         let rows = self.memory.rows.iter().take(head.depth.into()).enumerate();
@@ -175,5 +174,13 @@ impl Node<'_> {
             }
         }
         self.settle_upkeep();
+    }
+}
+
+/// The earlier of two moments, if there is any.
+fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        _ => one.or(other),
     }
 }
