@@ -22,6 +22,7 @@ impl ArenaHead {
         self.rows.into()
     }
 
+    #[inline(never)]
     pub(crate) fn free(&self) -> usize {
         self.rows().saturating_sub(self.taken.count_ones() as usize)
     }

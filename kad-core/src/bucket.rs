@@ -102,12 +102,13 @@ impl Bucket<'_> {
     }
 
     /// Whether all k places are taken by contacts that may still live.
+    #[inline(never)]
     pub(crate) fn is_full(&self) -> bool {
         self.slots.iter().filter(|slot| slot.is_good()).count() >= self.k
     }
 
     fn oldest(&mut self, place: Place) -> Option<&mut ContactSlot> {
-        self.slots.iter_mut().filter(|slot| slot.place == place).min_by_key(|slot| slot.seen)
+        self.slots.iter_mut().filter(|slot| slot.place == place).min_by(|a, b| a.seen.cmp(&b.seen))
     }
 
     /// The live contact that was seen longest ago.
@@ -202,7 +203,7 @@ impl Bucket<'_> {
     pub(crate) fn promote(&mut self) {
         while self.live() < self.k {
             let spares = self.slots.iter_mut().filter(|slot| slot.place == Place::Spare);
-            match spares.max_by_key(|slot| slot.seen) {
+            match spares.max_by(|a, b| a.seen.cmp(&b.seen)) {
                 Some(spare) => spare.place = Place::Live,
                 None => return,
             }

@@ -56,7 +56,7 @@ impl Node<'_> {
         let targets = [*self.id().as_key(), Key::default(), Key::from_bytes([0xff; 32])];
         for target in targets {
             let mut slots = [0; 16];
-            let found = self.memory.table().closest(&target, |_| true, &mut slots);
+            let found = self.memory.nearest_of_all(&target, &mut slots).len();
             let good = || self.memory.contacts.iter().filter(|slot| slot.is_good());
             assert_eq!(found, good().count().min(slots.len()), "closest finds as many as there are");
             let distance =

@@ -228,6 +228,8 @@ pub(crate) struct Families {
 }
 
 impl Families {
+    pub(crate) const BOTH: Self = Self { v4: true, v6: true };
+
     /// What a requester's flags ask for; neither bit means both.
     pub(crate) fn wanted(flags: RequestFlags) -> Self {
         let (v4, v6) = (flags.has(RequestFlags::WANT_V4), flags.has(RequestFlags::WANT_V6));

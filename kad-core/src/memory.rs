@@ -1,15 +1,15 @@
 //! A node's memory: everything it will ever use, handed in by its owner.
 
-use kad_wire::{Endpoint, NodeId};
+use kad_wire::{Contact, Endpoint, Instant, Key, NodeId};
 
 use crate::arena::ArenaHead;
 use crate::bucket::ContactSlot;
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Families, Settings};
 use crate::estimate::Rtt;
 use crate::lookup::Lookup;
 use crate::operation::{Candidate, ItemSlot, Operation};
 use crate::probe::Probes;
-use crate::schedule::{Schedule, ScheduleHead};
+use crate::schedule::{Schedule, ScheduleHead, Slot};
 use crate::stats::Stats;
 use crate::table::{Row, Table};
 use crate::token::{Random, TokenKey};
@@ -196,8 +196,13 @@ impl Memory<'_> {
         self.candidates.fill(Candidate::EMPTY);
         self.items.fill(ItemSlot::EMPTY);
         self.transfers.fill(Transfer::EMPTY);
-        let (shape, arena) = (self.shape(), ArenaHead::new(self.arena.len(), settings.value_max));
-        *self.head = Head { magic: MAGIC, shape, id, settings, tokens, random, arena, depth: 1, ..Head::EMPTY };
+        let shape = self.shape();
+        let head = &mut *self.head;
+        *head = Head::EMPTY;
+        (head.magic, head.shape) = (MAGIC, shape);
+        (head.id, head.settings, head.tokens, head.random) = (id, settings, tokens, random);
+        head.arena = ArenaHead::new(self.arena.len(), settings.value_max);
+        head.depth = 1;
     }
 
     /// Whether a node was made in this memory and the slices are the same, but for operations added at the end.
@@ -223,14 +228,51 @@ impl Memory<'_> {
         grown
     }
 
+    #[inline(never)]
     pub(crate) fn table(&mut self) -> Table<'_> {
         Table {
-            own: self.head.id,
+            own: &self.head.id,
             k: self.head.settings.k.into(),
             depth: &mut self.head.depth,
             rows: self.rows,
             slots: self.contacts,
         }
+    }
+
+    /// Writes the slots of the contacts nearest to `target` to `out`, nearest first, and answers with those: contacts that
+    /// are worth telling others of, in these families, and not `except`.
+    pub(crate) fn nearest<'o>(
+        &mut self,
+        target: &Key,
+        except: &NodeId,
+        families: Families,
+        out: &'o mut [u16],
+    ) -> &'o [u16] {
+        let wanted = |slot: &ContactSlot| slot.contact.id != *except && families.reach(&slot.contact.endpoint);
+        let found = self.table().closest(target, wanted, out);
+        out.get(..found).unwrap_or_default()
+    }
+
+    /// The same of everybody: this node itself is not in its table.
+    pub(crate) fn nearest_of_all<'o>(&mut self, target: &Key, out: &'o mut [u16]) -> &'o [u16] {
+        let own = self.head.id;
+        self.nearest(target, &own, Families::BOTH, out)
+    }
+
+    /// The slot of an id in the table.
+    pub(crate) fn find(&mut self, id: &NodeId) -> Option<&mut ContactSlot> {
+        let slot = self.table().position(id)?;
+        self.contacts.get_mut(slot)
+    }
+
+    /// The slot of a contact, if it is known by the same address.
+    pub(crate) fn find_at(&mut self, contact: &Contact) -> Option<&mut ContactSlot> {
+        self.find(&contact.id).filter(|slot| slot.contact.endpoint == contact.endpoint)
+    }
+
+    /// The contact in a slot of the table.
+    pub(crate) fn contact(&self, slot: u16) -> Option<&Contact> {
+        self.contacts.get(usize::from(slot)).map(|slot| &slot.contact)
     }
 
     pub(crate) fn schedule(&mut self) -> Schedule<'_> {
@@ -240,6 +282,13 @@ impl Memory<'_> {
             transfers: self.transfers,
             operations: self.operations,
         }
+    }
+
+    /// Puts a slot's readiness and deadline into the schedule.
+    pub(crate) fn reschedule(&mut self, slot: Slot, ready: bool, deadline: Option<Instant>) {
+        let mut schedule = self.schedule();
+        schedule.set_ready(slot, ready);
+        schedule.set_deadline(slot, deadline);
     }
 
     pub(crate) fn lookup(&mut self, operation: usize) -> Option<Lookup<'_>> {
@@ -253,7 +302,15 @@ impl Memory<'_> {
         })
     }
 
+    /// A candidate, with its operation.
+    #[inline(never)]
+    pub(crate) fn candidate(&mut self, operation: usize, place: usize) -> Option<(&mut Operation, &mut Candidate)> {
+        let Lookup { operation, candidates, .. } = self.lookup(operation)?;
+        Some((operation, candidates.get_mut(place)?))
+    }
+
     /// The shortlist of an operation.
+    #[inline(never)]
     pub(crate) fn candidates_of(&self, operation: usize) -> &[Candidate] {
         let shortlist = self.shortlist();
         let start = operation.saturating_mul(shortlist);

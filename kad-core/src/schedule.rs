@@ -57,6 +57,7 @@ impl Schedule<'_> {
         }
     }
 
+    #[inline(never)]
     fn wake(&mut self, number: usize) -> Option<&mut Wake> {
         match self.slot(number) {
             Slot::Upkeep => Some(self.upkeep),

@@ -100,7 +100,12 @@ counters! {
 
 macro_rules! count {
     ($stats:expr, $name:ident) => {
-        $stats.$name = $stats.$name.wrapping_add(1)
+        crate::stats::one_more(&mut $stats.$name)
     };
+}
+
+#[inline(never)]
+pub(crate) fn one_more(counter: &mut u64) {
+    *counter = counter.wrapping_add(1);
 }
 pub(crate) use count;

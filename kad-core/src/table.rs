@@ -24,7 +24,7 @@ impl Row {
 
 /// A view of the whole table.
 pub(crate) struct Table<'a> {
-    pub(crate) own: NodeId,
+    pub(crate) own: &'a NodeId,
     pub(crate) k: usize,
     /// Rows in use, at least one.
     pub(crate) depth: &'a mut u16,
@@ -43,11 +43,13 @@ impl Table<'_> {
     }
 
     /// The row that an id belongs to.
+    #[inline(never)]
     pub(crate) fn row_of(&self, id: &NodeId) -> usize {
-        let shared = self.own.distance(id.as_key()).shared_bits();
+        let shared = self.own.as_key().shared_bits(id.as_key());
         shared.min(self.depth().saturating_sub(1))
     }
 
+    #[inline(never)]
     pub(crate) fn bucket(&mut self, row: usize) -> Bucket<'_> {
         let width = self.width();
         let start = row.saturating_mul(width);
@@ -62,16 +64,20 @@ impl Table<'_> {
     }
 
     pub(crate) fn find(&mut self, id: &NodeId) -> Option<&mut ContactSlot> {
+        let slot = self.position(id)?;
+        self.slots.get_mut(slot)
+    }
+
+    /// The slot of an id.
+    pub(crate) fn position(&self, id: &NodeId) -> Option<usize> {
         let row = self.row_of(id);
-        let width = self.width();
-        let start = row.saturating_mul(width);
-        let slots = self.slots.get_mut(start..start.saturating_add(width))?;
-        slots.iter_mut().find(|slot| slot.place != Place::Free && slot.contact.id == *id)
+        let at = self.row(row).iter().position(|slot| slot.place != Place::Free && slot.contact.id == *id)?;
+        Some(row.saturating_mul(self.width()).saturating_add(at))
     }
 
     /// Notes that a contact proved to be there: by an answer (with its round-trip time) or a token.
     pub(crate) fn admit(&mut self, now: Instant, contact: &Contact, rtt_us: Option<u64>) -> Admission {
-        if contact.id == self.own || !contact.endpoint.is_usable() {
+        if contact.id == *self.own || !contact.endpoint.is_usable() {
             return Admission::Refused;
         }
         let known = self.find(&contact.id).map(|slot| slot.contact.endpoint);
@@ -100,7 +106,7 @@ impl Table<'_> {
 
     /// Whether an unproven sender would get a place, so that asking for its proof is worth a datagram.
     pub(crate) fn has_place_for(&mut self, contact: &Contact) -> bool {
-        if contact.id == self.own || !contact.endpoint.is_usable() || self.find(&contact.id).is_some() {
+        if contact.id == *self.own || !contact.endpoint.is_usable() || self.find(&contact.id).is_some() {
             return false;
         }
         let row = self.row_of(&contact.id);
@@ -146,7 +152,7 @@ impl Table<'_> {
         let rows = self.slots.get_mut(upper_start..).unwrap_or_default();
         if let Some((upper, rest)) = rows.split_at_mut_checked(width) {
             let moving = upper.iter_mut().filter(|slot| {
-                slot.place != Place::Free && own.distance(slot.contact.id.as_key()).shared_bits() >= depth
+                slot.place != Place::Free && own.as_key().shared_bits(slot.contact.id.as_key()) >= depth
             });
             for (from, to) in moving.zip(rest.iter_mut()) {
                 *to = *from;
@@ -166,9 +172,13 @@ impl Table<'_> {
     fn rows_by_distance(&self, target: &Key) -> impl Iterator<Item = usize> + use<> {
         let difference = self.own.distance(target);
         let last = self.depth().saturating_sub(1);
-        let nearer = (0..last).filter(move |&row| difference.bit(row));
-        let farther = (0..last).rev().filter(move |&row| !difference.bit(row));
-        nearer.chain(core::iter::once(last)).chain(farther)
+        // Up through the nearer ones, the last row, and down again through the farther ones.
+        let end = last.saturating_mul(2);
+        (0..end.saturating_add(1)).filter_map(move |step| {
+            let row = step.min(end.saturating_sub(step));
+            let nearer = step < last;
+            (step == last || difference.bit(row) == nearer).then_some(row)
+        })
     }
 
     /// Writes the slots of the eligible live contacts nearest to `target` to `out`, nearest first, and says how many.
@@ -251,7 +261,7 @@ mod tests {
         }
 
         fn table(&mut self) -> Table<'_> {
-            Table { own: self.own, k: K, depth: &mut self.depth, rows: &mut self.rows, slots: &mut self.slots }
+            Table { own: &self.own, k: K, depth: &mut self.depth, rows: &mut self.rows, slots: &mut self.slots }
         }
     }
 
@@ -357,7 +367,7 @@ mod tests {
         let addresses: std::collections::BTreeSet<_> = taken.iter().map(|slot| slot.contact.endpoint).collect();
         prop_assert_eq!(ids.len(), taken.len(), "an id is in the table once");
         prop_assert_eq!(addresses.len(), taken.len(), "an address is in the table once");
-        prop_assert!(!ids.contains(&table.own), "this node's id is nowhere");
+        prop_assert!(!ids.contains(table.own), "this node's id is nowhere");
         for row in 0..table.rows.len() {
             let held: Vec<_> = table.row(row).iter().filter(|slot| slot.place != Place::Free).copied().collect();
             let live = held.iter().filter(|slot| slot.is_live()).count();

@@ -166,17 +166,17 @@ pub struct Values<'n, 'd> {
     pub operation: OperationId,
     /// Who had them.
     pub origin: Contact,
-    pub(crate) inline: Option<(ValueItems<'d>, u32)>,
+    /// Those of a datagram, and which of them are meant, one bit each.
+    pub(crate) inline: (ValueItems<'d>, u32),
     pub(crate) pulled: Option<(ItemHeader, &'n [u8])>,
 }
 
 impl Values<'_, '_> {
     /// Each value with its header, as it was when it arrived. All are checked and none came before.
     pub fn iter(&self) -> impl Iterator<Item = (ItemHeader, &[u8])> {
-        let inline = self.inline.into_iter().flat_map(|(items, mask)| {
-            let fresh = move |index: &usize| mask & 1u32.checked_shl(*index as u32).unwrap_or(0) != 0;
-            items.iter().enumerate().filter(move |(index, _)| fresh(index)).map(|(_, item)| (item.header, item.inline))
-        });
-        inline.chain(self.pulled)
+        let (items, mask) = self.inline;
+        let fresh = move |index: usize| mask & 1u32.checked_shl(index as u32).unwrap_or(0) != 0;
+        let inline = items.iter().enumerate().filter(move |(index, _)| fresh(*index));
+        inline.map(|(_, item)| (item.header, item.inline)).chain(self.pulled)
     }
 }

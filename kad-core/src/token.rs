@@ -78,6 +78,7 @@ impl Random {
     }
 
     /// A number in `0..bound` (0 for a bound of 0), with a bias below `bound / 2^64`.
+    #[inline(never)]
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }

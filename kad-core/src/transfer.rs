@@ -110,6 +110,11 @@ impl Transfer {
         !self.is_free() && matches!(self.purpose, Purpose::Offered { .. })
     }
 
+    /// Whether an answer with this tag from this address is for it.
+    pub(crate) fn awaits(&self, tag: Tag, from: &Endpoint) -> bool {
+        !self.is_free() && self.attempt > 0 && self.tag.same_exchange(tag) && self.source.endpoint == *from
+    }
+
     /// What it would send now, if there is credit: chunks to pull, or an empty pull as the source's proof.
     pub(crate) fn wants(&self, credit: u32) -> Option<crate::window::Request> {
         match self.state {

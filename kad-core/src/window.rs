@@ -69,6 +69,7 @@ impl Window {
     }
 
     /// Chunks that are on their way.
+    #[inline(never)]
     pub(crate) const fn outstanding(&self) -> u32 {
         self.asked.count_ones()
     }

@@ -63,7 +63,7 @@ impl<'m> FixedStore<'m> {
         let mut link = self.index.records.get(position).map_or(0, |slot| slot.first);
         for chunk in bytes.chunks(FixedBlock::LEN) {
             let Some(block) = self.index.blocks.get_mut(usize::from(link).wrapping_sub(1)) else { return };
-            block.bytes[..chunk.len()].copy_from_slice(chunk);
+            copy(chunk, &mut block.bytes);
             link = block.next;
         }
     }
@@ -102,18 +102,23 @@ impl<'m> FixedStore<'m> {
 /// Copies bytes of a value from `offset` on.
 fn copy_out(blocks: &[FixedBlock], slot: &FixedRecord, offset: u32, out: &mut [u8]) -> usize {
     let len = out.len().min((slot.record.len.saturating_sub(offset)) as usize);
-    let (mut skip, mut done) = (offset as usize, 0);
+    let (mut skip, mut rest) = (offset as usize, out.get_mut(..len).unwrap_or_default());
     for at in chain(blocks, slot.first) {
-        let rest = blocks.get(at).and_then(|block| block.bytes.get(skip..)).unwrap_or_default();
-        let part = rest.len().min(len - done);
-        out[done..done + part].copy_from_slice(&rest[..part]);
-        done += part;
-        if done == len {
+        if rest.is_empty() {
             break;
         }
+        rest = copy(blocks.get(at).and_then(|block| block.bytes.get(skip..)).unwrap_or_default(), rest);
         skip = skip.saturating_sub(FixedBlock::LEN);
     }
-    done
+    len - rest.len()
+}
+
+/// Copies as much as fits, and answers with the room that is left.
+fn copy<'t>(from: &[u8], to: &'t mut [u8]) -> &'t mut [u8] {
+    let len = from.len().min(to.len());
+    let (to, rest) = to.split_at_mut(len);
+    to.copy_from_slice(&from[..len]);
+    rest
 }
 
 impl Store for FixedStore<'_> {

@@ -1,6 +1,6 @@
 //! What the stores in a caller's memory share: places for items, chains of blocks, and who makes way for whom.
 
-use kad_wire::{Digest, Instant, ItemStatus, Key, Offer, Query, Sink, StoreMode};
+use kad_wire::{Digest, Instant, ItemStatus, Key, Offer, Query, Sink};
 
 use crate::record::{PlaceUnderKey, Record, cursor_after, place_under_key};
 use crate::{Due, Limits, Listed, Page, Usage};
@@ -145,7 +145,8 @@ impl<'m, B: Block> Index<'m, B> {
             return None;
         }
         let others = self.used().filter(|(_, slot)| !slot.record.own);
-        others.min_by_key(|(_, slot)| slot.record.rank(&self.limits)).map(|(position, _)| position)
+        let first = others.min_by(|(_, a), (_, b)| a.record.rank(&self.limits).cmp(&b.record.rank(&self.limits)));
+        first.map(|(position, _)| position)
     }
 
     /// Decides about an item that is not held: its record, and what makes way under its key. Whatever has expired must
@@ -231,15 +232,15 @@ impl<'m, B: Block> Index<'m, B> {
         // It may have expired or become too old since: it is where the list goes on.
         let named =
             |(_, slot): &(usize, &FixedRecord)| slot.record.key == query.key && slot.record.cursor == query.cursor;
-        let mut after = self.used().find(named).map(|(_, slot)| slot.record);
+        let mut after = self.used().find(named).map(|(_, slot)| &slot.record);
         let mut last = if query.cursor == 0 { Page::FROM_START } else { query.cursor };
-        while let Some((position, slot)) = self.next_match(now, query, after.as_ref()) {
+        while let Some((position, slot)) = self.next_match(now, query, after) {
             let Some(hole) = sink.push(&slot.record.header(now)) else {
                 return Page { total, next_cursor: last };
             };
             copy(self.blocks, (position, slot), hole);
             last = slot.record.cursor;
-            after = Some(slot.record);
+            after = Some(&slot.record);
         }
         Page { total, next_cursor: 0 }
     }
@@ -253,11 +254,17 @@ impl<'m, B: Block> Index<'m, B> {
 
     pub(crate) fn poll_due(&mut self, now: Instant) -> Option<Due> {
         loop {
-            let due = |slot: &FixedRecord| slot.record.due().filter(|(at, _)| slot.used && *at <= now);
-            let earliest = self.records.iter_mut().filter(|slot| due(slot).is_some());
-            let slot = earliest.min_by_key(|slot| (due(slot).map(|(at, _)| at), slot.record.cursor))?;
-            let (_, mode) = due(slot)?;
-            let taken = slot.record.take_due(now, &self.limits, mode);
+            let mut first = None;
+            for slot in self.records.iter_mut().filter(|slot| slot.used) {
+                if let Some((at, mode)) = slot.record.due()
+                    && at <= now
+                    && first.as_ref().is_none_or(|(order, _, _)| (at, slot.record.cursor) < *order)
+                {
+                    first = Some(((at, slot.record.cursor), mode, &mut slot.record));
+                }
+            }
+            let (_, mode, record) = first?;
+            let taken = record.take_due(now, &self.limits, mode);
             if taken.is_some() {
                 return taken;
             }
@@ -265,11 +272,7 @@ impl<'m, B: Block> Index<'m, B> {
     }
 
     pub(crate) fn next_wake(&self) -> Option<Instant> {
-        let wake = |slot: &FixedRecord| {
-            let due = slot.record.due().map(|(at, _): (Instant, StoreMode)| at);
-            due.map_or(slot.record.expires, |due| due.min(slot.record.expires))
-        };
-        self.used().map(|(_, slot)| wake(slot)).min()
+        self.used().map(|(_, slot)| slot.record.next_wake()).min()
     }
 
     pub(crate) fn due_near(
@@ -282,19 +285,19 @@ impl<'m, B: Block> Index<'m, B> {
     ) {
         let near = |slot: &&mut FixedRecord| slot.used && slot.record.is_due_with(until, first, bits);
         for slot in self.records.iter_mut().filter(near) {
-            let before = slot.record;
+            let Record { replicate_at, republish_at, .. } = slot.record;
             let due = slot.record.take_due(now, &self.limits, first.mode);
             if due.is_some_and(|due| !take(&due)) {
-                slot.record = before;
+                (slot.record.replicate_at, slot.record.republish_at) = (replicate_at, republish_at);
                 return;
             }
         }
     }
 
     pub(crate) fn next_item(&self, now: Instant, after: Option<&(Key, Digest)>) -> Option<Listed> {
-        let place = |slot: &FixedRecord| (slot.record.key, slot.record.digest);
-        let after = self.alive(now).filter(|slot| after.is_none_or(|after| place(slot) > *after));
-        after.min_by_key(|slot| place(slot)).map(|slot| slot.record.listed(now))
+        let later = |slot: &&FixedRecord| after.is_none_or(|(key, digest)| slot.record.place() > (key, digest));
+        let next = self.alive(now).filter(later).min_by(|a, b| a.record.place().cmp(&b.record.place()));
+        next.map(|slot| slot.record.listed(now))
     }
 
     pub(crate) fn usage(&self) -> Usage {

@@ -1,6 +1,7 @@
 //! One item as a holder knows it, and the rules that all stores share: how long it lives, what changes it, what it counts.
 
 use core::cmp::Ordering;
+use core::time::Duration;
 
 use kad_wire::limits::TTL_MAX_MS;
 use kad_wire::{
@@ -103,11 +104,13 @@ impl Record {
     }
 
     /// Remaining life in milliseconds, rounded down.
+    #[inline(never)]
     pub(crate) fn ttl_ms(&self, now: Instant) -> u32 {
         u32::try_from(self.expires.micros_since(now) / 1000).unwrap_or(u32::MAX)
     }
 
     /// Time since publication in milliseconds, rounded up.
+    #[inline(never)]
     pub(crate) fn age_ms(&self, now: Instant) -> u32 {
         let now_us = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
         let age_us = u64::try_from(now_us.saturating_sub(self.born_us)).unwrap_or(0);
@@ -115,6 +118,7 @@ impl Record {
     }
 
     /// The header to pass on.
+    #[inline(never)]
     pub(crate) fn header(&self, now: Instant) -> ItemHeader {
         ItemHeader {
             item_type: self.item_type,
@@ -134,7 +138,7 @@ impl Record {
 
     /// Whether a query asks for it.
     pub(crate) fn matches(&self, now: Instant, query: &Query) -> bool {
-        let young = query.max_age.is_none_or(|max| u128::from(self.age_ms(now)) <= max.as_millis());
+        let young = query.max_age.is_none_or(|max| Duration::from_millis(self.age_ms(now).into()) <= max);
         self.is_alive(now) && young && query.types.contains(self.item_type)
     }
 
@@ -157,6 +161,7 @@ impl Record {
     }
 
     /// When it is next passed on, and why; never for a cached copy.
+    #[inline(never)]
     pub(crate) fn due(&self) -> Option<(Instant, StoreMode)> {
         if self.is_cached() {
             return None;
@@ -167,13 +172,23 @@ impl Record {
         }
     }
 
+    /// When it wants something: to be passed on, or to be dropped.
+    pub(crate) fn next_wake(&self) -> Instant {
+        self.due().map_or(self.expires, |(at, _)| at.min(self.expires))
+    }
+
+    /// Where it stands in a listing.
+    pub(crate) fn place(&self) -> (&Key, &Digest) {
+        (&self.key, &self.digest)
+    }
+
     /// Whether it is due by `until`, for the same reason and in the same region of the key space as another. That one itself
     /// is due again by then if its interval is short.
     pub(crate) fn is_due_with(&self, until: Instant, first: &Due, bits: usize) -> bool {
         if self.key == first.key && self.digest == first.header.digest {
             return false;
         }
-        let near = self.key.distance(&first.key).shared_bits() >= bits;
+        let near = self.key.shared_bits(&first.key) >= bits;
         near && self.due().is_some_and(|(at, mode)| at <= until && mode == first.mode)
     }
 
@@ -192,11 +207,13 @@ impl Record {
     }
 
     /// Newest first, then by digest: the order of a find.
+    #[inline(never)]
     pub(crate) fn newest_first(&self, other: &Self) -> Ordering {
         other.born_us.cmp(&self.born_us).then(self.digest.cmp(&other.digest))
     }
 
     /// What it counts when room is short: the least makes way first.
+    #[inline(never)]
     pub(crate) fn rank(&self, limits: &Limits) -> Rank {
         Rank {
             own: self.own,
@@ -243,21 +260,32 @@ pub(crate) fn place_under_key<'a>(
     held: impl Iterator<Item = &'a Record> + Clone,
 ) -> PlaceUnderKey {
     let same = held.filter(|record| record.item_type == newcomer.item_type);
-    let (count, bytes) = same.clone().fold((0, 0), |(count, bytes), record| (count + 1, bytes + u64::from(record.len)));
+    let (mut count, mut bytes) = (0, 0);
+    for record in same.clone() {
+        count += 1;
+        bytes += u64::from(record.len);
+    }
     let fits_without = |len: u32| bytes - u64::from(len) + u64::from(newcomer.len) <= limits.bytes_per_key;
     if count < limits.values_per_key && fits_without(0) {
         return PlaceUnderKey::Free;
     }
     let of = |source: Source| same.clone().filter(|record| record.source == source).count();
     let theirs = of(newcomer.source);
-    let gives = same.clone().filter(|record| !record.own && fits_without(record.len));
-    // Of the prefix with the most items the oldest, if it has more than the newcomer's.
-    let crowd = gives.clone().filter(|record| newcomer.own || of(record.source) > theirs);
-    let victim = crowd.max_by(|a, b| of(a.source).cmp(&of(b.source)).then(a.newest_first(b)));
-    // Otherwise the newcomer's prefix gives up its own oldest, if that is older.
-    let older = gives.filter(|record| record.source == newcomer.source && newcomer.newest_first(record).is_lt());
-    match victim.or_else(|| older.max_by(|a, b| a.newest_first(b))) {
-        Some(victim) => PlaceUnderKey::Instead(victim.digest),
-        None => PlaceUnderKey::None,
+    // Of the prefix with the most items the oldest, if it has more than the newcomer's. Otherwise the newcomer's prefix gives
+    // up its own oldest, if that is older.
+    let mut victim: Option<(usize, &Record)> = None;
+    for record in same.clone().filter(|record| !record.own && fits_without(record.len)) {
+        let crowd = of(record.source);
+        let older = record.source == newcomer.source && newcomer.newest_first(record).is_lt();
+        let weight = match crowd > theirs || newcomer.own {
+            true => crowd,
+            false if older => 0,
+            false => continue,
+        };
+        let more = |(most, oldest): (usize, &Record)| weight.cmp(&most).then(record.newest_first(oldest)).is_gt();
+        if victim.is_none_or(more) {
+            victim = Some((weight, record));
+        }
     }
+    victim.map_or(PlaceUnderKey::None, |(_, victim)| PlaceUnderKey::Instead(victim.digest))
 }

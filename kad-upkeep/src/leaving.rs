@@ -4,7 +4,7 @@ use kad_core::{Node, OperationId};
 use kad_store::Store;
 use kad_wire::{Digest, Instant, Key, StoreMode};
 
-use crate::{BATCH, Batch, LEAVING_WIDTH, Upkeep};
+use crate::{Batch, LEAVING_WIDTH, Upkeep, width};
 
 /// How long saying goodbye may take.
 const FAREWELL_MS: u64 = 1_000;
@@ -54,7 +54,11 @@ impl Upkeep {
             return None;
         }
         while !late && self.under_way.len() < LEAVING_WIDTH && node.free_operations() > 0 {
-            let Some(batch) = self.next_handover(now, node, store) else { break };
+            let mut batch = Batch::new();
+            self.next_handover(now, node, store, &mut batch);
+            if batch.is_empty() || node.is_alone() {
+                break;
+            }
             let Ok(operation) = node.store(now, until, StoreMode::Handover, 0, &batch) else { break };
             self.stats.operations += 1;
             self.stats.handed_over += batch.len() as u64;
@@ -69,16 +73,21 @@ impl Upkeep {
     }
 
     /// The next items, as far as they share a region of the key space.
-    fn next_handover<S: Store + ?Sized>(&mut self, now: Instant, node: &mut Node<'_>, store: &mut S) -> Option<Batch> {
-        let leaving = self.leaving.as_mut()?;
-        let (bits, width) = (node.region_bits(), node.items_per_operation().min(BATCH));
-        let mut batch = Batch::new();
+    fn next_handover<S: Store + ?Sized>(
+        &mut self,
+        now: Instant,
+        node: &mut Node<'_>,
+        store: &mut S,
+        batch: &mut Batch,
+    ) {
+        let Some(leaving) = self.leaving.as_mut() else { return };
+        let (bits, width) = (node.region_bits(), width(node));
         while batch.len() < width && !leaving.all {
             let Some(item) = store.next_item(now, leaving.after.as_ref()) else {
                 leaving.all = true;
                 break;
             };
-            let fits = batch.first().is_none_or(|(key, _)| key.distance(&item.key).shared_bits() >= bits);
+            let fits = batch.first().is_none_or(|(key, _)| key.shared_bits(&item.key) >= bits);
             if !fits {
                 break;
             }
@@ -87,7 +96,6 @@ impl Upkeep {
                 let _ = batch.push((item.key, item.header));
             }
         }
-        (!batch.is_empty() && !node.is_alone()).then_some(batch)
     }
 
     fn say_goodbye(&mut self, now: Instant, node: &mut Node<'_>) {

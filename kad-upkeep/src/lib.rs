@@ -130,8 +130,11 @@ impl Upkeep {
     }
 
     fn serve_newcomer<S: Store + ?Sized>(&mut self, now: Instant, node: &mut Node<'_>, store: &mut S) -> Option<bool> {
-        let (newcomer, batch) = self.newcomers.next_batch(now, node, store)?;
-        let Some(newcomer) = newcomer else { return Some(false) };
+        let mut batch = Batch::new();
+        let newcomer = self.newcomers.next_batch(now, node, store, &mut batch)?;
+        if batch.is_empty() {
+            return Some(false);
+        }
         let until = now.plus_millis(LIMIT_MS);
         let started = node.store_at(now, until, StoreMode::Handover, &batch, &[newcomer]);
         self.stats.to_newcomers += batch.len() as u64;
@@ -139,8 +142,8 @@ impl Upkeep {
     }
 
     fn pass_on<S: Store + ?Sized>(&mut self, now: Instant, node: &mut Node<'_>, store: &mut S) -> Option<bool> {
-        let width = node.items_per_operation().min(BATCH);
-        let (mode, batch) = due_batch(now, node, store, width)?;
+        let mut batch = Batch::new();
+        let mode = due_batch(now, node, store, &mut batch)?;
         let started = node.store(now, now.plus_millis(LIMIT_MS), mode, 0, &batch);
         match mode {
             StoreMode::Publish => self.stats.republished += batch.len() as u64,
@@ -158,6 +161,11 @@ impl Upkeep {
     }
 }
 
+/// Items that one operation of the upkeep takes along at this node.
+fn width(node: &Node<'_>) -> usize {
+    node.items_per_operation().min(BATCH)
+}
+
 /// When the store has something to do, but not at once: what is due now waits for a place or for company.
 fn later<S: Store + ?Sized>(now: Instant, store: &S) -> Option<Instant> {
     store.next_wake().map(|at| at.max(now.plus_millis(PAUSE_MS)))
@@ -168,16 +176,15 @@ fn due_batch<S: Store + ?Sized>(
     now: Instant,
     node: &mut Node<'_>,
     store: &mut S,
-    width: usize,
-) -> Option<(StoreMode, Batch)> {
+    batch: &mut Batch,
+) -> Option<StoreMode> {
     let first = store.poll_due(now)?;
-    let mut batch = Batch::new();
     let _ = batch.push((first.key, first.header));
-    let bits = node.region_bits();
+    let (bits, width) = (node.region_bits(), width(node));
     store.due_near(now, now.plus_millis(AHEAD_MS), &first, bits, &mut |due| {
         // An operation takes no item twice. It would fail, and all that was taken here would count as passed on.
         let twice = batch.iter().any(|(key, header)| *key == due.key && header.digest == due.header.digest);
         twice || (batch.len() < width && batch.push((due.key, due.header)).is_ok())
     });
-    Some((first.mode, batch))
+    Some(first.mode)
 }

@@ -5,7 +5,7 @@ use kad_core::{Contact, Node};
 use kad_store::Store;
 use kad_wire::{Digest, Instant, Key};
 
-use crate::{BATCH, Batch};
+use crate::{Batch, width};
 
 /// Newcomers that wait. More than that at once is a network being built: the hourly replication serves the rest.
 const WAITING: usize = 8;
@@ -51,13 +51,14 @@ impl Newcomers {
         }
     }
 
-    /// Looks at the next items for the first newcomer. `None`: nobody has a turn. Without a contact: nothing to send yet.
+    /// Looks at the next items for the first newcomer, and says who that is. `None`: nobody has a turn.
     pub(crate) fn next_batch<S: Store + ?Sized>(
         &mut self,
         now: Instant,
         node: &mut Node<'_>,
         store: &mut S,
-    ) -> Option<(Option<Contact>, Batch)> {
+        batch: &mut Batch,
+    ) -> Option<Contact> {
         if self.next_turn().is_some_and(|at| at > now) {
             return None;
         }
@@ -65,24 +66,22 @@ impl Newcomers {
         if !core::mem::replace(&mut self.begun, true) {
             self.full_at = self.full_at.max(now).plus_micros(INTERVAL_US);
         }
-        let mut batch = Batch::new();
-        let width = node.items_per_operation().min(BATCH);
+        let (contact, width) = (newcomer.contact, width(node));
         for _ in 0..SLICE {
             let Some(item) = store.next_item(now, newcomer.after.as_ref()) else {
-                let contact = newcomer.contact;
                 self.waiting.remove(0);
                 self.begun = false;
-                return Some(((!batch.is_empty()).then_some(contact), batch));
+                break;
             };
             newcomer.after = Some(item.place());
             let cached = item.header.flags & kad_wire::item_flags::CACHED != 0;
-            if !cached && node.should_hand_over(&item.key, &newcomer.contact) {
+            if !cached && node.should_hand_over(&item.key, &contact) {
                 let _ = batch.push((item.key, item.header));
                 if batch.len() >= width {
                     break;
                 }
             }
         }
-        Some(((!batch.is_empty()).then_some(newcomer.contact), batch))
+        Some(contact)
     }
 }

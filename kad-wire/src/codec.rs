@@ -70,6 +70,7 @@ impl<'b> Writer<'b> {
         Some(())
     }
 
+    #[inline(never)]
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
         self.hole(bytes.len())?.copy_from_slice(bytes);
         Some(())
@@ -80,6 +81,11 @@ impl<'b> Writer<'b> {
         Some(())
     }
 
+    /// The next `N` bytes.
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        self.hole(N)?.first_chunk_mut()
+    }
+
     /// The next `len` bytes, for somebody else to fill.
     pub(crate) fn hole(&mut self, len: usize) -> Option<&mut [u8]> {
         let end = self.len.checked_add(len)?;
@@ -88,7 +94,7 @@ impl<'b> Writer<'b> {
         Some(hole)
     }
 
-    /// Overwrites one byte that was written before.
+    /// Overwrites bytes that were written before.
     pub(crate) fn patch(&mut self, at: usize, bytes: &[u8]) {
         let written = self.out.get_mut(..self.len).and_then(|written| written.get_mut(at..));
         if let Some(place) = written.and_then(|rest| rest.get_mut(..bytes.len())) {

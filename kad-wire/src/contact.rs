@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::DecodeError;
 use crate::codec::{Reader, Writer};
 use crate::key::NodeId;
 use crate::limits::CONTACT_LEN;
@@ -25,6 +26,15 @@ const V4_MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 impl Endpoint {
     /// No address at all.
     pub const UNSPECIFIED: Self = Self { ip: [0; 16], port: 0 };
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { ip: *reader.array()?, port: u16::from_le_bytes(*reader.array()?) })
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Option<()> {
+        writer.bytes(&self.ip)?;
+        writer.bytes(&self.port.to_le_bytes())
+    }
 
     /// The address with IPv4 as such.
     pub fn ip(&self) -> IpAddr {
@@ -114,17 +124,20 @@ impl Contact {
     fn read(row: &[u8; CONTACT_LEN]) -> Self {
         let mut reader = Reader::new(row);
         let mut contact = Self::default();
-        if let (Ok(id), Ok(ip), Ok(port)) = (reader.array(), reader.array(), reader.array()) {
-            contact.id = NodeId::from_bytes(*id);
-            contact.endpoint = Endpoint { ip: *ip, port: u16::from_le_bytes(*port) };
+        if let (Ok(id), Ok(endpoint)) = (reader.array(), Endpoint::read(&mut reader)) {
+            contact = Self { id: NodeId::from_bytes(*id), endpoint };
         }
         contact
     }
 
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Option<()> {
-        writer.bytes(self.id.as_bytes())?;
-        writer.bytes(&self.endpoint.ip)?;
-        writer.bytes(&self.endpoint.port.to_le_bytes())
+        // In one go: most of what a server writes is contacts.
+        let (id, endpoint) = writer.array::<CONTACT_LEN>()?.split_first_chunk_mut()?;
+        let (ip, port) = endpoint.split_first_chunk_mut()?;
+        *id = *self.id.as_bytes();
+        *ip = self.endpoint.ip;
+        *port.first_chunk_mut()? = self.endpoint.port.to_le_bytes();
+        Some(())
     }
 }
 

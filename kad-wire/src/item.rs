@@ -79,20 +79,32 @@ impl Digest {
     pub fn of(key: &Key, item_type: ItemType, lock: &Lock, value: &[u8]) -> Self {
         let value_hash = match item_type {
             ItemType::CONTENT => *key.as_bytes(),
-            _ => Sha256::digest(value).into(),
+            _ => sha256(value),
         };
         Self::of_hash(item_type, lock, &value_hash)
     }
 
     /// The digest of a value of which only the hash is known.
     pub fn of_hash(item_type: ItemType, lock: &Lock, value_hash: &[u8; 32]) -> Self {
-        let hash = Sha256::new().chain_update([item_type.0]).chain_update(lock.0).chain_update(value_hash).finalize();
+        let mut named = [0; 49];
+        let mut places = named.iter_mut();
+        let parts: [&[u8]; 3] = [&[item_type.0], &lock.0, value_hash];
+        for part in parts {
+            for (from, to) in part.iter().zip(&mut places) {
+                *to = *from;
+            }
+        }
         let mut digest = [0; 16];
-        for (to, from) in digest.iter_mut().zip(hash) {
+        for (to, from) in digest.iter_mut().zip(sha256(&named)) {
             *to = from;
         }
         Self(digest)
     }
+}
+
+/// The one place where SHA-256 is instantiated.
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
 }
 
 impl fmt::Display for Digest {

@@ -1,5 +1,6 @@
 //! Keys, node ids and the XOR metric between them.
 
+use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
 
@@ -34,7 +35,7 @@ impl Key {
     ///
     /// For a value's own bytes this is the key of a [content](crate::ItemType::CONTENT) item.
     pub fn hash(data: impl AsRef<[u8]>) -> Self {
-        Self(Keccak256::digest(data.as_ref()).into())
+        keccak(data.as_ref())
     }
 
     /// The Keccak-256 hash of an integer's eight little-endian bytes.
@@ -48,7 +49,7 @@ impl Key {
     }
 
     /// The XOR distance to another point of the key space (Kademlia paper, section 2.1).
-    #[inline]
+    #[inline(never)]
     pub fn distance(&self, other: &Self) -> Distance {
         let mut words = [0; WORDS];
         let pairs = self.0.as_chunks().0.iter().zip(other.0.as_chunks().0);
@@ -58,11 +59,37 @@ impl Key {
         Distance(words)
     }
 
+    /// The most significant 64 bits of the [distance](Self::distance) to another point: enough to compare most distances.
+    #[inline]
+    pub fn near(&self, other: &Self) -> u64 {
+        let leading = |key: &Self| key.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        leading(self) ^ leading(other)
+    }
+
+    /// Number of leading bits that it shares with another point: 256 with itself.
+    #[inline(never)]
+    pub fn shared_bits(&self, other: &Self) -> usize {
+        let mut bits = 0usize;
+        for (one, other) in self.0.as_chunks().0.iter().zip(other.0.as_chunks().0) {
+            let difference = u64::from_be_bytes(*one) ^ u64::from_be_bytes(*other);
+            bits = bits.wrapping_add(difference.leading_zeros() as usize);
+            if difference != 0 {
+                break;
+            }
+        }
+        bits
+    }
+
     /// Whether bit `index` is set, counted from the most significant. Bits past the end are clear.
     pub fn bit(&self, index: usize) -> bool {
         let byte = self.0.get(index / 8).copied().unwrap_or(0);
         byte & (0x80 >> (index % 8)) != 0
     }
+}
+
+/// The one place where Keccak-256 is instantiated.
+fn keccak(bytes: &[u8]) -> Key {
+    Key(Keccak256::digest(bytes).into())
 }
 
 impl AsRef<[u8]> for Key {
@@ -174,7 +201,6 @@ impl NodeId {
     }
 
     /// The XOR distance to a key.
-    #[inline]
     pub fn distance(&self, key: &Key) -> Distance {
         self.0.distance(key)
     }
@@ -200,8 +226,21 @@ impl FromStr for NodeId {
 }
 
 /// The XOR of two points, compared as a big-endian number.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Distance([u64; WORDS]);
+
+impl Ord for Distance {
+    #[inline(never)]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Distance {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 /// Words of a distance, most significant first: they compare as the whole number does, and faster than bytes.
 const WORDS: usize = KEY_LEN / 8;
@@ -213,7 +252,6 @@ impl Distance {
     pub const MAX: Self = Self([u64::MAX; WORDS]);
 
     /// Number of leading bits that the two points share: 256 for a point and itself.
-    #[inline]
     pub fn shared_bits(&self) -> usize {
         let mut bits = 0usize;
         for word in self.0 {
@@ -242,7 +280,6 @@ impl Distance {
 
     /// Whether bit `index` is set, counted from the most significant: whether the two points differ there. Bits past the
     /// end are clear.
-    #[inline]
     pub fn bit(&self, index: usize) -> bool {
         let word = self.0.get(index / 64).copied().unwrap_or(0);
         word & ((1 << 63) >> (index % 64)) != 0

@@ -30,16 +30,13 @@ pub struct ReplyHead {
 
 impl ReplyHead {
     fn read(reader: &mut Reader<'_>) -> Result<(Self, u8), DecodeError> {
-        let (flags, status) = reader.fields()?;
-        let ip = *reader.array()?;
-        let port = u16::from_le_bytes(*reader.array()?);
-        Ok((Self { flags, observed: Endpoint { ip, port } }, status))
+        let [flags, status] = *reader.array()?;
+        Ok((Self { flags, observed: Endpoint::read(reader)? }, status))
     }
 
     fn write(&self, status: u8, writer: &mut Writer<'_>) -> Option<()> {
-        writer.fields(&(self.flags, status))?;
-        writer.bytes(&self.observed.ip)?;
-        writer.bytes(&self.observed.port.to_le_bytes())
+        writer.bytes(&[self.flags, status])?;
+        self.observed.write(writer)
     }
 }
 
@@ -188,7 +185,7 @@ pub struct ValueItem<'a> {
 }
 
 /// The items of a VALUE: a walk over the datagram, checked when it was decoded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct ValueItems<'a> {
     count: u8,
     bytes: &'a [u8],

@@ -195,7 +195,7 @@ impl<'a> Request<'a> {
         if kind == kind::STORE {
             return Store::read(reader).map(|(flags, store)| (flags, Self::Store(store)));
         }
-        let flags = reader.fields()?;
+        let [flags] = *reader.array()?;
         let request = match kind {
             kind::PING => {
                 reader.end()?;
@@ -206,7 +206,7 @@ impl<'a> Request<'a> {
                 Self::Goodbye
             }
             kind::FIND_NODE => {
-                let limit = reader.fields()?;
+                let [limit] = *reader.array()?;
                 let target = Key::from_bytes(*reader.array()?);
                 Self::FindNode(FindNode { limit, target, padding: padding(reader)? })
             }
@@ -228,7 +228,7 @@ impl<'a> Request<'a> {
             }
             _ => return Err(DecodeError::Kind),
         };
-        Ok((flags, request))
+        Ok((RequestFlags(flags), request))
     }
 
     /// Writes the whole datagram and says how long it is; `None` when it does not fit.
@@ -236,21 +236,23 @@ impl<'a> Request<'a> {
         let mut writer = Writer::new(out);
         envelope.write(self.kind(), &mut writer)?;
         match self {
-            Self::Ping | Self::Goodbye => writer.fields(&flags)?,
+            Self::Ping | Self::Goodbye => writer.bytes(&[flags.0])?,
             Self::FindNode(FindNode { limit, target, padding }) => {
-                writer.fields(&(flags, *limit))?;
+                writer.bytes(&[flags.0, *limit])?;
                 writer.bytes(target.as_bytes())?;
                 writer.zeros(*padding)?;
             }
             Self::FindValue(FindValue { limit, types, burst, max_age_ms, cursor, key, padding }) => {
                 let (limit, types, burst, max_age_ms, cursor) = (*limit, *types, *burst, *max_age_ms, *cursor);
-                writer.fields(&(flags, FindValueFields { limit, types, burst, max_age_ms, cursor }))?;
+                writer.bytes(&[flags.0])?;
+                writer.fields(&FindValueFields { limit, types, burst, max_age_ms, cursor })?;
                 writer.bytes(key.as_bytes())?;
                 writer.zeros(*padding)?;
             }
             Self::Pull(Pull { chunk_len, offset, bitmap, offer, key, digest }) => {
                 let (chunk_len, offset, bitmap, offer) = (*chunk_len, *offset, *bitmap, *offer);
-                writer.fields(&(flags, PullFields { zero: 0, chunk_len, offset, bitmap, offer }))?;
+                writer.bytes(&[flags.0])?;
+                writer.fields(&PullFields { zero: 0, chunk_len, offset, bitmap, offer })?;
                 writer.bytes(key.as_bytes())?;
                 writer.bytes(&digest.0)?;
             }

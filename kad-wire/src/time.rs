@@ -35,17 +35,20 @@ impl Instant {
 
     /// `micros` microseconds later.
     #[must_use]
+    #[inline(never)]
     pub const fn plus_micros(self, micros: u64) -> Self {
         Self(self.0.saturating_add(micros))
     }
 
     /// `millis` milliseconds later.
     #[must_use]
+    #[inline(never)]
     pub const fn plus_millis(self, millis: u64) -> Self {
         self.plus_micros(millis.saturating_mul(1000))
     }
 
     /// Microseconds from `earlier` to here, 0 if `earlier` is later.
+    #[inline(never)]
     pub const fn micros_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }

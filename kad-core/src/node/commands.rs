@@ -195,19 +195,12 @@ impl Node<'_> {
     ) -> Result<usize, StartError> {
         let index = self.allocate_operation().ok_or(StartError::NoSlot)?;
         if let Some(lookup) = self.memory.lookup(index) {
-            let before = *lookup.operation;
-            let Operation { wake, generation, next_event, listed, .. } = before;
-            *lookup.operation = Operation {
-                wake,
-                generation,
-                next_event,
-                listed,
-                kind,
-                target,
-                started: now,
-                deadline: deadline.max(now),
-                ..Operation::EMPTY
-            };
+            let slot = lookup.operation;
+            let Operation { wake, generation, next_event, listed, .. } = *slot;
+            *slot = Operation::EMPTY;
+            (slot.wake, slot.generation, slot.next_event, slot.listed) = (wake, generation, next_event, listed);
+            (slot.kind, slot.target) = (kind, target);
+            (slot.started, slot.deadline) = (now, deadline.max(now));
             lookup.candidates.fill(Candidate::EMPTY);
             lookup.items.fill(ItemSlot::EMPTY);
         }
@@ -232,8 +225,14 @@ impl Node<'_> {
     /// Hands a new operation to the schedule and its name to the owner.
     pub(crate) fn started(&mut self, now: Instant, operation: usize) -> OperationId {
         count!(self.memory.head.stats, operations_started);
-        let generation = self.memory.operations.get(operation).map_or(0, |slot| slot.generation);
+        let id = self.operation_id(operation);
         self.settle_operation(now, operation);
+        id
+    }
+
+    /// What an operation is called outside.
+    pub(crate) fn operation_id(&self, operation: usize) -> OperationId {
+        let generation = self.memory.operations.get(operation).map_or(0, |slot| slot.generation);
         OperationId { index: operation as u16, generation }
     }
 
@@ -254,12 +253,9 @@ impl Node<'_> {
         let Some(target) = self.memory.operations.get(operation).map(|slot| slot.target) else { return };
         let mut slots = [0; 64];
         let wanted = self.memory.shortlist().min(slots.len());
-        let found = match slots.get_mut(..wanted) {
-            Some(slots) => self.memory.table().closest(&target, |_| true, slots),
-            None => 0,
-        };
-        for slot in slots.iter().take(found) {
-            let Some(contact) = self.memory.contacts.get(usize::from(*slot)).map(|slot| slot.contact) else { break };
+        let slots = slots.get_mut(..wanted).unwrap_or_default();
+        for slot in self.memory.nearest_of_all(&target, slots) {
+            let Some(contact) = self.memory.contact(*slot).copied() else { break };
             if let Some(mut lookup) = self.memory.lookup(operation) {
                 lookup.insert(&contact, false, 0);
             }

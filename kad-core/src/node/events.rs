@@ -13,10 +13,7 @@ impl Node<'_> {
     /// what the event lends stays until the node is used again.
     pub fn poll_event(&mut self) -> Option<Event<'_>> {
         let (operation, pending) = self.next_event()?;
-        let id = OperationId {
-            index: operation as u16,
-            generation: self.memory.operations.get(operation).map_or(0, |slot| slot.generation),
-        };
+        let id = self.operation_id(operation);
         let kind = self.memory.operations.get(operation)?.kind;
         match pending {
             Pending::Final => {

@@ -90,13 +90,11 @@ impl<'m> Node<'m> {
         }
         let settings = Settings::new(config)?;
         memory.accepts(&settings)?;
-        let (mut nonce_key, mut token_key) = ([0; 16], [0; 16]);
-        for (to, from) in nonce_key.iter_mut().chain(token_key.iter_mut()).zip(seed) {
-            *to = *from;
-        }
+        // A seed is two keys.
+        let ([nonce_key, token_key], []) = seed.as_chunks() else { return Err(ConfigError::ZeroSeed) };
         let mut memory = memory;
-        let tokens = TokenKey(config.token_secret.unwrap_or(token_key));
-        memory.initialise(id, settings, tokens, Random { key: nonce_key, counter: 0 });
+        let tokens = TokenKey(config.token_secret.unwrap_or(*token_key));
+        memory.initialise(id, settings, tokens, Random { key: *nonce_key, counter: 0 });
         Ok(Self { memory })
     }
 
@@ -152,7 +150,7 @@ impl<'m> Node<'m> {
         let (own, last) = (self.memory.head.id, usize::from(self.memory.head.depth).saturating_sub(1));
         self.memory.contacts.iter().filter(|slot| slot.is_live()).map(move |slot| KnownContact {
             contact: slot.contact,
-            row: own.distance(slot.contact.id.as_key()).shared_bits().min(last),
+            row: own.as_key().shared_bits(slot.contact.id.as_key()).min(last),
             rtt: slot.rtt.smoothed_us().map(|us| Duration::from_micros(us.into())),
             seen: slot.seen,
             failures: slot.failures,
@@ -163,16 +161,13 @@ impl<'m> Node<'m> {
     pub fn closest(&mut self, target: &Key, out: &mut [Contact]) -> usize {
         let mut slots = [0; 64];
         let wanted = out.len().min(slots.len());
-        let found = match slots.get_mut(..wanted) {
-            Some(slots) => self.memory.table().closest(target, |_| true, slots),
-            None => 0,
-        };
-        for (to, from) in out.iter_mut().zip(slots).take(found) {
-            if let Some(slot) = self.memory.contacts.get(usize::from(from)) {
-                *to = slot.contact;
+        let found = self.memory.nearest_of_all(target, slots.get_mut(..wanted).unwrap_or_default());
+        for (to, from) in out.iter_mut().zip(found) {
+            if let Some(contact) = self.memory.contact(*from) {
+                *to = *contact;
             }
         }
-        found
+        found.len()
     }
 
     /// How an operation goes; `None` once its last event was polled.

@@ -4,11 +4,13 @@ use kad_wire::{Contact, Instant, Key};
 
 use super::Node;
 use crate::bucket::Admission;
+use crate::config::Families;
 use crate::operation::Operation;
 use crate::stats::count;
 
 impl Node<'_> {
     /// Whether it knows nobody.
+    #[inline(never)]
     pub fn is_alone(&self) -> bool {
         !self.memory.contacts.iter().any(|slot| slot.is_live())
     }
@@ -39,11 +41,12 @@ impl Node<'_> {
         let (own, k) = (self.id(), self.k());
         let mut slots = [0; 64];
         let wanted = slots.get_mut(..k).unwrap_or_default();
-        if self.memory.table().closest(own.as_key(), |_| true, wanted) < k {
+        let nearest = self.memory.nearest_of_all(own.as_key(), wanted);
+        if nearest.len() < k {
             return 0;
         }
-        let farthest = wanted.last().and_then(|slot| self.memory.contacts.get(usize::from(*slot)));
-        let shared = farthest.map_or(0, |slot| own.distance(slot.contact.id.as_key()).shared_bits());
+        let farthest = nearest.last().and_then(|slot| self.memory.contact(*slot));
+        let shared = farthest.map_or(0, |contact| own.as_key().shared_bits(contact.id.as_key()));
         shared.saturating_add(MARGIN)
     }
 
@@ -94,11 +97,10 @@ impl Node<'_> {
         let (own, theirs) = (self.id().distance(key), newcomer.id.distance(key));
         let mut slots = [0; 64];
         let wanted = slots.get_mut(..k).unwrap_or_default();
-        let found = self.memory.table().closest(key, |slot| slot.contact.id != newcomer.id, wanted);
-        let others = slots.iter().take(found).filter_map(|slot| self.memory.contacts.get(usize::from(*slot)));
+        let others = self.memory.nearest(key, &newcomer.id, Families::BOTH, wanted);
         let mut nearer_than_newcomer = usize::from(own < theirs);
-        for other in others {
-            let distance = other.contact.id.distance(key);
+        for other in others.iter().filter_map(|slot| self.memory.contact(*slot)) {
+            let distance = other.id.distance(key);
             if distance < own {
                 return false;
             }
@@ -115,7 +117,7 @@ impl Node<'_> {
         if self.memory.contacts.iter().filter(nearer).count() >= k {
             return;
         }
-        if let Some(slot) = self.memory.table().find(&contact.id) {
+        if let Some(slot) = self.memory.find(&contact.id) {
             slot.newcomer = true;
             self.memory.head.newcomers = true;
         }

@@ -2,11 +2,11 @@
 
 use kad_wire::{
     Answer, Chunk, Contact, Endpoint, Envelope, Instant, ItemStatus, Offer, Prefix, ReplyHead, StoredWriter, Tag,
+    ValueItems,
 };
 
 use super::{Node, Received};
 use crate::arena;
-use crate::event::OperationId;
 use crate::operation::ItemState;
 use crate::schedule::Slot;
 use crate::stats::count;
@@ -28,7 +28,7 @@ impl Node<'_> {
         let memory = &mut self.memory;
         let free = &mut memory.head.free_transfers;
         if let Some(index) = free.first.get() {
-            free.first = memory.transfers.get(index)?.next_free;
+            free.first = core::mem::replace(&mut memory.transfers.get_mut(index)?.next_free, Link::NONE);
             return Some(index);
         }
         let index = usize::from(free.fresh);
@@ -54,11 +54,10 @@ impl Node<'_> {
         memory.head.arena.release(transfer.row);
         // The wake stays: the schedule's lists go through it.
         let wake = transfer.wake;
-        *transfer = Transfer { wake, next_free: memory.head.free_transfers.first, ..Transfer::EMPTY };
-        memory.head.free_transfers.first = Link::to(index);
-        let mut schedule = memory.schedule();
-        schedule.set_ready(Slot::Transfer(index), false);
-        schedule.set_deadline(Slot::Transfer(index), None);
+        *transfer = Transfer::EMPTY;
+        transfer.wake = wake;
+        transfer.next_free = core::mem::replace(&mut memory.head.free_transfers.first, Link::to(index));
+        memory.reschedule(Slot::Transfer(index), false, None);
         self.assign_rows();
         self.credit_changed(was_short, index);
     }
@@ -84,20 +83,12 @@ impl Node<'_> {
             let jitter = self.memory.head.random.below(150) as u16;
             return Err(Answer::busy(jitter.saturating_add(50)));
         };
-        let received = offer.received;
-        self.start_transfer(
-            place,
-            received,
-            Transfer {
-                purpose,
-                source: *source,
-                offer: store,
-                lane,
-                key: offer.key,
-                header: offer.header,
-                ..Transfer::EMPTY
-            },
-        );
+        if let Some(transfer) = self.memory.transfers.get_mut(place) {
+            (transfer.purpose, transfer.source) = (purpose, *source);
+            (transfer.offer, transfer.lane) = (store, lane);
+            (transfer.key, transfer.header) = (offer.key, offer.header);
+        }
+        self.start_transfer(place, offer.received);
         Ok(())
     }
 
@@ -127,13 +118,13 @@ impl Node<'_> {
         true
     }
 
-    fn start_transfer(&mut self, place: usize, now: Instant, transfer: Transfer) {
+    /// Starts a transfer of which is written down what to pull from whom.
+    fn start_transfer(&mut self, place: usize, now: Instant) {
         let cell = self.memory.transfer_cell(place);
         let tag = Tag::new(cell, self.memory.head.random.next(), 0);
-        let deadline = Transfer::deadline(now, transfer.header.total_len);
-        if let Some(slot) = self.memory.transfers.get_mut(place) {
-            let wake = slot.wake;
-            *slot = Transfer { wake, state: State::Waiting, tag, received: now, deadline, ..transfer };
+        if let Some(transfer) = self.memory.transfers.get_mut(place) {
+            (transfer.state, transfer.tag, transfer.received) = (State::Waiting, tag, now);
+            transfer.deadline = Transfer::deadline(now, transfer.header.total_len);
         }
         self.assign_rows();
         self.settle_transfer(place);
@@ -154,7 +145,8 @@ impl Node<'_> {
                 lookup.candidates.get(*place).is_some_and(|candidate| candidate.carried & !candidate.closed & bit != 0)
             };
             let holder = lookup.nearest().map(|(place, _)| place).find(has);
-            let Some(holder) = holder.and_then(|place| lookup.candidates.get(place)).copied() else {
+            let holder = holder.and_then(|place| lookup.candidates.get(place));
+            let Some(holder) = holder.map(|candidate| (candidate.contact, candidate.token)) else {
                 if let Some(slot) = lookup.items.get_mut(item) {
                     slot.state = ItemState::Failed;
                 }
@@ -170,18 +162,12 @@ impl Node<'_> {
             {
                 slot.state = ItemState::Pulling;
             }
-            self.start_transfer(
-                place,
-                now,
-                Transfer {
-                    purpose: Purpose::Own { operation: operation as u16, item: item as u8 },
-                    source: holder.contact,
-                    token: holder.token,
-                    key,
-                    header,
-                    ..Transfer::EMPTY
-                },
-            );
+            if let Some(transfer) = self.memory.transfers.get_mut(place) {
+                transfer.purpose = Purpose::Own { operation: operation as u16, item: item as u8 };
+                (transfer.source, transfer.token) = holder;
+                (transfer.key, transfer.header) = (key, header);
+            }
+            self.start_transfer(place, now);
         }
     }
 
@@ -214,20 +200,26 @@ impl Node<'_> {
     }
 
     fn next_in_line(&self, free_rows: usize, shared_rows: usize) -> Option<(usize, bool)> {
-        let transfers = self.memory.transfers.iter().enumerate();
-        let waiting = transfers.filter(|(_, transfer)| transfer.state == State::Waiting);
-        let contended = waiting.clone().filter(|(_, transfer)| transfer.is_offered()).count() > free_rows;
+        let transfers = &*self.memory.transfers;
+        let is_waiting = |transfer: &&Transfer| transfer.state == State::Waiting;
+        let offers = transfers.iter().filter(is_waiting).filter(|transfer| transfer.is_offered());
+        let contended = offers.count() > free_rows;
         let per_source = shared_rows.div_ceil(4).max(1);
         let may_have = |transfer: &Transfer| {
             let pulled_from = |other: &&Transfer| {
                 other.state == State::Pulling && other.is_offered() && other.source.endpoint == transfer.source.endpoint
             };
-            let of_source = self.memory.transfers.iter().filter(pulled_from).count();
+            let of_source = transfers.iter().filter(pulled_from).count();
             of_source < per_source && (transfer.proven || !contended)
         };
-        let able = waiting.filter(|(_, transfer)| !transfer.is_offered() || may_have(transfer));
         let rank = |transfer: &Transfer| (transfer.is_offered(), !transfer.proven, transfer.received);
-        let first = able.min_by_key(|(_, transfer)| rank(transfer));
+        let mut first: Option<(usize, &Transfer)> = None;
+        for (index, transfer) in transfers.iter().enumerate().filter(|(_, transfer)| is_waiting(transfer)) {
+            let able = !transfer.is_offered() || may_have(transfer);
+            if able && first.is_none_or(|(_, first)| rank(transfer) < rank(first)) {
+                first = Some((index, transfer));
+            }
+        }
         first.map(|(index, transfer)| (index, !transfer.is_offered()))
     }
 
@@ -267,11 +259,7 @@ impl Node<'_> {
         let memory = &mut self.memory;
         let value_max = memory.head.settings.value_max;
         let transfer = memory.transfers.get_mut(index)?;
-        let ours = !transfer.is_free()
-            && transfer.attempt > 0
-            && transfer.tag.same_exchange(tag)
-            && transfer.source.endpoint == *from;
-        if !ours {
+        if !transfer.awaits(tag, from) {
             return None;
         }
         let before = transfer.window.outstanding();
@@ -304,7 +292,7 @@ impl Node<'_> {
         if let Some(transfer) = self.memory.transfers.get_mut(index) {
             transfer.round_ends = if after == 0 { Instant::ZERO } else { now.plus_micros(timeout_us) };
         }
-        if sample && let Some(slot) = self.memory.table().find(&source.id) {
+        if sample && let Some(slot) = self.memory.find(&source.id) {
             slot.rtt.sample(elapsed_us);
         }
         if waiting {
@@ -326,8 +314,13 @@ impl Node<'_> {
         if was_short == self.is_short_of_credit() {
             return;
         }
-        let next = from.saturating_add(1);
-        for index in (next..self.memory.transfers.len()).chain(0..next) {
+        let places = self.memory.transfers.len();
+        let mut index = from;
+        for _ in 0..places {
+            index = index.saturating_add(1);
+            if index >= places {
+                index = 0;
+            }
             self.settle_transfer(index);
         }
     }
@@ -371,16 +364,16 @@ impl Node<'_> {
             slot.state = ItemState::Delivered;
         }
         lookup.operation.values = lookup.operation.values.saturating_add(1);
-        let generation = lookup.operation.generation;
+        let id = self.operation_id(operation);
         self.wake_starved(now);
         self.settle_operation(now, operation);
         let (value_max, len) = (self.memory.head.settings.value_max, transfer.header.total_len as usize);
         let row = arena::row(self.memory.arena, transfer.row, value_max).and_then(|row| row.get(..len));
         let Some(bytes) = row else { return Received::Nothing };
         Received::Values(Values {
-            operation: OperationId { index: operation as u16, generation },
+            operation: id,
             origin: transfer.source,
-            inline: None,
+            inline: (ValueItems::default(), 0),
             pulled: Some((transfer.header, bytes)),
         })
     }
@@ -423,13 +416,14 @@ impl Node<'_> {
 
     /// Gives a transfer up. An operation that waited for it tries another holder.
     pub(crate) fn fail_transfer(&mut self, now: Instant, index: usize) {
-        let Some(transfer) = self.memory.transfers.get(index).copied() else { return };
+        let Some(transfer) = self.memory.transfers.get(index) else { return };
+        let (purpose, source) = (transfer.purpose, transfer.source.endpoint);
         count!(self.memory.head.stats, transfers_failed);
         self.free_transfer(index);
-        if let Purpose::Own { operation, item } = transfer.purpose {
+        if let Purpose::Own { operation, item } = purpose {
             let (operation, item) = (usize::from(operation), usize::from(item));
             if let Some(lookup) = self.memory.lookup(operation) {
-                let holder = lookup.by_endpoint(&transfer.source.endpoint);
+                let holder = lookup.by_endpoint(&source);
                 if let Some(candidate) = holder.and_then(|place| lookup.candidates.get_mut(place)) {
                     candidate.closed |= 1u32.checked_shl(item as u32).unwrap_or(0);
                 }
@@ -482,8 +476,6 @@ impl Node<'_> {
         let credit = window.saturating_sub(self.memory.head.granted);
         let Some(transfer) = self.memory.transfers.get(index) else { return };
         let (ready, deadline) = (transfer.wants(credit).is_some(), transfer.wakes());
-        let mut schedule = self.memory.schedule();
-        schedule.set_ready(Slot::Transfer(index), ready);
-        schedule.set_deadline(Slot::Transfer(index), deadline);
+        self.memory.reschedule(Slot::Transfer(index), ready, deadline);
     }
 }

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use kad_wire::limits::AMPLIFICATION;
 use kad_wire::{
-    Contact, Datagram, DecodeError, Endpoint, Envelope, Instant, Prefix, Refusal, Reply, ReplyHead, Request,
+    Contact, Datagram, DecodeError, Endpoint, Envelope, Instant, NodeId, Prefix, Refusal, Reply, ReplyHead, Request,
     RequestFlags, Token, reply_flags,
 };
 
@@ -33,22 +33,37 @@ impl Node<'_> {
             Ok(decoded) => decoded,
             Err(error) => return self.undecodable(error),
         };
-        if decoded.prefix().network != self.memory.head.settings.network {
-            count!(self.memory.head.stats, dropped_network);
-            return Received::Nothing;
-        }
         match decoded {
-            Datagram::Request { envelope, .. } | Datagram::Reply { envelope, .. } if envelope.sender == self.id() => {
-                count!(self.memory.head.stats, dropped_own);
-                Received::Nothing
-            }
-            Datagram::Request { envelope, flags, request } => {
-                let asked = Asked { envelope, flags, from, len: datagram.len() };
+            Datagram::Request { envelope, flags, request }
+                if self.is_to_us(&envelope.prefix, Some(&envelope.sender)) =>
+            {
+                let asked = Asked { envelope: &envelope, flags, from, len: datagram.len() };
                 self.request(now, &asked, request, reply)
             }
-            Datagram::Reply { envelope, head, reply: answer } => self.replied(now, from, &envelope, &head, answer),
-            Datagram::Chunk { prefix, chunk } => self.chunk(now, from, &prefix, &chunk, reply),
+            Datagram::Reply { envelope, head, reply: answer }
+                if self.is_to_us(&envelope.prefix, Some(&envelope.sender)) =>
+            {
+                self.replied(now, from, &envelope, &head, answer)
+            }
+            Datagram::Chunk { prefix, chunk } if self.is_to_us(&prefix, None) => {
+                self.chunk(now, from, &prefix, &chunk, reply)
+            }
+            _ => Received::Nothing,
         }
+    }
+
+    /// Whether a datagram is of this node's network, and not its own.
+    fn is_to_us(&mut self, prefix: &Prefix, sender: Option<&NodeId>) -> bool {
+        let head = &mut *self.memory.head;
+        if prefix.network != head.settings.network {
+            count!(head.stats, dropped_network);
+            return false;
+        }
+        if sender == Some(&head.id) {
+            count!(head.stats, dropped_own);
+            return false;
+        }
+        true
     }
 
     fn undecodable(&mut self, error: DecodeError) -> Received<'static, 'static> {
@@ -64,7 +79,7 @@ impl Node<'_> {
     fn request<'d>(
         &mut self,
         now: Instant,
-        asked: &Asked,
+        asked: &Asked<'_>,
         request: Request<'d>,
         out: &mut [u8],
     ) -> Received<'static, 'd> {
@@ -109,7 +124,7 @@ impl Node<'_> {
 
     /// Notes a requester: who shows a valid token enters the table, an unknown one that the table has a place for is asked
     /// for a sign of life. Answers with the length of that question, which counts as part of the reply.
-    fn meet(&mut self, now: Instant, asked: &Asked, proven: bool) -> usize {
+    fn meet(&mut self, now: Instant, asked: &Asked<'_>, proven: bool) -> usize {
         let contact = Contact { id: asked.envelope.sender, endpoint: asked.from };
         if asked.flags.has(RequestFlags::CLIENT) || self.memory.head.settings.client {
             return 0;
@@ -147,7 +162,7 @@ impl Node<'_> {
         }
     }
 
-    fn asker(&mut self, now: Instant, asked: &Asked, budget: usize) -> Asker {
+    fn asker(&mut self, now: Instant, asked: &Asked<'_>, budget: usize) -> Asker {
         let head = &self.memory.head;
         let (network, sender) = (head.settings.network, asked.envelope.sender);
         let Prefix { lane, tag, .. } = asked.envelope.prefix;
@@ -192,8 +207,8 @@ impl Node<'_> {
 }
 
 /// A request without its body.
-pub(crate) struct Asked {
-    pub(crate) envelope: Envelope,
+pub(crate) struct Asked<'a> {
+    pub(crate) envelope: &'a Envelope,
     pub(crate) flags: RequestFlags,
     pub(crate) from: Endpoint,
     pub(crate) len: usize,

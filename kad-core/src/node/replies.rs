@@ -6,7 +6,6 @@ use kad_wire::{
 };
 
 use super::{Node, Received};
-use crate::event::OperationId;
 use crate::lookup::Lookup;
 use crate::memory::Cell;
 use crate::operation::{Give, ItemSlot, ItemState, Kind, Phase, Rank, Walk};
@@ -74,7 +73,7 @@ impl Node<'_> {
         if asked.id != answering.id {
             count!(memory.head.stats, identities_changed);
             // Who was thought to be there may well be elsewhere: anybody can be named at an address that is not theirs.
-            if memory.table().find(&asked.id).is_some_and(|slot| slot.contact.endpoint == asked.endpoint) {
+            if memory.find_at(asked).is_some() {
                 self.remove_contact(&asked.id);
             }
         }
@@ -93,12 +92,9 @@ impl Node<'_> {
         contact: &Contact,
         head: &ReplyHead,
     ) -> bool {
-        let Some(lookup) = self.memory.lookup(operation) else { return false };
-        if lookup.operation.is_free() {
-            return false;
-        }
-        let Some(candidate) = lookup.candidates.get_mut(place) else { return false };
-        let ours = candidate.is_awaited()
+        let Some((slot, candidate)) = self.memory.candidate(operation, place) else { return false };
+        let ours = !slot.is_free()
+            && candidate.is_awaited()
             && candidate.tag.same_exchange(envelope.prefix.tag)
             && candidate.contact.endpoint == contact.endpoint;
         if !ours {
@@ -108,7 +104,7 @@ impl Node<'_> {
         // A STORE's answer may include a disk's commit, and says nothing of the path.
         let sample = envelope.prefix.tag == candidate.tag && candidate.give != Give::Pulling;
         let elapsed_us = now.micros_since(candidate.sent);
-        let is_path = candidate.give == Give::Nothing || lookup.operation.kind != Kind::Store;
+        let is_path = candidate.give == Give::Nothing || slot.kind != Kind::Store;
         candidate.token = envelope.token;
         candidate.room = envelope.prefix.room;
         candidate.resend = false;
@@ -156,33 +152,26 @@ impl Node<'_> {
         place: usize,
         reply: Reply<'d>,
     ) -> Received<'static, 'd> {
-        let received = match reply {
+        let mut values = None;
+        match reply {
             Reply::Pong => self.ponged(operation, place),
-            Reply::Nodes(contacts) => self.nodes(operation, place, contacts),
-            Reply::Value(value) => self.value(now, operation, place, &value),
+            Reply::Nodes(contacts) => self.candidates_heard(operation, place, contacts),
+            Reply::Value(value) => values = self.value(now, operation, place, &value),
             Reply::Stored(items) => self.stored(operation, place, items),
             Reply::Refused { refusal, argument, .. } => self.refused(now, operation, place, refusal, argument),
-        };
+        }
         self.settle_operation(now, operation);
-        received
+        values.map_or(Received::Nothing, Received::Values)
     }
 
-    fn ponged(&mut self, operation: usize, place: usize) -> Received<'static, 'static> {
-        if let Some(lookup) = self.memory.lookup(operation)
-            && let Some(candidate) = lookup.candidates.get_mut(place)
-        {
-            match (lookup.operation.kind, lookup.operation.phase) {
+    fn ponged(&mut self, operation: usize, place: usize) {
+        if let Some((slot, candidate)) = self.memory.candidate(operation, place) {
+            match (slot.kind, slot.phase) {
                 (Kind::Ping | Kind::Leave, Phase::Walk) => candidate.walk = Walk::Answered,
                 (Kind::Join, Phase::Give) => candidate.give = Give::Done,
                 _ => {}
             }
         }
-        Received::Nothing
-    }
-
-    fn nodes(&mut self, operation: usize, place: usize, contacts: Contacts<'_>) -> Received<'static, 'static> {
-        self.candidates_heard(operation, place, contacts);
-        Received::Nothing
     }
 
     /// Ends a candidate's part of the walk and takes in the contacts that it named.
@@ -209,21 +198,23 @@ impl Node<'_> {
         lookup.operation.stalled = lookup.nearest_id() == nearest_before;
     }
 
-    fn value<'d>(&mut self, now: Instant, operation: usize, place: usize, value: &Value<'d>) -> Received<'static, 'd> {
-        let asked = self.memory.lookup(operation).is_some_and(|lookup| lookup.operation.kind == Kind::FindValue);
-        if !asked {
-            return Received::Nothing;
+    fn value<'d>(
+        &mut self,
+        now: Instant,
+        operation: usize,
+        place: usize,
+        value: &Value<'d>,
+    ) -> Option<Values<'static, 'd>> {
+        let (slot, candidate) = self.memory.candidate(operation, place)?;
+        if slot.kind != Kind::FindValue {
+            return None;
         }
-        let Some(origin) = self.memory.candidates_of(operation).get(place).map(|candidate| candidate.contact) else {
-            return Received::Nothing;
-        };
+        let origin = candidate.contact;
         // Items first: the contacts may take this candidate's place.
         let fresh = self.items_heard(now, operation, place, value.items);
         self.candidates_heard(operation, place, value.contacts);
-        let Some(lookup) = self.memory.lookup(operation) else { return Received::Nothing };
-        let generation = lookup.operation.generation;
-        let Some(candidate) = lookup.candidates.get_mut(place) else { return Received::Nothing };
-        let more = lookup.operation.all && value.next_cursor != 0 && !value.items.is_empty();
+        let (slot, candidate) = self.memory.candidate(operation, place)?;
+        let more = slot.all && value.next_cursor != 0 && !value.items.is_empty();
         if more && candidate.contact == origin && candidate.pages < PAGES {
             candidate.pages = candidate.pages.saturating_add(1);
             candidate.cursor = value.next_cursor;
@@ -231,14 +222,9 @@ impl Node<'_> {
             candidate.attempts = 0;
         }
         if fresh == 0 {
-            return Received::Nothing;
+            return None;
         }
-        Received::Values(Values {
-            operation: OperationId { index: operation as u16, generation },
-            origin,
-            inline: Some((value.items, fresh)),
-            pulled: None,
-        })
+        Some(Values { operation: self.operation_id(operation), origin, inline: (value.items, fresh), pulled: None })
     }
 
     /// Takes in the items of a VALUE. Answers with a mask of those that are whole, right and new.
@@ -281,13 +267,13 @@ impl Node<'_> {
         fresh
     }
 
-    fn stored(&mut self, operation: usize, place: usize, items: StoredItems<'_>) -> Received<'static, 'static> {
-        let Some(mut lookup) = self.memory.lookup(operation) else { return Received::Nothing };
+    fn stored(&mut self, operation: usize, place: usize, items: StoredItems<'_>) {
+        let Some(mut lookup) = self.memory.lookup(operation) else { return };
         if lookup.operation.kind != Kind::Store || lookup.operation.phase != Phase::Give {
-            return Received::Nothing;
+            return;
         }
         let Some(carried) = lookup.candidates.get(place).map(|candidate| candidate.carried) else {
-            return Received::Nothing;
+            return;
         };
         let mut retry_ms = 0;
         for answer in items.iter() {
@@ -300,47 +286,32 @@ impl Node<'_> {
             lookup.item_answered(place, item, answer.status);
         }
         lookup.holder_goes_on(place, retry_ms);
-        Received::Nothing
     }
 
-    fn refused(
-        &mut self,
-        now: Instant,
-        operation: usize,
-        place: usize,
-        refusal: Option<Refusal>,
-        argument: u32,
-    ) -> Received<'static, 'static> {
+    fn refused(&mut self, now: Instant, operation: usize, place: usize, refusal: Option<Refusal>, argument: u32) {
         let attempts = self.attempts();
-        let Some(lookup) = self.memory.lookup(operation) else { return Received::Nothing };
-        let Some(candidate) = lookup.candidates.get_mut(place) else { return Received::Nothing };
+        let Some((slot, candidate)) = self.memory.candidate(operation, place) else { return };
         let retries = candidate.attempts < attempts;
         match refusal {
             // The reply brought a fresh token: the same request again.
             Some(Refusal::NeedToken) if retries => candidate.resend = true,
-            Some(Refusal::Busy) if retries && lookup.operation.phase == Phase::Give => {
+            Some(Refusal::Busy) if retries && slot.phase == Phase::Give => {
                 candidate.give = Give::Waiting;
                 candidate.deadline = now.plus_millis(u64::from(argument.clamp(10, 5000)));
             }
             _ => {
                 candidate.attempts = 0;
-                match lookup.operation.phase {
+                match slot.phase {
                     Phase::Walk => candidate.walk = Walk::Failed,
                     Phase::Give => candidate.give = Give::Failed,
                 }
             }
         }
-        Received::Nothing
     }
 
     /// A PULL was refused: the value is not there.
     fn pull_refused(&mut self, now: Instant, index: usize, tag: Tag, from: &Endpoint) -> bool {
-        let ours = self.memory.transfers.get(index).is_some_and(|transfer| {
-            !transfer.is_free()
-                && transfer.attempt > 0
-                && transfer.tag.same_exchange(tag)
-                && transfer.source.endpoint == *from
-        });
+        let ours = self.memory.transfers.get(index).is_some_and(|transfer| transfer.awaits(tag, from));
         if ours {
             self.fail_transfer(now, index);
         }
@@ -360,8 +331,7 @@ impl Node<'_> {
 
     /// A contact is certainly gone.
     pub(crate) fn contact_left(&mut self, contact: &Contact) {
-        let here = self.memory.table().find(&contact.id).map(|slot| slot.contact.endpoint);
-        if here == Some(contact.endpoint) {
+        if self.memory.find_at(contact).is_some() {
             count!(self.memory.head.stats, contacts_lost);
             self.remove_contact(&contact.id);
         }

@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use kad_wire::limits::{CONTACT_LEN, TTL_MAX_MS, VALUE_HEAD_LEN};
 use kad_wire::{
-    Answer, FindNode, FindValue, Instant, Key, NodesWriter, Pull, Query, Refusal, Reply, RequestFlags, Store,
-    StoredWriter, ValueWriter, reply_flags,
+    Answer, FindNode, FindValue, Instant, NodesWriter, Pull, Query, Refusal, Reply, RequestFlags, Store, StoredWriter,
+    ValueWriter, reply_flags,
 };
 
 use super::{FindAnswer, Node, Received, StoreAnswer};
@@ -35,25 +35,16 @@ impl<'m> Node<'m> {
         };
         let mut slots = [0; LIST_MAX];
         let wanted = usize::from(find.limit).min(LIST_MAX);
-        let found = self.nearest_for(asker, &find.target, Families::wanted(flags), slots.get_mut(..wanted));
-        for slot in slots.iter().take(found) {
-            let Some(slot) = self.memory.contacts.get(usize::from(*slot)) else { break };
-            if writer.push(&slot.contact).is_none() {
+        let slots = slots.get_mut(..wanted).unwrap_or_default();
+        for slot in self.memory.nearest(&find.target, &asker.contact.id, Families::wanted(flags), slots) {
+            let Some(contact) = self.memory.contact(*slot) else { break };
+            if writer.push(contact).is_none() {
                 writer.set_flags(asker.head.flags | reply_flags::CUT);
                 break;
             }
         }
         self.sent();
         Received::Reply(writer.finish())
-    }
-
-    /// Slots of the contacts nearest to `target` that the asker can use.
-    fn nearest_for(&mut self, asker: &Asker, target: &Key, families: Families, slots: Option<&mut [u16]>) -> usize {
-        let Some(slots) = slots else { return 0 };
-        let asker = asker.contact.id;
-        let useful =
-            |slot: &crate::bucket::ContactSlot| families.reach(&slot.contact.endpoint) && slot.contact.id != asker;
-        self.memory.table().closest(target, useful, slots)
     }
 
     pub(crate) fn serve_find<'d>(
@@ -94,10 +85,10 @@ impl<'m> Node<'m> {
             _ => usize::from(ticket.limit),
         };
         let wanted = wanted.min(writer.contact_room()).min(LIST_MAX);
-        let found = self.nearest_for(&ticket.asker, &ticket.query.key, ticket.families, slots.get_mut(..wanted));
-        for slot in slots.iter().take(found) {
-            if let Some(slot) = self.memory.contacts.get(usize::from(*slot)) {
-                writer.push_contact(&slot.contact);
+        let slots = slots.get_mut(..wanted).unwrap_or_default();
+        for slot in self.memory.nearest(&ticket.query.key, &ticket.asker.contact.id, ticket.families, slots) {
+            if let Some(contact) = self.memory.contact(*slot) {
+                writer.push_contact(contact);
             }
         }
         self.sent();

@@ -25,9 +25,7 @@ impl Node<'_> {
         let ready = self.wants_to_send(operation);
         let Some(lookup) = self.memory.lookup(operation) else { return };
         let deadline = lookup.wakes();
-        let mut schedule = self.memory.schedule();
-        schedule.set_ready(Slot::Operation(operation), ready);
-        schedule.set_deadline(Slot::Operation(operation), Some(deadline));
+        self.memory.reschedule(Slot::Operation(operation), ready, Some(deadline));
     }
 
     /// Whether an operation has reached its end; a store or a join that has found its nodes goes on to give.
@@ -93,9 +91,7 @@ impl Node<'_> {
         // Before its transfers are dropped: a place that they leave is for others, not for what it still wanted.
         slot.pending = Pending::Final;
         self.drop_transfers_of(now, operation);
-        let mut schedule = self.memory.schedule();
-        schedule.set_ready(Slot::Operation(operation), false);
-        schedule.set_deadline(Slot::Operation(operation), None);
+        self.memory.reschedule(Slot::Operation(operation), false, None);
         match kind {
             Kind::Refresh => self.free_operation(operation),
             _ => self.list_event(operation),
@@ -135,9 +131,7 @@ impl Node<'_> {
         slot.generation = slot.generation.wrapping_add(1);
         slot.next_free = core::mem::replace(&mut memory.head.free_operations.first, Link::to(operation));
         count!(memory.head.stats, operations_ended);
-        let mut schedule = memory.schedule();
-        schedule.set_ready(Slot::Operation(operation), false);
-        schedule.set_deadline(Slot::Operation(operation), None);
+        memory.reschedule(Slot::Operation(operation), false, None);
     }
 }
 

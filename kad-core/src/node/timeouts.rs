@@ -46,9 +46,8 @@ impl Node<'_> {
     /// A candidate whose deadline has passed is asked again or given up.
     fn candidate_late(&mut self, now: Instant, operation: usize, place: usize) {
         let attempts = self.attempts();
-        let Some(lookup) = self.memory.lookup(operation) else { return };
-        let storing = lookup.operation.kind == Kind::Store;
-        let Some(candidate) = lookup.candidates.get_mut(place) else { return };
+        let Some((slot, candidate)) = self.memory.candidate(operation, place) else { return };
+        let storing = slot.kind == Kind::Store;
         if candidate.wakes().is_none_or(|at| at > now) {
             return;
         }
@@ -86,8 +85,7 @@ impl Node<'_> {
 
     /// A candidate drops out of the half of the operation that it was in.
     pub(crate) fn candidate_failed(&mut self, operation: usize, place: usize) {
-        let Some(lookup) = self.memory.lookup(operation) else { return };
-        let Some(candidate) = lookup.candidates.get_mut(place) else { return };
+        let Some((_, candidate)) = self.memory.candidate(operation, place) else { return };
         candidate.resend = false;
         candidate.pulling = 0;
         if candidate.give == Give::Nothing {

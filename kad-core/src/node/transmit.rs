@@ -8,7 +8,7 @@ use kad_wire::{
 use super::{Node, Transmit};
 use crate::config::Settings;
 use crate::lookup::Lookup;
-use crate::operation::{Give, ItemState, Kind, Phase, Walk};
+use crate::operation::{Candidate, Give, ItemState, Kind, Phase, Walk};
 use crate::probe::Reason;
 use crate::schedule::Slot;
 use crate::stats::count;
@@ -31,7 +31,7 @@ enum Send {
 impl Node<'_> {
     /// After how many microseconds a first request to somebody is late.
     pub(crate) fn timeout_us(&mut self, contact: &Contact) -> u64 {
-        let of_contact = self.memory.table().find(&contact.id).and_then(|slot| slot.rtt.timeout_us());
+        let of_contact = self.memory.find(&contact.id).and_then(|slot| slot.rtt.timeout_us());
         let settings = &self.memory.head.settings;
         // Of strangers only the others' average is known, which deserves more patience.
         let of_all = self.memory.head.rtt.timeout_us().map(|all| all.saturating_mul(2));
@@ -45,6 +45,7 @@ impl Node<'_> {
     }
 
     /// The timeout of attempt number `attempt`, from 1.
+    #[inline(never)]
     fn backed_off(&self, timeout_us: u64, attempt: u8) -> u64 {
         let max = self.memory.head.settings.max_timeout_us;
         let doubled = timeout_us.checked_shl(attempt.saturating_sub(1).into()).unwrap_or(u64::MAX);
@@ -121,8 +122,7 @@ impl Node<'_> {
             path_us
         };
         let late_at = now.plus_micros(self.backed_off(timeout_us, attempt)).min(deadline);
-        let lookup = self.memory.lookup(operation)?;
-        lookup.candidates.get_mut(place)?.deadline = late_at;
+        self.memory.candidate(operation, place)?.1.deadline = late_at;
         let stats = &mut self.memory.head.stats;
         count!(stats, requests_out);
         if again {
@@ -134,31 +134,30 @@ impl Node<'_> {
     fn write_request(&mut self, now: Instant, operation: usize, place: usize, out: &mut [u8]) -> Option<Transmit> {
         let flags = self.flags();
         let (k, room) = (self.memory.head.settings.k, self.memory.head.settings.room());
-        let lookup = self.memory.lookup(operation)?;
-        let candidate = lookup.candidates.get(place).copied()?;
-        let (kind, phase) = (lookup.operation.kind, lookup.operation.phase);
-        let (target, to) = (lookup.operation.target, candidate.contact.endpoint);
+        let (slot, candidate) = self.memory.candidate(operation, place)?;
+        let (kind, phase, target) = (slot.kind, slot.phase, slot.target);
+        let Candidate { tag, token, cursor, names_only, .. } = *candidate;
+        let to = candidate.contact.endpoint;
         match (kind, phase) {
             (Kind::Leave, Phase::Give) => {
                 // Not answered: it is done when it is sent.
-                let done = lookup.candidates.get_mut(place)?;
-                (done.give, done.attempts) = (Give::Done, 0);
-                self.write(&to, &Request::Goodbye, candidate.tag, candidate.token, flags, out)
+                (candidate.give, candidate.attempts) = (Give::Done, 0);
+                self.write(&to, &Request::Goodbye, tag, token, flags, out)
             }
             (Kind::Ping | Kind::Leave, _) | (Kind::Join, Phase::Give) => {
-                self.write(&to, &Request::Ping, candidate.tag, candidate.token, flags, out)
+                self.write(&to, &Request::Ping, tag, token, flags, out)
             }
             (Kind::Store, Phase::Give) => self.write_store(now, operation, place, out),
             (Kind::FindValue, _) => {
-                let names_only = if candidate.names_only { RequestFlags::HEADERS_ONLY } else { 0 };
+                let names_only = if names_only { RequestFlags::HEADERS_ONLY } else { 0 };
                 let flags = RequestFlags(flags.0 | names_only);
-                let find = self.find_value_request(operation, candidate.cursor, room)?;
-                self.write(&to, &Request::FindValue(find), candidate.tag, Token::NONE, flags, out)
+                let find = self.find_value_request(operation, cursor, room)?;
+                self.write(&to, &Request::FindValue(find), tag, Token::NONE, flags, out)
             }
             _ => {
                 let padding = Request::padded_len(room).saturating_sub(90);
                 let find = FindNode { limit: k, target, padding };
-                self.write(&to, &Request::FindNode(find), candidate.tag, Token::NONE, flags, out)
+                self.write(&to, &Request::FindNode(find), tag, Token::NONE, flags, out)
             }
         }
     }
@@ -196,7 +195,7 @@ impl Node<'_> {
         let candidate = self.memory.lookup(operation)?.candidates.get(place).copied()?;
         let envelope = self.envelope(candidate.tag, candidate.token);
         // The way there counts as lived, at the longest that it can be expected to take: a life never grows on its way.
-        let of_contact = self.memory.table().find(&candidate.contact.id).and_then(|slot| slot.rtt.timeout_us());
+        let of_contact = self.memory.find(&candidate.contact.id).and_then(|slot| slot.rtt.timeout_us());
         let way_us = of_contact.or(self.memory.head.rtt.timeout_us()).unwrap_or(0).max(candidate.rtt_us.into());
         // Who answers long after it was given up must not shorten the lives of values.
         let way_us = way_us.min(self.memory.head.settings.max_timeout_us);
@@ -307,9 +306,7 @@ impl Node<'_> {
     pub(crate) fn settle_upkeep(&mut self) {
         let ready = self.memory.head.probes.has_due();
         let deadline = self.upkeep_deadline();
-        let mut schedule = self.memory.schedule();
-        schedule.set_ready(Slot::Upkeep, ready);
-        schedule.set_deadline(Slot::Upkeep, deadline);
+        self.memory.reschedule(Slot::Upkeep, ready, deadline);
     }
 }
 

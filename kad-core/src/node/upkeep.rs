@@ -36,7 +36,7 @@ impl Node<'_> {
         let head = &self.memory.head;
         let look = head.doubts.then_some(head.probes.next_look);
         let refresh = self.next_refresh().map(|(_, at)| at);
-        [head.probes.wakes(), look, refresh].into_iter().flatten().min()
+        sooner(sooner(head.probes.wakes(), look), refresh)
     }
 
     fn probe_doubted(&mut self, now: Instant) {
@@ -59,13 +59,12 @@ impl Node<'_> {
 
     /// Somebody gave reason to doubt a contact. Only the contact's own silence counts against it.
     pub(crate) fn doubt(&mut self, now: Instant, contact: &Contact, reason: Reason) {
-        let known = self.memory.table().find(&contact.id).map(|slot| slot.contact.endpoint);
-        if known != Some(contact.endpoint) {
+        if self.memory.find_at(contact).is_none() {
             return;
         }
         let head = &mut self.memory.head;
         if !head.probes.plan(now, contact, reason, head.random.next())
-            && let Some(slot) = self.memory.table().find(&contact.id)
+            && let Some(slot) = self.memory.find(&contact.id)
         {
             slot.doubted = true;
             self.memory.head.doubts = true;
@@ -86,6 +85,7 @@ impl Node<'_> {
     }
 
     /// When a row that a lookup goes through now must be refreshed: after the interval, give or take a quarter.
+    #[inline(never)]
     pub(crate) fn next_refresh_of_a_row(&mut self, now: Instant) -> Instant {
         let interval = self.memory.head.settings.refresh_us;
         let jitter = self.memory.head.random.below(interval / 2);
@@ -95,12 +95,11 @@ impl Node<'_> {
     /// The bucket that is due for a refresh next, and when. None while one is being refreshed: they take turns.
     fn next_refresh(&self) -> Option<(usize, Instant)> {
         let head = &self.memory.head;
-        let alone = || !self.memory.contacts.iter().any(|slot| slot.is_live());
-        if head.refreshing || head.settings.client || alone() {
+        if head.refreshing || head.settings.client || self.is_alone() {
             return None;
         }
         let rows = self.memory.rows.iter().take(head.depth.into()).enumerate();
-        rows.map(|(row, meta)| (row, meta.refresh_at)).min_by_key(|(_, at)| *at)
+        rows.map(|(row, meta)| (row, meta.refresh_at)).min_by(|(_, a), (_, b)| a.cmp(b))
     }
 
     /// Looks up a random id in a bucket that went without a lookup for too long (paper, section 2.3).
@@ -174,5 +173,13 @@ impl Node<'_> {
             }
         }
         self.settle_upkeep();
+    }
+}
+
+/// The earlier of two moments, if there is any.
+fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        _ => one.or(other),
     }
 }
