@@ -84,7 +84,7 @@ impl Place {
 ///         send: 2,
 ///     }
 /// }
-/// assert!(size_of::<Space>() < 14_000);
+/// assert!(size_of::<Space>() < 16_000);
 /// ```
 #[macro_export]
 macro_rules! space {
