@@ -154,8 +154,8 @@ fn values_go_from_servers_to_boards_and_back_and_from_board_to_board() {
         assert!(figure(&put, "copies").is_some_and(|copies| copies >= 3), "{put}");
         net.assert_server_reads(3, "from-a-board", &text(4000));
         net.assert_board_reads(2, "from-a-board", &text(4000));
-        for board in 0..BOARDS.len() {
-            println!("board with {} KiB: {}", BOARDS[board], net.tell(board, "status"));
+        for (board, kib) in BOARDS.iter().enumerate() {
+            println!("board with {kib} KiB: {}", net.tell(board, "status"));
         }
         Ok(())
     });
