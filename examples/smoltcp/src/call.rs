@@ -6,7 +6,7 @@ use kad_wire::{Instant, ItemHeader, ItemStatus, Key, Sink};
 /// What came of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// A value is stored: on so many other nodes, while so many refused it or were silent.
+    /// A value is stored, here and elsewhere.
     Stored {
         /// Other nodes that hold it.
         copies: usize,

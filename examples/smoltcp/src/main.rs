@@ -17,7 +17,7 @@ use static_cell::ConstStaticCell;
 /// How long to wait for a frame at the most: nothing but frames wakes this program, and there may be a new command.
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
 
-static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::EMPTY);
+static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
 
 /// A kad node on plain smoltcp, on a TAP device.
 ///
@@ -68,8 +68,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("ready id={id} memory={} node={}", size_of::<Memory>(), size_of::<Plain>());
     let mut owner = Owner { lines: commands.into(), ..Owner::default() };
     while !plain.has_left() {
-        owner.look(&mut plain, now(start))?;
         let again = plain.poll(now(start), &mut device);
+        if owner.look(&mut plain, now(start))? {
+            continue;
+        }
         let pause = again.map_or(u64::MAX, |at| at.micros_since(now(start)));
         let pause = Duration::from_micros(pause).min(LONGEST_WAIT);
         wait(device.as_raw_fd(), Some(pause.into()))?;
@@ -95,10 +97,10 @@ struct Owner {
 }
 
 impl Owner {
-    /// Shows an outcome, or runs the next command.
-    fn look(&mut self, plain: &mut Plain, now: Instant) -> Result<(), Box<dyn Error>> {
+    /// Shows an outcome, or runs the next command. Answers whether there was one.
+    fn look(&mut self, plain: &mut Plain, now: Instant) -> Result<bool, Box<dyn Error>> {
         if let Some((command, since)) = &self.under_way {
-            let Some(outcome) = plain.outcome() else { return Ok(()) };
+            let Some(outcome) = plain.outcome() else { return Ok(false) };
             let ms = now.micros_since(*since) / 1000;
             match outcome {
                 Outcome::Stored { copies, of } => println!("{command}: stored copies={copies} of={of} ms={ms}"),
@@ -107,12 +109,12 @@ impl Owner {
                 Outcome::Failed(error) => println!("{command}: {error} ms={ms}"),
             }
             self.under_way = None;
+            return Ok(true);
         }
         self.read()?;
-        if let Some(line) = self.lines.pop_front() {
-            self.run(plain, now, &line);
-        }
-        Ok(())
+        let Some(line) = self.lines.pop_front() else { return Ok(false) };
+        self.run(plain, now, &line);
+        Ok(true)
     }
 
     fn run(&mut self, plain: &mut Plain, now: Instant, line: &str) {

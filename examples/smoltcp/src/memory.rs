@@ -61,18 +61,21 @@ pub(crate) struct Sockets {
 
 impl Memory {
     /// Unused memory. All zero bits: a `static` of it costs no flash.
-    pub const EMPTY: Self = Self {
-        block: Block::EMPTY,
-        records: [FixedRecord::EMPTY; RECORDS],
-        blocks: [FixedBlock::EMPTY; BLOCKS],
-        found: [0; VALUE_MAX],
-        datagram: [0; DATAGRAM_MAX],
-        sockets: Sockets {
-            storage: StaticCell::new(),
-            receive_meta: StaticCell::new(),
-            receive: [0; RECEIVE * DATAGRAM_MAX],
-            send_meta: StaticCell::new(),
-            send: [[0; DATAGRAM_MAX]; SENDERS],
-        },
-    };
+    #[expect(clippy::new_without_default, reason = "it makes sense in a static only")]
+    pub const fn new() -> Self {
+        Self {
+            block: Block::EMPTY,
+            records: [FixedRecord::EMPTY; RECORDS],
+            blocks: [FixedBlock::EMPTY; BLOCKS],
+            found: [0; VALUE_MAX],
+            datagram: [0; DATAGRAM_MAX],
+            sockets: Sockets {
+                storage: StaticCell::new(),
+                receive_meta: StaticCell::new(),
+                receive: [0; RECEIVE * DATAGRAM_MAX],
+                send_meta: StaticCell::new(),
+                send: [[0; DATAGRAM_MAX]; SENDERS],
+            },
+        }
+    }
 }
