@@ -11,19 +11,21 @@ use crate::{Host, Result};
 
 /// The path of the program `kad`, which is built unless `KAD_BIN` in the environment says where it is.
 pub fn kad_program() -> Result<String> {
-    if let Ok(path) = std::env::var("KAD_BIN") {
-        return Ok(path);
-    }
+    std::env::var("KAD_BIN").or_else(|_| program("kad", "kad"))
+}
+
+/// The path of a program of one of the workspace's packages, which is built.
+pub fn program(package: &str, name: &str) -> Result<String> {
     // Tests are in `target/PROFILE/deps`, programs in `target/PROFILE`.
     let test = std::env::current_exe().map_err(|error| error.to_string())?;
     let directory = test.parent().and_then(Path::parent).ok_or("the test is not where cargo puts tests")?;
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--package", "kad"]);
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--package", package, "--bin", name]);
     if directory.ends_with("release") {
         cargo.arg("--release");
     }
     run(&mut cargo)?;
-    Ok(directory.join("kad").to_string_lossy().into_owned())
+    Ok(directory.join(name).to_string_lossy().into_owned())
 }
 
 /// A kad daemon on a host, killed when dropped.

@@ -26,15 +26,17 @@ mod host;
 mod network;
 mod process;
 mod requirements;
+mod tap;
 
 pub use board::Board;
-pub use daemon::{Daemon, kad_program};
+pub use daemon::{Daemon, kad_program, program};
 pub use elf::Sizes;
 pub use firmware::Firmware;
 pub use host::Host;
 pub use network::Lab;
 pub use process::Process;
 pub use requirements::available;
+pub use tap::Tap;
 
 /// What went wrong, in words.
 pub type Result<T> = std::result::Result<T, String>;

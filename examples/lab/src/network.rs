@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 use std::os::unix::process::CommandExt;
 
 use crate::process::run;
-use crate::{Board, Firmware, Host, Result};
+use crate::{Board, Firmware, Host, Result, Tap};
 
 /// Where `ip netns` keeps the names of namespaces.
 const NAMESPACES: &str = "/run/netns";
@@ -71,10 +71,19 @@ impl Lab {
 
     /// Starts an emulated board with these arguments.
     pub fn board(&self, firmware: &Firmware, arguments: &[&str]) -> Result<Board> {
-        let port = self.port("board");
+        Board::start(&self.name, &self.new_tap("board")?, firmware, arguments)
+    }
+
+    /// Adds a TAP device, for a program that has a network stack of its own.
+    pub fn tap(&self) -> Result<Tap> {
+        Ok(Tap::new(&self.name, self.new_tap("tap")?))
+    }
+
+    fn new_tap(&self, kind: &str) -> Result<String> {
+        let port = self.port(kind);
         self.ip(&["tuntap", "add", "dev", &port, "mode", "tap"])?;
         self.connect(&port)?;
-        Board::start(&self.name, &port, firmware, arguments)
+        Ok(port)
     }
 
     /// Loses this many of 1000 frames between members of the network, from now on.

@@ -1,7 +1,7 @@
 //! Programs that run beside the test.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -27,11 +27,20 @@ pub struct Process {
 
 impl Process {
     /// Starts a program. What it prints, to standard output and to standard error, is read line by line.
-    pub(crate) fn start(name: &str, mut command: Command) -> Result<Self> {
+    pub(crate) fn start(name: &str, command: Command) -> Result<Self> {
+        Self::start_with(name, command, Stdio::null())
+    }
+
+    /// The same for a program that is told what to do, with [`tell`](Self::tell).
+    pub(crate) fn start_with_input(name: &str, command: Command) -> Result<Self> {
+        Self::start_with(name, command, Stdio::piped())
+    }
+
+    fn start_with(name: &str, mut command: Command, input: Stdio) -> Result<Self> {
         let fail = |error: std::io::Error| format!("{name}: {command:?}: {error}", command = command.get_program());
         let (reader, writer) = std::io::pipe().map_err(fail)?;
         let errors = writer.try_clone().map_err(fail)?;
-        let child = command.stdin(Stdio::null()).stdout(writer).stderr(errors).spawn();
+        let child = command.stdin(input).stdout(writer).stderr(errors).spawn();
         let child = child.map_err(|error| format!("{name}: {command:?}: {error}"))?;
         // The command keeps its ends of the pipe, which would never close otherwise.
         drop(command);
@@ -43,6 +52,12 @@ impl Process {
             }
         });
         Ok(Self { name: name.to_owned(), child, incoming, lines: Vec::new(), seen: 0 })
+    }
+
+    /// Writes a line to the program's standard input.
+    pub fn tell(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().ok_or("nothing reads what this program is told")?;
+        writeln!(input, "{line}").map_err(|error| format!("{}: {error}", self.name))
     }
 
     /// Waits for the next line that contains this text, after those that were waited for before.
