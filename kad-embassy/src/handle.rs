@@ -154,6 +154,9 @@ impl Dht {
     /// [`Error::Timeout`] and [`Error::Busy`]: the node leaves all the same.
     pub async fn leave(&self) -> Result<(), Error> {
         let now = now();
+        if self.home.borrow().has_left() {
+            return Ok(());
+        }
         self.home.borrow_mut().leave(now, now + self.timeout / 2);
         let call = self.begin(Request::Leave)?;
         call.outcome().await.map(drop)

@@ -162,6 +162,8 @@ impl Runner {
             let (now, next) = self.turn();
             select(self.exchange.ready(now, next), changed(self.home)).await;
         }
+        // Whoever waits for it is told.
+        self.home.borrow_mut().turn(now());
         self.exchange.close();
     }
 

@@ -199,6 +199,16 @@ fn a_node_that_leaves_hands_over_what_it_holds_and_its_task_ends() {
 }
 
 #[test]
+fn the_last_but_one_node_leaves_and_says_when_it_has() {
+    let (mut lan, nodes) = network(Family::V4, 2, &Shape::default());
+    lan.run_for(10 * SECOND, nodes[1].store(Key::hash("kept"), &value(4096), &ALL)).expect("stored");
+    for dht in [nodes[1], nodes[1], nodes[0]] {
+        assert_eq!(lan.run_for(20 * SECOND, dht.leave()), Ok(()));
+    }
+    assert!(lan.has_ended(0) && lan.has_ended(1));
+}
+
+#[test]
 fn calls_end_in_time_and_give_their_places_back() {
     let mut lan = Lan::new(Family::V4, 7);
     let _absent = lan.host();
