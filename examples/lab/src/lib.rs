@@ -26,6 +26,7 @@ mod host;
 mod network;
 mod process;
 mod requirements;
+mod toolchain;
 
 pub use board::Board;
 pub use daemon::{Daemon, kad_program};
@@ -35,6 +36,7 @@ pub use host::Host;
 pub use network::Lab;
 pub use process::Process;
 pub use requirements::available;
+pub use toolchain::Toolchain;
 
 /// What went wrong, in words.
 pub type Result<T> = std::result::Result<T, String>;
