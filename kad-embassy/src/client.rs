@@ -57,7 +57,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Makes a client. Of the parts, the store may be an empty one: a value is sent from where its caller has it.
+    /// Makes a client. Of the parts, the store may be [none](kad_store::NoStore): a value is sent from where its caller has it.
     ///
     /// # Errors
     /// [`StartError`].

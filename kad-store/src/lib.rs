@@ -12,12 +12,14 @@ mod fixed;
 mod limits;
 #[cfg(feature = "memory")]
 mod memory;
+mod none;
 mod record;
 
 pub use fixed::{FixedBlock, FixedRecord, FixedStore};
 pub use limits::Limits;
 #[cfg(feature = "memory")]
 pub use memory::MemoryStore;
+pub use none::NoStore;
 
 use kad_wire::{Answer, Digest, Instant, ItemHeader, Key, Offer, Query, Sink, StoreMode};
 

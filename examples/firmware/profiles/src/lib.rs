@@ -12,8 +12,7 @@ macro_rules! profile {
         $name:ident {
             block: { $($block:tt)* },
             space: { $($space:tt)* },
-            records: $records:expr,
-            blocks: $blocks:expr,
+            store: $store:tt,
             config: { $($config:tt)* } $(,)?
         }
     ) => {
@@ -21,8 +20,7 @@ macro_rules! profile {
         pub mod $name {
             use kad_core::{Config, NodeId};
             use kad_embassy::Parts;
-            use kad_store::{FixedBlock, FixedRecord, FixedStore, Limits};
-            use static_cell::{ConstStaticCell, StaticCell};
+            use static_cell::ConstStaticCell;
 
             kad_core::block! { struct Block { $($block)* } }
             kad_embassy::space! { struct Space { $($space)* } }
@@ -33,18 +31,30 @@ macro_rules! profile {
             pub fn parts(id: NodeId, seed: &[u8; 32]) -> Parts<'_> {
                 static BLOCK: ConstStaticCell<Block> = ConstStaticCell::new(Block::EMPTY);
                 static SPACE: ConstStaticCell<Space> = ConstStaticCell::new(Space::EMPTY);
-                static RECORDS: ConstStaticCell<[FixedRecord; $records]> =
-                    ConstStaticCell::new([FixedRecord::EMPTY; $records]);
-                static BLOCKS: ConstStaticCell<[FixedBlock; $blocks]> =
-                    ConstStaticCell::new([FixedBlock::EMPTY; $blocks]);
-                static STORE: StaticCell<FixedStore<'static>> = StaticCell::new();
 
-                let store = STORE.init_with(|| FixedStore::new(Limits::new(id), RECORDS.take(), BLOCKS.take()));
+                let store = store!(id, $store);
                 let (memory, buffers) = (BLOCK.take().memory(), SPACE.take().buffers());
                 Parts { id, config: &CONFIG, seed, memory, store, buffers }
             }
         }
     };
+}
+
+/// Declares a store, and takes it.
+macro_rules! store {
+    ($id:ident, none) => {{
+        static STORE: ConstStaticCell<kad_store::NoStore> = ConstStaticCell::new(kad_store::NoStore);
+        STORE.take()
+    }};
+    ($id:ident, { records: $records:expr, blocks: $blocks:expr }) => {{
+        use kad_store::{FixedBlock, FixedRecord, FixedStore, Limits};
+        use static_cell::StaticCell;
+
+        static RECORDS: ConstStaticCell<[FixedRecord; $records]> = ConstStaticCell::new([FixedRecord::EMPTY; $records]);
+        static BLOCKS: ConstStaticCell<[FixedBlock; $blocks]> = ConstStaticCell::new([FixedBlock::EMPTY; $blocks]);
+        static STORE: StaticCell<FixedStore<'static>> = StaticCell::new();
+        STORE.init_with(|| FixedStore::new(Limits::new($id), RECORDS.take(), BLOCKS.take()))
+    }};
 }
 
 profile! {
@@ -67,8 +77,7 @@ profile! {
             datagram: 704,
             held: 2,
         },
-        records: 0,
-        blocks: 0,
+        store: none,
         config: { k: 8, value_max: 512 },
     }
 }
@@ -91,8 +100,7 @@ profile! {
             receive: 2,
             send: 1,
         },
-        records: 10,
-        blocks: 16,
+        store: { records: 10, blocks: 16 },
         config: { k: 6, value_max: 1024 },
     }
 }
@@ -115,8 +123,7 @@ profile! {
             receive: 4,
             send: 2,
         },
-        records: 24,
-        blocks: 76,
+        store: { records: 24, blocks: 76 },
         config: { k: 8, value_max: 4096 },
     }
 }
@@ -139,8 +146,7 @@ profile! {
             receive: 6,
             send: 2,
         },
-        records: 48,
-        blocks: 160,
+        store: { records: 48, blocks: 160 },
         config: { k: 8, value_max: 16_384 },
     }
 }
