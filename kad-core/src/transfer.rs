@@ -1,6 +1,6 @@
 //! A value that this node pulls: as a reader, or as a holder to which it was offered.
 
-use kad_wire::{Contact, Endpoint, Instant, ItemHeader, Key, NodeId, StoreMode, Tag, Token};
+use kad_wire::{Contact, Endpoint, Instant, ItemHeader, Key, NodeId, Room, StoreMode, Tag, Token};
 
 use crate::wake::{Link, Wake};
 use crate::window::Window;
@@ -43,6 +43,8 @@ pub struct Transfer {
     pub(crate) purpose: Purpose,
     /// Whom it is pulled from.
     pub(crate) source: Contact,
+    /// The largest datagram that the source takes: it may have no room to write larger ones either.
+    pub(crate) room: Room,
     /// What the source gave this node, when it reads.
     pub(crate) token: Token,
     /// The STORE that offered the value, when this node holds.
@@ -78,6 +80,7 @@ impl Transfer {
         state: State::Free,
         purpose: Purpose::Own { operation: 0, item: 0 },
         source: Contact { id: NodeId::from_bytes([0; 32]), endpoint: Endpoint::UNSPECIFIED },
+        room: Room::SMALLEST,
         token: Token::NONE,
         offer: Tag::from_bits(0),
         lane: 0,

@@ -10,12 +10,13 @@ use kad_upkeep::Aside;
 use kad_wire::{Digest, ItemHeader, Key, NodeId};
 
 use crate::calls::{Outcome, Request};
+use crate::duties::{BOOTSTRAP, Visitor};
 use crate::error::{Error, StartError};
 use crate::exchange::Exchange;
-use crate::home::{BOOTSTRAP, Home};
+use crate::home::Home;
 use crate::net::Neighbours;
 use crate::report::{Copies, Found, Receipt, StoreOptions, ttl_ms};
-use crate::runner::{Options, Parts, assemble, now};
+use crate::runner::{Assembly, Options, Parts, assemble, now};
 
 /// What an operation may cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,14 +50,14 @@ pub struct Cost {
 ///
 /// It runs in the task that calls it; there is nothing to spawn but the network stack's own task.
 pub struct Client {
-    home: Home,
+    home: Home<Visitor>,
     exchange: Exchange,
     bootstrap: Vec<SocketAddr, BOOTSTRAP>,
     cost: Cost,
 }
 
 impl Client {
-    /// Makes a client. Of the parts, the store may be an empty one: a value is sent from where its caller has it.
+    /// Makes a client. Of the parts, the store may be [none](kad_store::NoStore): a value is sent from where its caller has it.
     ///
     /// # Errors
     /// [`StartError`].
@@ -67,11 +68,12 @@ impl Client {
         options: &Options<'_>,
     ) -> Result<Self, StartError> {
         let config = Config { role: Role::Client, ..parts.config.clone() };
-        let alone = Options { bootstrap: &[], ..*options };
-        let (home, mut exchange) = assemble(stack, neighbours, Parts { config: &config, ..parts }, &alone)?;
+        let Assembly { node, store, calls, found, mut exchange } =
+            assemble(stack, neighbours, Parts { config: &config, ..parts }, options)?;
         exchange.close();
+        let home = Home::new(node, store, Visitor, calls, found);
         let bootstrap = options.bootstrap.iter().take(BOOTSTRAP).copied().collect();
-        Ok(Self { home: home.visiting(), exchange, bootstrap, cost: Cost::default() })
+        Ok(Self { home, exchange, bootstrap, cost: Cost::default() })
     }
 
     /// Who this node is.

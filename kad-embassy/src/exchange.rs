@@ -6,6 +6,7 @@ use embassy_futures::select::select;
 use kad_upkeep::{Aside, Response};
 use kad_wire::Instant;
 
+use crate::duties::Duties;
 use crate::home::Home;
 use crate::net::{Link, Sent};
 use crate::runner::sleep_until;
@@ -33,7 +34,7 @@ impl Exchange {
     }
 
     /// Lets the node do everything that it can do now, until there is nothing more, or the link has no room.
-    pub(crate) fn run_until_idle(&mut self, now: Instant, home: &mut Home, aside: &impl Aside) {
+    pub(crate) fn run_until_idle(&mut self, now: Instant, home: &mut Home<impl Duties>, aside: &impl Aside) {
         self.link.handle_timeout(now);
         loop {
             let before = (self.sent, self.received);
@@ -47,7 +48,7 @@ impl Exchange {
     }
 
     /// Sends and receives until there is nothing more to do, or the link has no room.
-    fn run(&mut self, now: Instant, home: &mut Home, aside: &impl Aside) {
+    fn run(&mut self, now: Instant, home: &mut Home<impl Duties>, aside: &impl Aside) {
         loop {
             if !self.send(now) {
                 return;
@@ -105,7 +106,12 @@ impl Exchange {
         select(self.link.ready(!blocked, blocked), sleep_until(now, next)).await;
     }
 
-    fn next_response(&mut self, now: Instant, home: &mut Home, aside: &impl Aside) -> Option<(SocketAddr, usize)> {
+    fn next_response(
+        &mut self,
+        now: Instant,
+        home: &mut Home<impl Duties>,
+        aside: &impl Aside,
+    ) -> Option<(SocketAddr, usize)> {
         let (to, response) = self.response.as_mut()?;
         let to = *to;
         match home.respond(now, aside, response, self.buffer) {
@@ -118,7 +124,7 @@ impl Exchange {
     }
 
     /// Takes in datagrams until one is answered, or there is none.
-    fn receive(&mut self, now: Instant, home: &mut Home) {
+    fn receive(&mut self, now: Instant, home: &mut Home<impl Duties>) {
         let buffer = &mut *self.buffer;
         while let Some((from, response)) =
             self.link.receive(now, |from, datagram| (from, home.receive(now, from, datagram, buffer)))

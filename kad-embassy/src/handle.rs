@@ -11,6 +11,7 @@ use kad_upkeep::UpkeepStats;
 use kad_wire::{Digest, Instant, ItemHeader, Key, NodeId};
 
 use crate::calls::{Outcome, Request};
+use crate::duties::Resident;
 use crate::error::Error;
 use crate::home::Home;
 use crate::net::LinkStats;
@@ -26,12 +27,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// dropped is cancelled, but what a store has begun goes on.
 #[derive(Clone, Copy)]
 pub struct Dht {
-    home: &'static RefCell<Home>,
+    home: &'static RefCell<Home<Resident>>,
     timeout: Duration,
 }
 
 impl Dht {
-    pub(crate) const fn new(home: &'static RefCell<Home>) -> Self {
+    pub(crate) const fn new(home: &'static RefCell<Home<Resident>>) -> Self {
         Self { home, timeout: TIMEOUT }
     }
 
@@ -153,6 +154,9 @@ impl Dht {
     /// [`Error::Timeout`] and [`Error::Busy`]: the node leaves all the same.
     pub async fn leave(&self) -> Result<(), Error> {
         let now = now();
+        if self.home.borrow().has_left() {
+            return Ok(());
+        }
         self.home.borrow_mut().leave(now, now + self.timeout / 2);
         let call = self.begin(Request::Leave)?;
         call.outcome().await.map(drop)
@@ -170,12 +174,12 @@ impl Dht {
 
     /// What its upkeep has done.
     pub fn upkeep_stats(&self) -> UpkeepStats {
-        *self.home.borrow().upkeep.stats()
+        *self.home.borrow().duties.upkeep().stats()
     }
 
     /// What its link counted.
     pub fn link_stats(&self) -> LinkStats {
-        self.home.borrow().link
+        self.home.borrow().duties.link
     }
 
     /// How much its store holds.
@@ -196,7 +200,7 @@ impl Dht {
 
 /// A call's place, which is free again when this is dropped.
 struct Call {
-    home: &'static RefCell<Home>,
+    home: &'static RefCell<Home<Resident>>,
     index: usize,
 }
 

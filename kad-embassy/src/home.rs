@@ -1,76 +1,39 @@
 //! The node with everything it has, but for its socket: what comes in, what is due, what has ended. No clock, no waiting.
 
 use core::net::SocketAddr;
-use core::time::Duration;
 
 use embassy_sync::waitqueue::WakerRegistration;
-use heapless::Vec;
 use kad_core::{Event, FindOptions, Node, OperationId, StartError, Trace};
 use kad_store::Store;
-use kad_upkeep::{Aside, Joining, Response, Shelves, Upkeep};
+use kad_upkeep::{Aside, Response, Shelves};
 use kad_wire::{Instant, Key, StoreMode};
 
 use crate::calls::{CallSlot, Outcome, Request};
+use crate::duties::{Duties, Resident, Step};
 use crate::error::Error;
-use crate::logs;
-use crate::net::LinkStats;
 use crate::report::{Copies, Found, Pong, Receipt};
 
-/// Bootstrap addresses that a node keeps.
-pub const BOOTSTRAP: usize = 4;
-/// How long one attempt to join may take.
-const JOIN_LIMIT: Duration = Duration::from_secs(10);
-
 /// See the [module](self).
-pub(crate) struct Home {
+pub(crate) struct Home<D> {
     pub(crate) node: Node<'static>,
     pub(crate) store: &'static mut dyn Store,
-    pub(crate) upkeep: Upkeep,
-    upkeep_at: Option<Instant>,
-    /// Whether it stays: it joins, cares for what it holds, and lets stores go on after their callers have enough copies.
-    resident: bool,
-    joining: Joining,
-    join: Option<OperationId>,
-    bootstrap: Vec<SocketAddr, BOOTSTRAP>,
+    pub(crate) duties: D,
     calls: &'static mut [CallSlot],
     /// Where found values are: an equal part for each call.
     found: &'static mut [u8],
     /// Wakes whoever drives this node.
     pub(crate) driver: WakerRegistration,
-    /// What the link counted when it was last looked at.
-    pub(crate) link: LinkStats,
 }
 
-impl Home {
-    pub(crate) fn new(
+impl<D: Duties> Home<D> {
+    pub(crate) const fn new(
         node: Node<'static>,
         store: &'static mut dyn Store,
-        bootstrap: &[SocketAddr],
-        rejoin_interval: Duration,
+        duties: D,
         calls: &'static mut [CallSlot],
         found: &'static mut [u8],
     ) -> Self {
-        let id = node.id();
-        let seed = id.as_bytes().iter().fold(0u64, |seed, byte| seed.rotate_left(8) ^ u64::from(*byte));
-        Self {
-            node,
-            store,
-            upkeep: Upkeep::new(),
-            upkeep_at: None,
-            resident: true,
-            joining: Joining::new(!bootstrap.is_empty(), rejoin_interval, seed),
-            join: None,
-            bootstrap: bootstrap.iter().take(BOOTSTRAP).copied().collect(),
-            calls,
-            found,
-            driver: WakerRegistration::new(),
-            link: LinkStats::default(),
-        }
-    }
-
-    /// The same for a node that only wakes for an operation.
-    pub(crate) fn visiting(self) -> Self {
-        Self { resident: false, ..self }
+        Self { node, store, duties, calls, found, driver: WakerRegistration::new() }
     }
 
     /// Everything that does not depend on a datagram: what is due, what has ended, what waits. What ends may free what
@@ -79,25 +42,17 @@ impl Home {
         if self.node.poll_timeout().is_some_and(|at| at <= now) {
             self.node.handle_timeout(now);
         }
-        if self.resident {
-            self.join_if_due(now);
-        }
         self.take_events(now);
+        self.duties.begin(now, &mut self.node);
         self.serve_calls(now);
-        if self.resident {
-            self.keep_up(now);
-        }
+        self.duties.go_on(now, &mut self.node, &mut *self.store);
     }
 
     /// When [`turn`](Self::turn) has something to do, if nothing happens before.
     pub(crate) fn next(&self) -> Option<Instant> {
         let calls = self.calls.iter().filter(|call| call.waiting().is_some()).map(CallSlot::until);
-        let rest = [self.node.poll_timeout(), self.upkeep_at, self.joining.next()];
+        let rest = [self.node.poll_timeout(), self.duties.next()];
         rest.into_iter().flatten().chain(calls).min()
-    }
-
-    pub(crate) fn has_left(&self) -> bool {
-        self.upkeep.has_left()
     }
 
     /// Takes in a datagram. See [`kad_upkeep::receive`].
@@ -140,32 +95,10 @@ impl Home {
         kad_upkeep::next_transmit(now, &mut self.node, &mut Shelves { store: &mut *self.store, aside }, buffer)
     }
 
-    fn join_if_due(&mut self, now: Instant) {
-        // Counting contacts means to look at all of them.
-        if self.join.is_some() || self.upkeep.is_leaving() || self.joining.next().is_none_or(|at| now < at) {
-            return;
-        }
-        let contacts = self.node.status().contacts;
-        if !self.joining.is_due(now, contacts) {
-            return;
-        }
-        match self.node.join(now, now + JOIN_LIMIT, &self.bootstrap) {
-            Ok(operation) => self.join = Some(operation),
-            // Every place is taken: an attempt in vain, and there will be another.
-            Err(_) => drop(self.joining.ended(now, 0, contacts)),
-        }
-    }
-
     fn take_events(&mut self, now: Instant) {
         while let Some(event) = self.node.poll_event() {
             let operation = event.operation();
-            if self.upkeep.ended(operation) {
-                continue;
-            }
-            if self.join == Some(operation) {
-                let answered = if let Event::Joined { answered, .. } = event { answered } else { 0 };
-                self.join = None;
-                self.joined(now, answered);
+            if self.duties.ended(operation, &event) {
                 continue;
             }
             let call = self.calls.iter_mut().find(|call| call.operation() == Some(operation));
@@ -175,19 +108,9 @@ impl Home {
             if let Some(outcome) = outcome(call, &event) {
                 call.end(outcome);
             }
-            if is_quorum && !self.resident {
+            if is_quorum && !D::STAYS {
                 self.node.cancel(now, operation);
             }
-        }
-    }
-
-    fn joined(&mut self, now: Instant, answered: usize) {
-        let contacts = self.node.status().contacts;
-        let _pause = self.joining.ended(now, answered, contacts);
-        match (answered, contacts) {
-            (0, 0) => logs::warning!("no bootstrap node answers"),
-            (0, _) => logs::debug!("no bootstrap node answers, but others are known"),
-            _ => logs::info!("joined: {} nodes answered", answered),
         }
     }
 
@@ -196,52 +119,35 @@ impl Home {
         for index in 0..self.calls.len() {
             let waiting = self.calls.get(index).and_then(|call| Some((*call.waiting()?, call.until())));
             let Some((request, until)) = waiting else { continue };
-            let step = self.serve(now, until, &request);
+            let started = self.serve(now, until, &request);
             let Some(call) = self.calls.get_mut(index) else { return };
-            match step {
-                Ok(Step::Wait) if until <= now => call.end(Err(Error::Timeout)),
-                Ok(Step::Wait) => {}
-                Ok(Step::Started(operation)) => call.started(operation),
-                Ok(Step::Done(outcome)) => call.end(Ok(outcome)),
+            match started {
+                Ok(Some(Started::Operation(operation))) => call.started(operation),
+                Ok(Some(Started::Done(outcome))) => call.end(Ok(outcome)),
+                Ok(None) if until <= now => call.end(Err(Error::Timeout)),
+                Ok(None) => {}
                 Err(error) => call.end(Err(error)),
             }
         }
     }
 
-    fn serve(&mut self, now: Instant, until: Instant, request: &Request) -> Result<Step, Error> {
-        match request {
-            Request::Leave if self.upkeep.has_left() => return Ok(Step::Done(Outcome::Left)),
-            Request::Leave => return Ok(Step::Wait),
-            _ if self.upkeep.is_leaving() => return Err(Error::Closed),
-            Request::Joined if self.joining.is_settled() => {
-                return match self.node.status().contacts {
-                    0 if !self.bootstrap.is_empty() => Err(Error::Unreachable),
-                    contacts => Ok(Step::Done(Outcome::Joined(contacts))),
-                };
-            }
-            Request::Joined => return Ok(Step::Wait),
-            _ if request.needs_contacts() && !self.joining.is_settled() => return Ok(Step::Wait),
-            _ => {}
+    /// Starts what is asked for; `None` when it has to wait.
+    fn serve(&mut self, now: Instant, until: Instant, request: &Request) -> Result<Option<Started>, Error> {
+        match self.duties.admit(&self.node, request)? {
+            Step::Wait => return Ok(None),
+            Step::Done(outcome) => return Ok(Some(Started::Done(outcome))),
+            Step::Start => {}
         }
         match start(&mut self.node, now, until, request) {
-            Ok(operation) => Ok(Step::Started(operation)),
-            Err(StartError::NoSlot) => Ok(Step::Wait),
+            Ok(operation) => Ok(Some(Started::Operation(operation))),
+            Err(StartError::NoSlot) => Ok(None),
             Err(StartError::Lifetime | StartError::Items) => Err(Error::Lifetime),
-        }
-    }
-
-    /// Lets the upkeep start what is due, unless the node does not know its network yet.
-    fn keep_up(&mut self, now: Instant) {
-        if self.joining.is_settled() || self.upkeep.is_leaving() {
-            self.upkeep_at = self.upkeep.drive(now, &mut self.node, &mut *self.store);
-        } else {
-            self.store.expire(now);
         }
     }
 
     /// Takes a place for a call.
     pub(crate) fn begin(&mut self, request: Request, until: Instant) -> Result<usize, Error> {
-        if self.upkeep.is_leaving() && !matches!(request, Request::Leave) {
+        if !self.duties.takes(&request) {
             return Err(Error::Closed);
         }
         let index = self.calls.iter().position(CallSlot::is_free).ok_or(Error::Busy)?;
@@ -250,23 +156,6 @@ impl Home {
         }
         self.driver.wake();
         Ok(index)
-    }
-
-    /// Begins to leave: what others have asked ends, what is held is handed over until `until`, and then goodbye is said.
-    pub(crate) fn leave(&mut self, now: Instant, until: Instant) {
-        if self.upkeep.is_leaving() {
-            return;
-        }
-        for call in self.calls.iter_mut() {
-            if let Some(operation) = call.operation() {
-                self.node.cancel(now, operation);
-                call.end(Err(Error::Closed));
-            }
-        }
-        if let Some(join) = self.join.take() {
-            self.node.cancel(now, join);
-        }
-        self.upkeep.leave(until);
     }
 
     /// Looks for values in the own store, and takes them in as if they had been found elsewhere. Answers whether that is
@@ -297,10 +186,29 @@ impl Home {
     }
 }
 
-/// How far a call has come.
-enum Step {
-    Wait,
-    Started(OperationId),
+impl Home<Resident> {
+    pub(crate) fn has_left(&self) -> bool {
+        self.duties.upkeep().has_left()
+    }
+
+    /// Begins to leave: what others have asked ends, what is held is handed over until `until`, and then goodbye is said.
+    pub(crate) fn leave(&mut self, now: Instant, until: Instant) {
+        if self.duties.upkeep().is_leaving() {
+            return;
+        }
+        for call in self.calls.iter_mut() {
+            if let Some(operation) = call.operation() {
+                self.node.cancel(now, operation);
+                call.end(Err(Error::Closed));
+            }
+        }
+        self.duties.leave(now, until, &mut self.node);
+    }
+}
+
+/// What a call has become.
+enum Started {
+    Operation(OperationId),
     Done(Outcome),
 }
 

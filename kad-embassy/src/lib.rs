@@ -4,6 +4,7 @@
 
 mod calls;
 mod client;
+mod duties;
 mod error;
 mod exchange;
 mod handle;
@@ -16,11 +17,11 @@ mod space;
 
 pub use calls::{CallSlot, VALUES_PER_FIND};
 pub use client::{Client, Cost, Limit};
+pub use duties::BOOTSTRAP;
 pub use embassy_net::udp::PacketMetadata;
 pub use error::{Error, StartError};
 pub use handle::Dht;
-pub use home::BOOTSTRAP;
-pub use net::{HELD_DATAGRAM, HeldDatagram, LinkStats, NeighbourDriver, Neighbours};
+pub use net::{HeldDatagram, LinkStats, NeighbourDriver, Neighbours, held_len};
 pub use report::{Copies, Found, Pong, Receipt, StoreOptions};
 pub use runner::{Options, Parts, Runner, start};
 pub use space::{Buffers, DATAGRAM, HELD, Place};

@@ -27,11 +27,11 @@ use kad_wire::Instant;
 use crate::runner::Options;
 use queue::{Offered, SendQueue};
 
-pub use held::{HELD_DATAGRAM, HeldDatagram};
+pub use held::{HeldDatagram, held_len};
 pub use neighbours::{NeighbourDriver, Neighbours};
 
-/// Addresses whose hardware addresses are taken as known.
-const WARM: usize = 24;
+/// Addresses whose hardware addresses are taken as known: fewer than smoltcp must remember.
+const WARM: usize = 14;
 /// For how many seconds they are, since they were heard from: ten less than smoltcp remembers them.
 const WARMTH_SECS: u32 = 50;
 /// Places for addresses that were found dead. More of them at a time only cost more questions.
@@ -71,6 +71,7 @@ pub(crate) struct LinkBuffers {
     pub(crate) send_meta: &'static mut [PacketMetadata],
     pub(crate) send: &'static mut [u8],
     pub(crate) held: &'static mut [HeldDatagram],
+    pub(crate) held_bytes: &'static mut [u8],
 }
 
 /// See the [module](self).
@@ -79,6 +80,8 @@ pub(crate) struct Link {
     neighbours: &'static Neighbours,
     queue: SendQueue,
     held: &'static mut [HeldDatagram],
+    /// Their bytes: an equal part for each.
+    held_bytes: &'static mut [u8],
     port: u16,
     deadline: Duration,
     /// Addresses that were heard from, and in which second.
@@ -96,12 +99,13 @@ impl Link {
         options: &Options<'_>,
         buffers: LinkBuffers,
     ) -> Self {
-        let LinkBuffers { receive_meta, receive, send_meta, send, held } = buffers;
+        let LinkBuffers { receive_meta, receive, send_meta, send, held, held_bytes } = buffers;
         Self {
             stack,
             neighbours,
             queue: SendQueue::new(UdpSocket::new(stack, receive_meta, receive, send_meta, send)),
             held,
+            held_bytes,
             port: options.port,
             deadline: options.send_deadline,
             warm: Vec::new(),
@@ -185,11 +189,18 @@ impl Link {
         let Some(hop) = self.neighbours.ask(&self.stack, to.ip()) else { return self.refused() };
         // A second one for the same address is most likely the first once more.
         let waits = self.held.iter().any(|held| held.goes_to(to));
-        let free = self.held.iter_mut().find(|held| held.is_free() && !waits);
-        if !free.is_some_and(|held| held.hold(now, hop, to, datagram)) {
+        let part = self.held_part();
+        let mut places = self.held.iter_mut().zip(self.held_bytes.chunks_exact_mut(part));
+        let free = places.find(|(held, _)| held.is_free() && !waits);
+        if !free.is_some_and(|(held, bytes)| held.hold(now, hop, to, datagram, bytes)) {
             self.stats.crowded = self.stats.crowded.wrapping_add(1);
         }
         Sent::Done
+    }
+
+    /// Bytes that each of the datagrams may have that wait.
+    fn held_part(&self) -> usize {
+        self.held_bytes.len().checked_div(self.held.len()).unwrap_or(0).max(1)
     }
 
     fn refused(&mut self) -> Sent {
@@ -227,9 +238,12 @@ impl Link {
 
     /// A neighbour has answered: what waits for it may go.
     fn release(&mut self, now: Instant, hop: IpAddr) {
+        let part = self.held_part();
         for place in 0..self.held.len() {
             let Some(held) = self.held.get_mut(place) else { return };
-            let Some((to, datagram)) = held.waiting_for(hop) else { continue };
+            let Some((to, len)) = held.waiting_for(hop) else { continue };
+            let bytes = self.held_bytes.chunks_exact(part).nth(place).unwrap_or_default();
+            let datagram = bytes.get(..len).unwrap_or_default();
             let offered = endpoint(to).map(|endpoint| self.queue.offer(now, endpoint, to.ip(), datagram));
             // No room is one lost packet: from now on the address is known.
             if !matches!(offered, Some(Offered::Taken)) {

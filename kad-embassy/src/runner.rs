@@ -13,6 +13,8 @@ use kad_core::{Config, Memory, Node, NodeId};
 use kad_store::Store;
 use kad_wire::Instant;
 
+use crate::calls::CallSlot;
+use crate::duties::Resident;
 use crate::error::StartError;
 use crate::exchange::Exchange;
 use crate::handle::Dht;
@@ -79,18 +81,29 @@ pub fn start(
     parts: Parts<'_>,
     options: &Options<'_>,
 ) -> Result<(Dht, Runner), StartError> {
-    let (home, exchange) = assemble(stack, neighbours, parts, options)?;
-    let home: &'static RefCell<Home> = place.home.init(RefCell::new(home));
+    let Assembly { node, store, calls, found, exchange } = assemble(stack, neighbours, parts, options)?;
+    let duties = Resident::new(&node, options.bootstrap, options.rejoin_interval);
+    let home: &'static RefCell<_> = place.home.init(RefCell::new(Home::new(node, store, duties, calls, found)));
     Ok((Dht::new(home), Runner { stack, home, exchange: place.exchange.init(exchange) }))
 }
 
-/// The node and its exchange, which is open.
+/// A node and what it works with.
+pub(crate) struct Assembly {
+    pub(crate) node: Node<'static>,
+    pub(crate) store: &'static mut dyn Store,
+    pub(crate) calls: &'static mut [CallSlot],
+    pub(crate) found: &'static mut [u8],
+    /// Open.
+    pub(crate) exchange: Exchange,
+}
+
+/// Checks the parts, and puts them together.
 pub(crate) fn assemble(
     stack: Stack<'static>,
     neighbours: &'static Neighbours,
     parts: Parts<'_>,
     options: &Options<'_>,
-) -> Result<(Home, Exchange), StartError> {
+) -> Result<Assembly, StartError> {
     let Parts { id, config, seed, memory, store, buffers } = parts;
     if !buffers.are_enough() {
         return Err(StartError::Buffers);
@@ -102,7 +115,7 @@ pub(crate) fn assemble(
     let config = Config {
         ipv4: config.ipv4 && cfg!(feature = "proto-ipv4"),
         ipv6: config.ipv6 && cfg!(feature = "proto-ipv6"),
-        receive_max: config.receive_max.min(crate::DATAGRAM),
+        receive_max: config.receive_max.min(buffers.datagram.len()),
         receive_window: config.receive_window.min(window).min(share_of(options.nic_frames)),
         ..config.clone()
     };
@@ -112,8 +125,7 @@ pub(crate) fn assemble(
     if !link.open() {
         return Err(StartError::Port);
     }
-    let home = Home::new(node, store, options.bootstrap, options.rejoin_interval, calls, found);
-    Ok((home, Exchange::new(link, datagram)))
+    Ok(Assembly { node, store, calls, found, exchange: Exchange::new(link, datagram) })
 }
 
 /// Frames of a network chip that transfers may fill: two thirds. The rest is for what nobody asked for.
@@ -136,7 +148,7 @@ pub(crate) fn sleep_until(now: Instant, at: Option<Instant>) -> Timer {
 /// Runs a node: everything that it does happens in [`run`](Self::run).
 pub struct Runner {
     stack: Stack<'static>,
-    home: &'static RefCell<Home>,
+    home: &'static RefCell<Home<Resident>>,
     /// In its place, so that futures which hold the runner stay small.
     exchange: &'static mut Exchange,
 }
@@ -150,6 +162,8 @@ impl Runner {
             let (now, next) = self.turn();
             select(self.exchange.ready(now, next), changed(self.home)).await;
         }
+        // Whoever waits for it is told.
+        self.home.borrow_mut().turn(now());
         self.exchange.close();
     }
 
@@ -158,13 +172,13 @@ impl Runner {
         let home = &mut *self.home.borrow_mut();
         let now = now();
         self.exchange.run_until_idle(now, home, &());
-        home.link = *self.exchange.link.stats();
+        home.duties.link = *self.exchange.link.stats();
         (now, home.next())
     }
 }
 
 /// Waits until a handle has something for the node.
-async fn changed(home: &RefCell<Home>) {
+async fn changed(home: &RefCell<Home<Resident>>) {
     let mut asked = false;
     poll_fn(|context| {
         if core::mem::replace(&mut asked, true) {

@@ -3,17 +3,19 @@
 use core::cell::RefCell;
 
 use embassy_net::udp::PacketMetadata;
+use kad_wire::limits::ROOM_MIN;
 use static_cell::StaticCell;
 
 use crate::calls::CallSlot;
+use crate::duties::Resident;
 use crate::exchange::Exchange;
 use crate::home::Home;
-use crate::net::{HeldDatagram, LinkBuffers};
+use crate::net::{HeldDatagram, LinkBuffers, held_len};
 
-/// Bytes of the largest datagram that a node takes and sends.
+/// Bytes of the largest datagram that a node takes and sends, if its [`space!`](crate::space) does not say less.
 pub const DATAGRAM: usize = kad_wire::limits::DATAGRAM_MAX;
 
-/// Datagrams that may wait for their neighbours at a time: as many as a lookup sends.
+/// Datagrams that may wait for their neighbours at a time, if not told otherwise: as many as a lookup sends.
 pub const HELD: usize = 3;
 
 /// Buffers, borrowed from a `static` [`space!`](crate::space).
@@ -22,7 +24,7 @@ pub struct Buffers {
     pub calls: &'static mut [CallSlot],
     /// Where the values are that calls find: an equal part for each.
     pub found: &'static mut [u8],
-    /// Where datagrams are written: room for one of [`DATAGRAM`] bytes.
+    /// Where datagrams are written. As long as the largest that the node takes and sends: 512 to [`DATAGRAM`] bytes.
     pub datagram: &'static mut [u8],
     /// The socket's receive buffer: datagrams ...
     pub receive_meta: &'static mut [PacketMetadata],
@@ -32,20 +34,26 @@ pub struct Buffers {
     pub send_meta: &'static mut [PacketMetadata],
     /// ... and their bytes.
     pub send: &'static mut [u8],
-    /// Datagrams that wait until their neighbours have answered.
+    /// Datagrams that wait until their neighbours have answered ...
     pub held: &'static mut [HeldDatagram],
+    /// ... and their bytes: an equal part for each, of [`held_len`](crate::held_len) bytes.
+    pub held_bytes: &'static mut [u8],
 }
 
 impl Buffers {
     pub(crate) fn are_enough(&self) -> bool {
-        let largest = [self.datagram.len(), self.receive.len(), self.send.len()];
+        let datagram = self.datagram.len();
         let lists = [self.calls.len(), self.receive_meta.len(), self.send_meta.len(), self.held.len()];
-        largest.iter().all(|len| *len >= DATAGRAM) && lists.iter().all(|len| *len > 0)
+        (ROOM_MIN..=DATAGRAM).contains(&datagram)
+            && self.receive.len() >= datagram
+            && self.send.len() >= datagram
+            && self.held_bytes.len() >= self.held.len().saturating_mul(held_len(datagram))
+            && lists.iter().all(|len| *len > 0)
     }
 
     /// Datagrams of the largest size that the socket holds while nobody reads it.
     pub(crate) fn receive_window(&self) -> usize {
-        (self.receive.len() / DATAGRAM).min(self.receive_meta.len())
+        (self.receive.len() / self.datagram.len().max(1)).min(self.receive_meta.len())
     }
 }
 
@@ -53,14 +61,14 @@ pub(crate) type SplitBuffers = (&'static mut [CallSlot], &'static mut [u8], &'st
 
 impl Buffers {
     pub(crate) fn split(self) -> SplitBuffers {
-        let Self { calls, found, datagram, receive_meta, receive, send_meta, send, held } = self;
-        (calls, found, datagram, LinkBuffers { receive_meta, receive, send_meta, send, held })
+        let Self { calls, found, datagram, receive_meta, receive, send_meta, send, held, held_bytes } = self;
+        (calls, found, datagram, LinkBuffers { receive_meta, receive, send_meta, send, held, held_bytes })
     }
 }
 
 /// Where a node lives that tasks share: a `static` of it is handed to [`start`](crate::start).
 pub struct Place {
-    pub(crate) home: StaticCell<RefCell<Home>>,
+    pub(crate) home: StaticCell<RefCell<Home<Resident>>>,
     pub(crate) exchange: StaticCell<Exchange>,
 }
 
@@ -86,39 +94,52 @@ impl Place {
 /// }
 /// assert!(size_of::<Space>() < 16_000);
 /// ```
+///
+/// Two more lines are possible at the end: `datagram`, bytes of the largest datagram that the node takes and sends (512 to
+/// [`DATAGRAM`](crate::DATAGRAM), which it is if not said), and `held`, datagrams that may wait for their neighbours at a time
+/// ([`HELD`](crate::HELD)). Small datagrams make a small node, and cost more of them: values travel in more pieces, and
+/// others tell it of fewer contacts at a time.
 #[macro_export]
 macro_rules! space {
     ($(#[$meta:meta])* $vis:vis struct $name:ident {
         calls: $calls:expr,
         found_per_call: $found:expr,
         receive: $receive:expr,
-        send: $send:expr $(,)?
+        send: $send:expr
+        $(, datagram: $datagram:expr)?
+        $(, held: $held:expr)? $(,)?
     }) => {
         $(#[$meta])*
         $vis struct $name {
             calls: [$crate::CallSlot; $calls],
             found: [[u8; $found]; $calls],
-            datagram: [u8; $crate::DATAGRAM],
+            datagram: [u8; $name::DATAGRAM],
             // Small datagrams come in numbers: two places for each large one.
             receive_meta: $crate::StaticCell<[[$crate::PacketMetadata; 2]; $receive]>,
-            receive: [[u8; $crate::DATAGRAM]; $receive],
+            receive: [[u8; $name::DATAGRAM]; $receive],
             send_meta: $crate::StaticCell<[[$crate::PacketMetadata; 2]; $send]>,
-            send: [[u8; $crate::DATAGRAM]; $send],
-            held: [$crate::HeldDatagram; $crate::HELD],
+            send: [[u8; $name::DATAGRAM]; $send],
+            held: [$crate::HeldDatagram; $name::HELD],
+            held_bytes: [[u8; $crate::held_len($name::DATAGRAM)]; $name::HELD],
         }
 
         impl $name {
+            /// What is said, or else the default.
+            const DATAGRAM: usize = [$($datagram,)? $crate::DATAGRAM][0];
+            const HELD: usize = [$($held,)? $crate::HELD][0];
+
             /// Unused buffers. All zero bits: a `static` of them costs no flash.
             $vis const EMPTY: Self = Self {
                 calls: [const { $crate::CallSlot::EMPTY }; $calls],
                 found: [[0; $found]; $calls],
-                datagram: [0; $crate::DATAGRAM],
+                datagram: [0; Self::DATAGRAM],
                 // Empty ones are not all zero bits, and would take the whole space to flash.
                 receive_meta: $crate::StaticCell::new(),
-                receive: [[0; $crate::DATAGRAM]; $receive],
+                receive: [[0; Self::DATAGRAM]; $receive],
                 send_meta: $crate::StaticCell::new(),
-                send: [[0; $crate::DATAGRAM]; $send],
-                held: [const { $crate::HeldDatagram::EMPTY }; $crate::HELD],
+                send: [[0; Self::DATAGRAM]; $send],
+                held: [const { $crate::HeldDatagram::EMPTY }; Self::HELD],
+                held_bytes: [[0; $crate::held_len(Self::DATAGRAM)]; Self::HELD],
             };
 
             /// The buffers as a node takes them.
@@ -132,6 +153,7 @@ macro_rules! space {
                     send_meta: self.send_meta.init_with(|| [[$crate::PacketMetadata::EMPTY; 2]; $send]).as_flattened_mut(),
                     send: self.send.as_flattened_mut(),
                     held: &mut self.held,
+                    held_bytes: self.held_bytes.as_flattened_mut(),
                 }
             }
         }

@@ -199,6 +199,16 @@ fn a_node_that_leaves_hands_over_what_it_holds_and_its_task_ends() {
 }
 
 #[test]
+fn the_last_but_one_node_leaves_and_says_when_it_has() {
+    let (mut lan, nodes) = network(Family::V4, 2, &Shape::default());
+    lan.run_for(10 * SECOND, nodes[1].store(Key::hash("kept"), &value(4096), &ALL)).expect("stored");
+    for dht in [nodes[1], nodes[1], nodes[0]] {
+        assert_eq!(lan.run_for(20 * SECOND, dht.leave()), Ok(()));
+    }
+    assert!(lan.has_ended(0) && lan.has_ended(1));
+}
+
+#[test]
 fn calls_end_in_time_and_give_their_places_back() {
     let mut lan = Lan::new(Family::V4, 7);
     let _absent = lan.host();
@@ -307,4 +317,48 @@ fn a_sleepy_client_does_one_thing_at_a_time_within_its_budget_and_nobody_knows_i
     lan.pass(70 * SECOND);
     let found = lan.run_for(12 * SECOND, client.find(Key::hash("kept"), &mut [0; 64], limit));
     assert!(found.is_ok_and(|found| found.is_some()), "{found:?} {:?}", client.cost());
+}
+
+#[test]
+fn a_client_with_small_datagrams_stores_and_finds_values_of_any_size() {
+    let (mut lan, nodes) = network(Family::V4, 6, &Shape::default());
+    let mut client = lan.client(&Shape { small: true, ..Shape::default() });
+    let limit = Limit { datagrams: 100, time: 10 * SECOND };
+    let mut out = vec![0; 16_384];
+    // Whole in a STORE; as long as one datagram, so that it must be offered; in one chunk; in many.
+    for (name, len) in [("nothing", 0), ("whole", 512), ("offered", 600), ("chunk", 704), ("chunks", 5000)] {
+        let (key, value) = (Key::hash(name), value(len));
+        let receipt = lan.run_for(12 * SECOND, client.store(key, &value, &ALL, limit));
+        let receipt = receipt.unwrap_or_else(|error| panic!("{name}: {error:?} {:?}", client.cost()));
+        assert_eq!((receipt.copies, receipt.refused, receipt.silent), (6, 0, 0), "{name}");
+        let found = lan.run_for(12 * SECOND, client.find(key, &mut out, limit)).expect("found").expect("there");
+        assert_eq!(&out[..found.len], value, "{name}");
+        let found = lan.run_for(10 * SECOND, nodes[4].find(key, &mut out)).expect("found").expect("there");
+        assert_eq!(&out[..found.len], value, "{name}");
+    }
+    assert!((500..=network::SMALL).contains(&lan.longest_sent_by(6)), "{}", lan.longest_sent_by(6));
+}
+
+#[test]
+fn nodes_with_small_datagrams_and_others_are_one_network() {
+    let mut lan = Lan::new(Family::V4, 7);
+    let shape = |host| Shape { small: host % 2 == 1, ..Shape::default() };
+    let nodes: Vec<_> = (0..6).map(|host| lan.node(&shape(host)).1).collect();
+    for dht in &nodes {
+        lan.run_for(20 * SECOND, dht.joined()).expect("it joins");
+    }
+    lan.pass(40 * SECOND);
+    for (name, len, publisher) in [("whole", 512, 1), ("offered", 600, 3), ("large", 1000, 0), ("larger", 5000, 5)] {
+        let (key, value) = (Key::hash(name), value(len));
+        let receipt = lan.run_for(10 * SECOND, nodes[publisher].store(key, &value, &ALL)).expect("it is stored");
+        assert_eq!((receipt.copies, receipt.refused, receipt.silent), (5, 0, 0), "{name}");
+        for dht in &nodes {
+            let mut out = [0; 8192];
+            let found = lan.run_for(10 * SECOND, dht.find(key, &mut out)).expect("it is found").expect("it is there");
+            assert_eq!((found.len, &out[..found.len]), (len, &value[..]), "{name}");
+        }
+    }
+    for host in [1, 3, 5] {
+        assert!(lan.longest_sent_by(host) <= network::SMALL, "{}", lan.longest_sent_by(host));
+    }
 }

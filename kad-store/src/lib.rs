@@ -15,6 +15,7 @@ mod index;
 mod limits;
 #[cfg(feature = "memory")]
 mod memory;
+mod none;
 mod record;
 
 pub use fixed::{FixedBlock, FixedStore};
@@ -24,6 +25,7 @@ pub use index::FixedRecord;
 pub use limits::Limits;
 #[cfg(feature = "memory")]
 pub use memory::MemoryStore;
+pub use none::NoStore;
 
 use kad_wire::{Answer, Digest, Instant, ItemHeader, Key, Offer, Query, Sink, StoreMode};
 

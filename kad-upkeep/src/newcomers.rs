@@ -15,17 +15,12 @@ const SLICE: usize = 64;
 /// they like, and each time the whole store is looked through.
 const INTERVAL_US: u64 = 5_000_000;
 
-/// A newcomer, and the last item of the store that was looked at for it.
-#[derive(Clone, Copy, Debug)]
-struct Newcomer {
-    contact: Contact,
-    after: Option<(Key, Digest)>,
-}
-
 /// Everyone who still gets something.
 #[derive(Debug, Default)]
 pub(crate) struct Newcomers {
-    waiting: Vec<Newcomer, WAITING>,
+    waiting: Vec<Contact, WAITING>,
+    /// The last item of the store that was looked at for the first.
+    after: Option<(Key, Digest)>,
     /// Whether the first has had its share of the budget.
     begun: bool,
     /// When the budget is full again.
@@ -34,7 +29,7 @@ pub(crate) struct Newcomers {
 
 impl Newcomers {
     pub(crate) const fn new() -> Self {
-        Self { waiting: Vec::new(), begun: false, full_at: Instant::ZERO }
+        Self { waiting: Vec::new(), after: None, begun: false, full_at: Instant::ZERO }
     }
 
     /// When the next one that waits has its turn, if only for lack of budget it has not.
@@ -47,7 +42,7 @@ impl Newcomers {
     pub(crate) fn notice(&mut self, node: &mut Node<'_>) {
         while let Some(contact) = node.poll_newcomer() {
             // No place: see above.
-            let _ = self.waiting.push(Newcomer { contact, after: None });
+            let _ = self.waiting.push(contact);
         }
     }
 
@@ -62,26 +57,26 @@ impl Newcomers {
         if self.next_turn().is_some_and(|at| at > now) {
             return None;
         }
-        let newcomer = self.waiting.first_mut()?;
+        let newcomer = *self.waiting.first()?;
         if !core::mem::replace(&mut self.begun, true) {
             self.full_at = self.full_at.max(now).plus_micros(INTERVAL_US);
         }
-        let (contact, width) = (newcomer.contact, width(node));
+        let width = width(node);
         for _ in 0..SLICE {
-            let Some(item) = store.next_item(now, newcomer.after.as_ref()) else {
+            let Some(item) = store.next_item(now, self.after.as_ref()) else {
                 self.waiting.remove(0);
-                self.begun = false;
+                (self.after, self.begun) = (None, false);
                 break;
             };
-            newcomer.after = Some(item.place());
+            self.after = Some(item.place());
             let cached = item.header.flags & kad_wire::item_flags::CACHED != 0;
-            if !cached && node.should_hand_over(&item.key, &contact) {
+            if !cached && node.should_hand_over(&item.key, &newcomer) {
                 let _ = batch.push((item.key, item.header));
                 if batch.len() >= width {
                     break;
                 }
             }
         }
-        Some(contact)
+        Some(newcomer)
     }
 }

@@ -50,6 +50,7 @@ fn firmware() -> Result<(), String> {
     let manifest = ["--manifest-path", "examples/firmware/Cargo.toml"];
     let board = ["--package", "kad-board-mps2"];
     cargo(&[&["fmt"], &manifest[..], &["--all", "--check"]].concat())?;
+    cargo(&["fmt", "--manifest-path", "footprint/Cargo.toml", "--check"])?;
     cargo(&[&["clippy"], &manifest[..], &board, &["--all-targets", "--", "--deny", "warnings"]].concat())?;
     cargo(&[&["test"], &manifest[..], &board].concat())
 }

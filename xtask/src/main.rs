@@ -1,6 +1,7 @@
 //! The project's chores. `cargo xtask` lists them.
 
 mod chores;
+mod footprint;
 mod fuzz;
 
 use std::process::ExitCode;
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 /// A chore: its name, what it does, and how.
 type Chore = (&'static str, &'static str, fn() -> Result<(), String>);
 
-const CHORES: [Chore; 5] = [
+const CHORES: [Chore; 6] = [
     (
         "test",
         "everything that a change must pass: format, lints, tests, documentation, former findings, the panic-free gate",
@@ -25,6 +26,12 @@ const CHORES: [Chore; 5] = [
         "every fuzz target for 30 seconds, or as many as are given: `cargo xtask fuzz 600` (needs a nightly toolchain)",
         fuzz::fuzz,
     ),
+    (
+        "footprint",
+        "how much memory boards need, compared with docs/footprint.md, which `cargo xtask footprint --update` writes anew \
+         (needs a toolchain for boards and QEMU)",
+        footprint::footprint,
+    ),
     ("deny", "licences and sources of all dependencies (installs cargo-deny if it is missing)", chores::deny),
 ];
 
@@ -33,7 +40,7 @@ fn main() -> ExitCode {
     let Some((_, _, run)) = CHORES.iter().find(|(known, _, _)| *known == name) else {
         eprintln!("usage: cargo xtask CHORE\n");
         for (name, what, _) in CHORES {
-            eprintln!("  {name:<6} {what}");
+            eprintln!("  {name:<9} {what}");
         }
         return ExitCode::from(2);
     };

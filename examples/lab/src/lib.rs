@@ -27,6 +27,7 @@ mod network;
 mod process;
 mod requirements;
 mod tap;
+mod toolchain;
 
 pub use board::Board;
 pub use daemon::{Daemon, kad_program, program};
@@ -37,6 +38,7 @@ pub use network::Lab;
 pub use process::Process;
 pub use requirements::available;
 pub use tap::Tap;
+pub use toolchain::Toolchain;
 
 /// What went wrong, in words.
 pub type Result<T> = std::result::Result<T, String>;

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::firmware;
+use crate::firmware::TARGET;
+use crate::toolchain::Toolchain;
 
 /// This machine has what a lab needs. If not, says what is missing, so that a test can end without a result; with
 /// `KAD_LAB=require` in the environment it panics instead.
@@ -32,7 +33,7 @@ fn missing() -> Vec<String> {
             missing.push(format!("`{program}` is not installed (Debian: {package})"));
         }
     }
-    missing.extend(firmware::toolchain().err());
+    missing.extend(Toolchain::find(TARGET).err());
     missing
 }
 

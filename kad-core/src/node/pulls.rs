@@ -1,7 +1,7 @@
 //! Values that this node pulls: places, rows of the arena, chunks, and who gets what when there is not enough.
 
 use kad_wire::{
-    Answer, Chunk, Contact, Endpoint, Envelope, Instant, ItemStatus, Offer, Prefix, ReplyHead, StoredWriter, Tag,
+    Answer, Chunk, Contact, Endpoint, Envelope, Instant, ItemStatus, Offer, Prefix, ReplyHead, Room, StoredWriter, Tag,
     ValueItems,
 };
 
@@ -16,7 +16,7 @@ use crate::wake::Link;
 use crate::window::{Arrival, Window};
 
 /// Room that is left in every chunk for the tail of an authenticated datagram.
-const TAIL: u16 = 16;
+const TAIL: usize = 16;
 
 impl Node<'_> {
     /// Rows of the arena, and places for transfers, that only this node's own finds may use.
@@ -66,6 +66,7 @@ impl Node<'_> {
     pub(crate) fn pull_offer(&mut self, offer: &Offer<'_>, ticket: &StoreTicket<'_>, index: u8) -> Result<(), Answer> {
         let source = &ticket.asker.contact;
         let Prefix { tag: store, lane, .. } = ticket.asker.envelope.prefix;
+        let room = Room::of(ticket.asker.room);
         let purpose = Purpose::Offered { index, mode: offer.mode };
         if self.is_pulled_already(offer, &source.endpoint, store, lane, purpose) {
             return Ok(());
@@ -84,7 +85,7 @@ impl Node<'_> {
             return Err(Answer::busy(jitter.saturating_add(50)));
         };
         if let Some(transfer) = self.memory.transfers.get_mut(place) {
-            (transfer.purpose, transfer.source) = (purpose, *source);
+            (transfer.purpose, transfer.source, transfer.room) = (purpose, *source, room);
             (transfer.offer, transfer.lane) = (store, lane);
             (transfer.key, transfer.header) = (offer.key, offer.header);
         }
@@ -146,7 +147,7 @@ impl Node<'_> {
             };
             let holder = lookup.nearest().map(|(place, _)| place).find(has);
             let holder = holder.and_then(|place| lookup.candidates.get(place));
-            let Some(holder) = holder.map(|candidate| (candidate.contact, candidate.token)) else {
+            let Some(holder) = holder.map(|candidate| (candidate.contact, candidate.room, candidate.token)) else {
                 if let Some(slot) = lookup.items.get_mut(item) {
                     slot.state = ItemState::Failed;
                 }
@@ -164,7 +165,7 @@ impl Node<'_> {
             }
             if let Some(transfer) = self.memory.transfers.get_mut(place) {
                 transfer.purpose = Purpose::Own { operation: operation as u16, item: item as u8 };
-                (transfer.source, transfer.token) = holder;
+                (transfer.source, transfer.room, transfer.token) = holder;
                 (transfer.key, transfer.header) = (key, header);
             }
             self.start_transfer(place, now);
@@ -180,8 +181,9 @@ impl Node<'_> {
             let free = self.memory.head.arena.free();
             let Some((index, own)) = self.next_in_line(free, rows.saturating_sub(reserve)) else { return };
             let Some(row) = self.memory.head.arena.take(if own { 0 } else { reserve }) else { return };
-            let chunk_len = self.chunk_len();
+            let receive_max = usize::from(self.memory.head.settings.receive_max);
             if let Some(transfer) = self.memory.transfers.get_mut(index) {
+                let chunk_len = chunk_len(receive_max.min(transfer.room.bytes()));
                 transfer.state = State::Pulling;
                 transfer.row = row;
                 transfer.window = Window::new(transfer.header.total_len, chunk_len);
@@ -191,12 +193,6 @@ impl Node<'_> {
             }
             self.settle_transfer(index);
         }
-    }
-
-    /// Bytes per chunk: what fits this node's largest datagram with a tail, in whole 16 bytes.
-    fn chunk_len(&self) -> u16 {
-        let room = self.memory.head.settings.receive_max;
-        room.saturating_sub(kad_wire::limits::CHUNK_HEAD_LEN as u16).saturating_sub(TAIL) & !15
     }
 
     fn next_in_line(&self, free_rows: usize, shared_rows: usize) -> Option<(usize, bool)> {
@@ -478,4 +474,10 @@ impl Node<'_> {
         let (ready, deadline) = (transfer.wants(credit).is_some(), transfer.wakes());
         self.memory.reschedule(Slot::Transfer(index), ready, deadline);
     }
+}
+
+/// Bytes per chunk: what fits a datagram with a tail, in whole 16 bytes.
+fn chunk_len(datagram: usize) -> u16 {
+    let len = datagram.saturating_sub(kad_wire::limits::CHUNK_HEAD_LEN).saturating_sub(TAIL);
+    u16::try_from(len).unwrap_or(u16::MAX) & !15
 }

@@ -4,9 +4,18 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use kad_wire::Instant;
+use kad_wire::limits::{AMPLIFICATION, DATAGRAM_MAX};
 
-/// Bytes of the largest datagram that waits: a request that is no STORE.
-pub const HELD_DATAGRAM: usize = 416;
+/// Bytes of the largest PULL.
+const PULL: usize = 128;
+
+/// Bytes of the largest datagram that waits at a node whose largest is so long: a request that is no STORE, of which the
+/// longest are as long as a third of their answers.
+pub const fn held_len(datagram: usize) -> usize {
+    let padded = if datagram < DATAGRAM_MAX { datagram } else { DATAGRAM_MAX }.div_ceil(AMPLIFICATION);
+    if padded < PULL { PULL } else { padded }
+}
+
 /// When a neighbour that has not answered is asked once more: a question may be lost.
 const AGAIN: Duration = Duration::from_millis(100);
 /// By when a neighbour that is there has answered.
@@ -22,19 +31,17 @@ enum State {
     Waiting(IpAddr, SocketAddr),
 }
 
-/// A place for one datagram that waits. Opaque: made by [`EMPTY`](Self::EMPTY), used by the node.
+/// A place for one datagram that waits, but for its bytes. Opaque: made by [`EMPTY`](Self::EMPTY), used by the node.
 pub struct HeldDatagram {
     state: State,
     since: Instant,
     asked_again: bool,
     len: usize,
-    bytes: [u8; HELD_DATAGRAM],
 }
 
 impl HeldDatagram {
     /// An unused place.
-    pub const EMPTY: Self =
-        Self { state: State::Free, since: Instant::ZERO, asked_again: false, len: 0, bytes: [0; HELD_DATAGRAM] };
+    pub const EMPTY: Self = Self { state: State::Free, since: Instant::ZERO, asked_again: false, len: 0 };
 
     pub(crate) const fn is_free(&self) -> bool {
         matches!(self.state, State::Free)
@@ -52,19 +59,26 @@ impl HeldDatagram {
         self.to().is_some_and(|(_, held)| held == to)
     }
 
-    /// Takes a datagram. Answers whether there is room for it.
-    pub(crate) fn hold(&mut self, now: Instant, hop: IpAddr, to: SocketAddr, datagram: &[u8]) -> bool {
-        let Some(room) = self.bytes.get_mut(..datagram.len()) else { return false };
+    /// Takes a datagram, whose bytes go to `bytes`. Answers whether there is room for it.
+    pub(crate) fn hold(
+        &mut self,
+        now: Instant,
+        hop: IpAddr,
+        to: SocketAddr,
+        datagram: &[u8],
+        bytes: &mut [u8],
+    ) -> bool {
+        let Some(room) = bytes.get_mut(..datagram.len()) else { return false };
         room.copy_from_slice(datagram);
         self.state = State::Waiting(hop, to);
         (self.since, self.asked_again, self.len) = (now, false, datagram.len());
         true
     }
 
-    /// The datagram, if it waits for this neighbour.
-    pub(crate) fn waiting_for(&self, hop: IpAddr) -> Option<(SocketAddr, &[u8])> {
+    /// To whom the datagram goes, and its length, if it waits for this neighbour.
+    pub(crate) fn waiting_for(&self, hop: IpAddr) -> Option<(SocketAddr, usize)> {
         let (_, to) = self.to().filter(|(waited, _)| *waited == hop)?;
-        Some((to, self.bytes.get(..self.len)?))
+        Some((to, self.len))
     }
 
     pub(crate) const fn free(&mut self) {

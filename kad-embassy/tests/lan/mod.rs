@@ -27,6 +27,8 @@ const WIRE: Duration = Duration::from_micros(200);
 /// How often a host looks at its chip.
 const STEP: Duration = Duration::from_millis(1);
 pub const PORT: u16 = 4570;
+/// Bytes of a small node's largest datagram.
+pub const SMALL: usize = 704;
 
 kad_core::block! {
     /// A node of the test network.
@@ -48,6 +50,18 @@ kad_embassy::space! {
         found_per_call: 16_384,
         receive: 6,
         send: 2,
+    }
+}
+
+kad_embassy::space! {
+    /// The same with small datagrams.
+    pub struct SmallSpace {
+        calls: 2,
+        found_per_call: 16_384,
+        receive: 6,
+        send: 2,
+        datagram: SMALL,
+        held: 2,
     }
 }
 
@@ -88,6 +102,8 @@ struct Port {
     tx: channel::TxRunner<'static, MTU>,
     plugged: bool,
     datagrams: usize,
+    /// Bytes of the longest of them.
+    longest: usize,
 }
 
 /// Which addresses the network uses.
@@ -103,6 +119,8 @@ pub struct Shape {
     pub config: Config,
     pub send_deadline: Duration,
     pub bootstrap: bool,
+    /// Whether its datagrams are [small](SMALL).
+    pub small: bool,
 }
 
 impl Default for Shape {
@@ -111,6 +129,7 @@ impl Default for Shape {
             config: Config { k: 8, value_max: 16_384, ..Config::default() },
             send_deadline: Options::default().send_deadline,
             bootstrap: true,
+            small: false,
         }
     }
 }
@@ -199,7 +218,7 @@ impl Lan {
         };
         let resources = Box::leak(Box::new(StackResources::<1>::new()));
         let (stack, mut net_runner) = embassy_net::new(neighbours.driver(device), net, resources, host as u64 + 1);
-        self.ports.push(Port { rx, tx, plugged: true, datagrams: 0 });
+        self.ports.push(Port { rx, tx, plugged: true, datagrams: 0, longest: 0 });
         self.tasks.push(vec![Task::new(async move { net_runner.run().await })]);
         (host, stack, neighbours)
     }
@@ -217,7 +236,7 @@ impl Lan {
         let options = shape.options(host, &bootstrap);
         let place: &'static Place = Box::leak(Box::new(Place::new()));
         let (dht, runner) =
-            kad_embassy::start(place, stack, neighbours, parts(host, &shape.config), &options).expect("it fits");
+            kad_embassy::start(place, stack, neighbours, parts(host, shape), &options).expect("it fits");
         (host, dht, runner)
     }
 
@@ -226,12 +245,17 @@ impl Lan {
         let (host, stack, neighbours) = self.host();
         let bootstrap = [self.address(0)];
         let options = shape.options(host, &bootstrap);
-        Client::new(stack, neighbours, parts(host, &shape.config), &options).expect("it fits")
+        Client::new(stack, neighbours, parts(host, shape), &options).expect("it fits")
     }
 
     /// UDP datagrams that a host has sent.
     pub fn datagrams_sent_by(&self, host: usize) -> usize {
         self.ports[host].datagrams
+    }
+
+    /// Bytes of the longest UDP datagram that a host has sent.
+    pub fn longest_sent_by(&self, host: usize) -> usize {
+        self.ports[host].longest
     }
 
     /// Lets a task run beside the others.
@@ -299,7 +323,10 @@ impl Lan {
                 self.ports[from].tx.tx_done();
                 self.frames += 1;
                 // IPv4, UDP.
-                self.ports[from].datagrams += usize::from(frame[12..14] == [8, 0] && frame[23] == 17);
+                if frame[12..14] == [8, 0] && frame[23] == 17 {
+                    self.ports[from].datagrams += 1;
+                    self.ports[from].longest = self.ports[from].longest.max(frame.len() - (14 + 20 + 8));
+                }
                 let lost = self.loss > 0 && self.random.u64(0..self.loss) == 0;
                 if self.ports[from].plugged && !lost {
                     self.switch(from, &frame);
@@ -337,12 +364,16 @@ impl Lan {
 }
 
 /// What a node of the test network is made of.
-pub fn parts(host: usize, config: &Config) -> Parts<'_> {
+pub fn parts(host: usize, shape: &Shape) -> Parts<'_> {
     let id = NodeId::from_bytes(*kad_core::Key::hash([host as u8 + 1]).as_bytes());
     let seed: &'static [u8; 32] = Box::leak(Box::new([host as u8 + 1; 32]));
     let records: &'static mut [FixedRecord] = Box::leak(vec![FixedRecord::EMPTY; 32].into_boxed_slice());
     let blocks: &'static mut [FixedBlock] = Box::leak(vec![FixedBlock::EMPTY; 512].into_boxed_slice());
     let store = Box::leak(Box::new(FixedStore::new(Limits::new(id), records, blocks)));
     let memory = Box::leak(Box::new(Block::EMPTY)).memory();
-    Parts { id, config, seed, memory, store, buffers: Box::leak(Box::new(Space::EMPTY)).buffers() }
+    let buffers = match shape.small {
+        true => Box::leak(Box::new(SmallSpace::EMPTY)).buffers(),
+        false => Box::leak(Box::new(Space::EMPTY)).buffers(),
+    };
+    Parts { id, config: &shape.config, seed, memory, store, buffers }
 }

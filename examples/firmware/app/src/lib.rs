@@ -4,7 +4,6 @@
 
 pub mod network;
 pub mod node;
-pub mod profile;
 pub mod udp;
 pub mod value;
 

@@ -11,21 +11,25 @@ use embassy_time::Timer;
 use kad_embassy::NeighbourDriver;
 use static_cell::StaticCell;
 
-/// Sockets at the most; DHCP has one of them.
-const SOCKETS: usize = 4;
 /// Frames of full length that the board's network chip holds.
 pub const NIC_FRAMES: u16 = 6;
 
 /// The board's network device, which asks for neighbours besides.
 pub type Device = NeighbourDriver<Ethernet>;
 
-/// Starts the network stack. To be called once.
-pub fn start(spawner: Spawner, ethernet: Device, settings: &Settings) -> Stack<'static> {
-    static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
+/// Memory for so many sockets, of which DHCP has one.
+pub type Sockets<const N: usize> = StaticCell<StackResources<N>>;
 
+/// Starts the network stack.
+pub fn start<const N: usize>(
+    spawner: Spawner,
+    sockets: &'static Sockets<N>,
+    ethernet: Device,
+    settings: &Settings,
+) -> Stack<'static> {
     // Port numbers of TCP and DHCP's transaction numbers come from it: not secret, but different on each board.
     let [seed, ..] = settings.seed.as_chunks().0 else { unreachable!("32 bytes are more than 8") };
-    let resources = RESOURCES.init_with(StackResources::new);
+    let resources = sockets.init_with(StackResources::new);
     let (stack, runner) = embassy_net::new(ethernet, config(settings), resources, u64::from_le_bytes(*seed));
     spawner.spawn(run(runner).expect("there is one network"));
     stack

@@ -6,7 +6,7 @@ use cortex_m_semihosting::{debug, nr};
 use static_cell::ConstStaticCell;
 
 /// Bytes of a command line at the most, with the zero at its end.
-const COMMAND_LINE_MAX: usize = 512;
+const COMMAND_LINE_MAX: usize = 320;
 
 /// The arguments of the program, without its name. To be called once.
 pub(crate) fn command_line() -> &'static str {

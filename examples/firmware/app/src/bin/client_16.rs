@@ -1,4 +1,4 @@
-//! A sleepy client in 16 KiB of static RAM, network buffers included: values of up to 1 KiB.
+//! A sleepy client in 16 KiB of static RAM, network buffers included: values of up to 512 bytes.
 //!
 //! It wakes for what the settings tell it, one operation after the other, and sleeps between them: nothing of the node runs
 //! then, and no socket is open. `do=` knows `put:NAME:LEN`, `get:NAME`, `sleep:MILLISECONDS` and `exit`. What each
@@ -13,37 +13,14 @@ use board::{entry, error, info};
 use embassy_net::Stack;
 use embassy_time::Timer;
 use kad_core::Key;
-use kad_embassy::{Client, Error, Limit, Neighbours, Options, Parts, StoreOptions};
-use kad_firmware::network::{self, NIC_FRAMES};
+use kad_embassy::{Client, Error, Limit, Neighbours, Options, StoreOptions};
+use kad_firmware::network::{self, NIC_FRAMES, Sockets};
 use kad_firmware::{log_stack, node_id, value};
-use kad_store::{FixedStore, Limits};
-use static_cell::{ConstStaticCell, StaticCell};
+use kad_profiles::client_16;
+use static_cell::StaticCell;
 
-/// Bytes of the largest value.
-const VALUE: usize = 1024;
-
-kad_core::block! {
-    struct Block {
-        rows: 2,
-        contacts_per_row: 8,
-        operations: 1,
-        candidates_per_operation: 8,
-        items_per_operation: 1,
-        transfers: 1,
-        arena: VALUE,
-    }
-}
-
-kad_embassy::space! {
-    struct Space {
-        calls: 1,
-        found_per_call: VALUE,
-        receive: 1,
-        send: 1,
-    }
-}
-
-static CONFIG: kad_core::Config = kad_core::Config { k: 8, value_max: VALUE as u32, ..kad_core::Config::DEFAULT };
+/// DHCP's, and the client's.
+static SOCKETS: Sockets<2> = Sockets::new();
 static NEIGHBOURS: Neighbours = Neighbours::new();
 
 #[entry]
@@ -53,7 +30,7 @@ fn main() -> ! {
     let board = board::start();
     let settings = SETTINGS.init(board.settings);
     board::run(|spawner| {
-        let stack = network::start(spawner, NEIGHBOURS.driver(board.ethernet), settings);
+        let stack = network::start(spawner, &SOCKETS, NEIGHBOURS.driver(board.ethernet), settings);
         spawner.spawn(application(stack, settings).expect("there is one application"));
     })
 }
@@ -77,15 +54,7 @@ async fn application(stack: Stack<'static>, settings: &'static Settings) {
 }
 
 fn client(stack: Stack<'static>, settings: &Settings) -> Client {
-    static BLOCK: ConstStaticCell<Block> = ConstStaticCell::new(Block::EMPTY);
-    static SPACE: ConstStaticCell<Space> = ConstStaticCell::new(Space::EMPTY);
-    static STORE: StaticCell<FixedStore<'static>> = StaticCell::new();
-
-    let id = node_id(settings);
-    // A client keeps nothing.
-    let store = STORE.init_with(|| FixedStore::new(Limits::new(id), &mut [], &mut []));
-    let (memory, buffers) = (BLOCK.take().memory(), SPACE.take().buffers());
-    let parts = Parts { id, config: &CONFIG, seed: &settings.seed, memory, store, buffers };
+    let parts = client_16::parts(node_id(settings), &settings.seed);
     let options =
         Options { port: settings.port, bootstrap: &settings.peers, nic_frames: NIC_FRAMES, ..Options::default() };
     Client::new(stack, &NEIGHBOURS, parts, &options).expect("the profile makes sense")

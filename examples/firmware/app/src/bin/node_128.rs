@@ -8,31 +8,13 @@ use board::settings::Settings;
 use embassy_executor::Spawner;
 use embassy_net::Stack;
 use kad_embassy::{Neighbours, Options, Place, Runner};
-use kad_firmware::network::{self, NIC_FRAMES};
-use kad_firmware::node;
+use kad_firmware::network::{self, NIC_FRAMES, Sockets};
+use kad_firmware::{node, node_id};
+use kad_profiles::node_128;
 use static_cell::StaticCell;
 
-kad_firmware::profile! {
-    block: {
-        rows: 16,
-        contacts_per_row: 12,
-        operations: 4,
-        candidates_per_operation: 16,
-        items_per_operation: 8,
-        transfers: 8,
-        arena: 2 * 16_384,
-    },
-    space: {
-        calls: 1,
-        found_per_call: 16_384,
-        receive: 6,
-        send: 2,
-    },
-    records: 48,
-    blocks: 160,
-    config: kad_core::Config { k: 8, value_max: 16_384, ..kad_core::Config::DEFAULT },
-}
-
+/// DHCP's, the node's, and that of commands.
+static SOCKETS: Sockets<3> = Sockets::new();
 static NEIGHBOURS: Neighbours = Neighbours::new();
 
 #[entry]
@@ -42,7 +24,7 @@ fn main() -> ! {
     let board = board::start();
     let settings = SETTINGS.init(board.settings);
     board::run(|spawner| {
-        let stack = network::start(spawner, NEIGHBOURS.driver(board.ethernet), settings);
+        let stack = network::start(spawner, &SOCKETS, NEIGHBOURS.driver(board.ethernet), settings);
         spawner.spawn(application(spawner, stack, settings).expect("there is one application"));
     })
 }
@@ -54,8 +36,9 @@ async fn application(spawner: Spawner, stack: Stack<'static>, settings: &'static
     network::wait_until_up(stack).await;
     let options =
         Options { port: settings.port, bootstrap: &settings.peers, nic_frames: NIC_FRAMES, ..Options::default() };
-    let (dht, runner) =
-        kad_embassy::start(&PLACE, stack, &NEIGHBOURS, parts(settings), &options).expect("the profile makes sense");
+    let parts = node_128::parts(node_id(settings), &settings.seed);
+    let started = kad_embassy::start(&PLACE, stack, &NEIGHBOURS, parts, &options);
+    let (dht, runner) = started.expect("the profile makes sense");
     spawner.spawn(run(runner).expect("there is one node"));
     node::serve(stack, dht, settings).await;
 }

@@ -20,17 +20,20 @@ use embassy_net::Stack;
 use embassy_net::udp::UdpSocket;
 use embassy_time::Instant;
 use kad_embassy::Neighbours;
+use kad_firmware::network::{self, Sockets};
 use kad_firmware::udp::DATAGRAM_MAX;
-use kad_firmware::{log_stack, network, udp_socket};
+use kad_firmware::{log_stack, udp_socket};
 use static_cell::ConstStaticCell;
 
+/// DHCP's, the echo's, that of figures, and that of actions.
+static SOCKETS: Sockets<4> = Sockets::new();
 static NEIGHBOURS: Neighbours = Neighbours::new();
 
 #[entry]
 fn main() -> ! {
     let board = board::start();
     board::run(|spawner| {
-        let stack = network::start(spawner, NEIGHBOURS.driver(board.ethernet), &board.settings);
+        let stack = network::start(spawner, &SOCKETS, NEIGHBOURS.driver(board.ethernet), &board.settings);
         spawner.spawn(application(spawner, stack, board.settings).expect("there is one application"));
     })
 }
