@@ -230,3 +230,25 @@ fn a_board_that_is_unplugged_costs_the_others_at_most_three_seconds() {
         Ok(())
     });
 }
+
+#[test]
+fn a_sleepy_board_stores_and_finds_and_nobody_counts_on_it() {
+    in_a_mixed_network(|lab, net| {
+        net.put(1, "wanted", &text(64));
+        let firmware = Firmware::build("client_16", 16)?;
+        let (peers, seed) = (format!("peers={DOOR}"), format!("seed=77{:08x}", std::process::id()));
+        let arguments =
+            ["ip=10.77.0.50/24", "mac=50", &seed, &peers, "do=get:wanted,put:from-client:400,get:from-client"];
+        let mut client = lab.board(&firmware, &arguments)?;
+        client.wait_for(&format!("get wanted len=64 hash={}", Key::hash(text(64))), START)?;
+        let put = client.wait_for("put from-client", COMMAND)?;
+        assert!(figure(&put, "copies").is_some_and(|copies| copies >= 3), "{put}");
+        client.wait_for(&format!("get from-client len=400 hash={}", Key::hash(text(400))), COMMAND)?;
+        let costs = client.lines().iter().filter_map(|line| figure(line, "sent"));
+        assert!(costs.clone().count() >= 2 && costs.clone().all(|sent| sent <= 64), "{:?}", client.lines());
+        net.assert_server_reads(4, "from-client", &text(400));
+        let peers = net.servers[0].kad("peers", &[])?;
+        assert!(!String::from_utf8_lossy(&peers).contains("10.77.0.50"), "it is in nobody's table");
+        Ok(())
+    });
+}
