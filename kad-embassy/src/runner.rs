@@ -44,7 +44,7 @@ pub struct Parts<'a> {
 /// What an owner decides about the adapter.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
-    /// The UDP port. 4570 if not set.
+    /// The UDP port. 9000 if not set, as for daemons.
     pub port: u16,
     /// Where the network is reached: at most [`BOOTSTRAP`](crate::BOOTSTRAP) addresses. None for the first node of a
     /// network.
@@ -60,7 +60,7 @@ pub struct Options<'a> {
 impl Default for Options<'_> {
     fn default() -> Self {
         Self {
-            port: 4570,
+            port: 9000,
             bootstrap: &[],
             nic_frames: u16::MAX,
             send_deadline: Duration::from_millis(1500),

@@ -4,6 +4,7 @@
 
 pub mod network;
 pub mod node;
+pub mod start;
 pub mod udp;
 pub mod value;
 
