@@ -141,7 +141,7 @@ async fn a_node_on_disk_has_its_values_after_a_restart() {
     assert!(matches!(taken, Some(StartError::Disk(_))), "{taken:?}");
     dht.close().await.unwrap();
     std::fs::write(&file, vec![7; 100_000]).unwrap();
-    let damaged = lone().disk(&file).start().err().expect("it is no store");
+    let damaged = lone().disk(&file).start().expect_err("it is no store");
     assert!(damaged.to_string().contains("not a store of kad"), "{damaged}");
     let both = lone().disk(&file).store(MemoryStore::new(Limits::new(ID))).start().err();
     assert!(matches!(both, Some(StartError::Setting(_))));
