@@ -301,7 +301,7 @@ impl<'m, B: Block> Index<'m, B> {
     }
 
     pub(crate) fn usage(&self) -> Usage {
-        Usage { items: self.used().count(), bytes: self.bytes, evicted: self.evicted }
+        Usage { items: self.used().count(), bytes: self.bytes, evicted: self.evicted, failed: 0 }
     }
 }
 

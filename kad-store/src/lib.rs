@@ -4,9 +4,15 @@
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
+#[cfg(feature = "disk")]
+extern crate std;
 
+#[cfg(feature = "memory")]
+mod catalog;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "disk")]
+mod disk;
 mod due;
 mod fixed;
 #[cfg(feature = "flash")]
@@ -18,6 +24,8 @@ mod memory;
 mod none;
 mod record;
 
+#[cfg(feature = "disk")]
+pub use disk::{DiskError, DiskHealth, DiskStore, Moment};
 pub use fixed::{FixedBlock, FixedStore};
 #[cfg(feature = "flash")]
 pub use flash::{FlashBlock, FlashError, FlashHealth, FlashStore};
@@ -35,8 +43,8 @@ use kad_wire::{Answer, Digest, Instant, ItemHeader, Key, Offer, Query, Sink, Sto
 /// (`kad_store::conformance`, behind the feature of that name) on it.
 pub trait Store {
     /// Decides about an item that another node wants kept. With its bytes there is always an answer, and
-    /// [`Stored`](kad_wire::ItemStatus::Stored) means that the item survives what this store survives. Without them `None`
-    /// means: bring the bytes.
+    /// [`Stored`](kad_wire::ItemStatus::Stored) means that the item survives what this store survives, once
+    /// [`commit`](Self::commit) says so. Without them `None` means: bring the bytes.
     fn offer(&mut self, now: Instant, offer: &Offer<'_>) -> Option<Answer>;
 
     /// Keeps an item that this node itself publishes. It is never evicted, and due for republishing until it expires or is
@@ -73,7 +81,29 @@ pub trait Store {
 
     /// How much it holds.
     fn usage(&self) -> Usage;
+
+    /// Makes durable what was answered since the last time: many answers, one wait for the disk. Whoever drives a node calls
+    /// it before anything leaves that says what the store has answered: a reply, or a word to the owner. A store whose answers
+    /// are durable when they are given, or never, has nothing to do.
+    ///
+    /// # Errors
+    /// [`NotDurable`]: what was answered since the last time does not hold, and must not be passed on.
+    fn commit(&mut self) -> Result<(), NotDurable> {
+        Ok(())
+    }
 }
+
+/// A store could not make durable what it has answered since it last did. It holds what it held then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotDurable;
+
+impl core::fmt::Display for NotDurable {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str("the store could not write what it has answered")
+    }
+}
+
+impl core::error::Error for NotDurable {}
 
 /// How a find ended.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -132,4 +162,6 @@ pub struct Usage {
     pub bytes: u64,
     /// Items that were dropped before their time, for lack of room.
     pub evicted: u64,
+    /// Times that what the store writes to did not do as it should: writes, reads, and items that were lost by it.
+    pub failed: u64,
 }

@@ -1,14 +1,10 @@
 //! A store that grows with what it holds, for nodes with an allocator.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::vec::Vec;
-use core::ops::Bound;
 
-use hashbrown::HashMap;
-use kad_wire::{Answer, Digest, Endpoint, Instant, ItemHeader, ItemStatus, Key, Offer, Query, Sink, StoreMode};
+use kad_wire::{Answer, Digest, Instant, ItemHeader, Key, Offer, Query, Sink};
 
-use crate::record::{PlaceUnderKey, Rank, Record, cursor_after, place_under_key};
+use crate::catalog::Catalog;
 use crate::{Due, Limits, Listed, Page, Store, Usage};
 
 /// Holds values in memory; nothing of it survives a restart.
@@ -30,297 +26,63 @@ use crate::{Due, Limits, Listed, Page, Store, Usage};
 /// assert_eq!(store.read(now.plus_millis(60_000), &key, &header.digest, 0, &mut bytes), 0, "expired");
 /// ```
 #[derive(Debug)]
-pub struct MemoryStore {
-    limits: Limits,
-    keys: HashMap<Key, Vec<Held>>,
-    ranks: BTreeMap<Rank, (Key, Digest)>,
-    expiries: BTreeSet<(Instant, u32)>,
-    dues: BTreeSet<(Instant, u32)>,
-    arrivals: BTreeMap<u32, (Key, Digest)>,
-    order: BTreeSet<(Key, Digest)>,
-    bytes: u64,
-    evicted: u64,
-    last_cursor: u32,
-}
-
-/// Items that are looked at to see whether a value that was only named would find room.
-const LOOKS_FOR_A_NAME: usize = 64;
-/// Items that are looked at for company of one that is due.
-const LOOK_AROUND: usize = 512;
-
-/// The first key of the region that shares `bits` leading bits with `key`.
-fn region_start(key: &Key, bits: usize) -> Key {
-    let mut bytes = *key.as_bytes();
-    for bit in bits..bytes.len() * 8 {
-        bytes[bit / 8] &= !(0x80 >> (bit % 8));
-    }
-    Key::from_bytes(bytes)
-}
-
-#[derive(Debug)]
-struct Held {
-    record: Record,
-    bytes: Box<[u8]>,
-}
+pub struct MemoryStore(Catalog<Box<[u8]>>);
 
 impl MemoryStore {
     /// An empty store with these bounds.
     pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            keys: HashMap::new(),
-            ranks: BTreeMap::new(),
-            expiries: BTreeSet::new(),
-            dues: BTreeSet::new(),
-            arrivals: BTreeMap::new(),
-            order: BTreeSet::new(),
-            bytes: 0,
-            evicted: 0,
-            last_cursor: 0,
-        }
-    }
-
-    fn held(&self, key: &Key, digest: &Digest) -> Option<&Held> {
-        self.keys.get(key)?.iter().find(|held| held.record.digest == *digest)
-    }
-
-    /// Changes a record, and its places in the indexes.
-    fn change<R>(&mut self, key: &Key, digest: &Digest, change: impl FnOnce(&mut Record, &Limits) -> R) -> Option<R> {
-        let held = self.keys.get_mut(key)?.iter_mut().find(|held| held.record.digest == *digest)?;
-        let before = held.record;
-        let result = change(&mut held.record, &self.limits);
-        let after = held.record;
-        self.unindex(&before);
-        self.index(&after);
-        Some(result)
-    }
-
-    fn index(&mut self, record: &Record) {
-        let place = (record.key, record.digest);
-        self.ranks.insert(record.rank(&self.limits), place);
-        self.expiries.insert((record.expires, record.cursor));
-        self.arrivals.insert(record.cursor, place);
-        self.order.insert(place);
-        if let Some((at, _)) = record.due() {
-            self.dues.insert((at, record.cursor));
-        }
-    }
-
-    fn unindex(&mut self, record: &Record) {
-        self.ranks.remove(&record.rank(&self.limits));
-        self.expiries.remove(&(record.expires, record.cursor));
-        self.arrivals.remove(&record.cursor);
-        self.order.remove(&(record.key, record.digest));
-        if let Some((at, _)) = record.due() {
-            self.dues.remove(&(at, record.cursor));
-        }
-    }
-
-    fn remove(&mut self, key: &Key, digest: &Digest) {
-        let Some(list) = self.keys.get_mut(key) else { return };
-        let Some(at) = list.iter().position(|held| held.record.digest == *digest) else { return };
-        let held = list.remove(at);
-        if list.is_empty() {
-            self.keys.remove(key);
-        }
-        self.bytes -= u64::from(held.record.len);
-        self.unindex(&held.record);
-    }
-
-    /// What must leave the store so that a newcomer fits the totals, as far as the first `looks` show; `None` when it would
-    /// have to leave itself.
-    fn victims(&self, newcomer: &Record, freed: Option<&Record>, looks: usize) -> Option<Vec<(Key, Digest)>> {
-        let freed_bytes = freed.map_or(0, |record| u64::from(record.len));
-        let mut bytes = self.bytes - freed_bytes + u64::from(newcomer.len);
-        let mut items = self.arrivals.len() - usize::from(freed.is_some()) + 1;
-        let mut victims = Vec::new();
-        let rank = newcomer.rank(&self.limits);
-        for (other, place) in &self.ranks {
-            if bytes <= self.limits.bytes && items <= self.limits.items {
-                break;
-            }
-            if other.own || *other >= rank {
-                return None;
-            }
-            if victims.len() >= looks {
-                return Some(victims);
-            }
-            if freed.is_some_and(|freed| freed.rank(&self.limits) == *other) {
-                continue;
-            }
-            bytes -= u64::from(self.held(&place.0, &place.1)?.record.len);
-            items -= 1;
-            victims.push(*place);
-        }
-        (bytes <= self.limits.bytes && items <= self.limits.items).then_some(victims)
-    }
-
-    fn next_cursor(&mut self) -> u32 {
-        loop {
-            self.last_cursor = cursor_after(self.last_cursor);
-            if !self.arrivals.contains_key(&self.last_cursor) {
-                return self.last_cursor;
-            }
-        }
-    }
-
-    /// Decides about an item that is not held. Without bytes, and a place for them: `None`.
-    fn newcomer(&mut self, now: Instant, offer: &Offer<'_>, own: bool) -> Option<Answer> {
-        self.expire(now);
-        let cursor = self.next_cursor();
-        let record = Record::new(now, &self.limits, offer, own, cursor);
-        if !record.is_alive(now) {
-            return Some(Answer::refused(ItemStatus::Expired));
-        }
-        let list = self.keys.get(&record.key).map(Vec::as_slice).unwrap_or_default();
-        let alive = list.iter().map(|held| &held.record).filter(|held| held.is_alive(now));
-        let instead = match place_under_key(&self.limits, &record, alive.clone()) {
-            PlaceUnderKey::Free => None,
-            PlaceUnderKey::Instead(digest) => Some(digest),
-            PlaceUnderKey::None => return Some(Answer::refused(ItemStatus::Full)),
-        };
-        let freed = instead.and_then(|digest| alive.clone().find(|held| held.digest == digest));
-        // With its bytes a newcomer pays for what it displaces, each of which was paid for when it came. A name alone is
-        // free, so it causes little work: at worst its bytes come for nothing.
-        let looks = if offer.bytes.is_some() { usize::MAX } else { LOOKS_FOR_A_NAME };
-        let Some(victims) = self.victims(&record, freed, looks) else {
-            return Some(Answer::refused(ItemStatus::Full));
-        };
-        let bytes = offer.bytes?;
-        for (key, digest) in victims.into_iter().chain(instead.map(|digest| (record.key, digest))) {
-            self.evicted += 1;
-            self.remove(&key, &digest);
-        }
-        self.bytes += u64::from(record.len);
-        self.index(&record);
-        let list = self.keys.entry(record.key).or_default();
-        let at = list.partition_point(|held| held.record.newest_first(&record).is_lt());
-        list.insert(at, Held { record, bytes: bytes.into() });
-        Some(record.answer(now, ItemStatus::Stored))
-    }
-
-    fn drop_if_expired(&mut self, now: Instant, key: &Key, digest: &Digest) {
-        if self.held(key, digest).is_some_and(|held| !held.record.is_alive(now)) {
-            self.remove(key, digest);
-        }
+        Self(Catalog::new(limits, ()))
     }
 }
 
 impl Store for MemoryStore {
     fn offer(&mut self, now: Instant, offer: &Offer<'_>) -> Option<Answer> {
-        self.drop_if_expired(now, &offer.key, &offer.header.digest);
-        let again = self.change(&offer.key, &offer.header.digest, |record, limits| {
-            record.offered_again(now, limits, offer);
-            record.answer(now, ItemStatus::Already)
-        });
-        again.or_else(|| self.newcomer(now, offer, false))
+        self.0.offer(now, offer, |bytes| bytes.into())
     }
 
     fn publish(&mut self, now: Instant, key: &Key, header: &ItemHeader, bytes: &[u8]) -> Answer {
-        self.drop_if_expired(now, key, &header.digest);
-        let (mode, source) = (StoreMode::Publish, Endpoint::UNSPECIFIED);
-        let offer = Offer { key: *key, header: *header, bytes: Some(bytes), mode, source, received: now };
-        let again = self.change(key, &header.digest, |record, limits| {
-            record.offered_again(now, limits, &offer);
-            record.own = true;
-            record.answer(now, ItemStatus::Already)
-        });
-        again.or_else(|| self.newcomer(now, &offer, true)).unwrap_or(Answer::refused(ItemStatus::Full))
+        self.0.publish(now, key, header, bytes, |bytes| bytes.into())
     }
 
     fn find(&mut self, now: Instant, query: &Query, sink: &mut dyn Sink) -> Page {
-        let list = self.keys.get(&query.key).map(Vec::as_slice).unwrap_or_default();
-        let matching = list.iter().filter(|held| held.record.matches(now, query));
-        let total = matching.clone().count();
-        // The last item of the page before may have expired or become too old since: it is where the list goes on.
-        let after = list.iter().map(|held| &held.record).find(|record| record.cursor == query.cursor);
-        let rest = matching.filter(|held| after.is_none_or(|after| after.newest_first(&held.record).is_lt()));
-        let mut last = if query.cursor == 0 { Page::FROM_START } else { query.cursor };
-        for held in rest {
-            let Some(hole) = sink.push(&held.record.header(now)) else {
-                return Page { total, next_cursor: last };
-            };
-            hole.copy_from_slice(held.bytes.get(..hole.len()).unwrap_or_default());
-            last = held.record.cursor;
-        }
-        Page { total, next_cursor: 0 }
+        self.0.find(now, query, sink, |held, hole| {
+            hole.copy_from_slice(held.value.get(..hole.len()).unwrap_or_default());
+        })
     }
 
     fn read(&mut self, now: Instant, key: &Key, digest: &Digest, offset: u32, out: &mut [u8]) -> usize {
-        let Some(held) = self.held(key, digest).filter(|held| held.record.is_alive(now)) else { return 0 };
-        let rest = held.bytes.get(offset as usize..).unwrap_or_default();
+        let Some(held) = self.0.alive(now, key, digest) else { return 0 };
+        let rest = held.value.get(offset as usize..).unwrap_or_default();
         let len = rest.len().min(out.len());
         out[..len].copy_from_slice(&rest[..len]);
         len
     }
 
     fn forget(&mut self, key: &Key, digest: Option<&Digest>) -> usize {
-        let list = self.keys.get(key).map(Vec::as_slice).unwrap_or_default();
-        let chosen = |record: &Record| record.own && digest.is_none_or(|digest| record.digest == *digest);
-        let own: Vec<Digest> = list.iter().filter(|held| chosen(&held.record)).map(|held| held.record.digest).collect();
-        for digest in &own {
-            self.change(key, digest, |record, _| record.own = false);
-        }
-        own.len()
+        self.0.forget(key, digest)
     }
 
     fn expire(&mut self, now: Instant) -> usize {
-        let mut dropped = 0;
-        while let Some(&(at, cursor)) = self.expiries.first()
-            && at <= now
-        {
-            let Some(&(key, digest)) = self.arrivals.get(&cursor) else { break };
-            self.remove(&key, &digest);
-            dropped += 1;
-        }
-        dropped
+        self.0.expire(now)
     }
 
     fn poll_due(&mut self, now: Instant) -> Option<Due> {
-        while let Some(&(at, cursor)) = self.dues.first()
-            && at <= now
-        {
-            let (key, digest) = *self.arrivals.get(&cursor)?;
-            let due = self.change(&key, &digest, |record, limits| {
-                let (_, mode) = record.due()?;
-                record.take_due(now, limits, mode)
-            });
-            if let Some(due) = due.flatten() {
-                return Some(due);
-            }
-        }
-        None
+        self.0.poll_due(now)
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let expiry = self.expiries.first().map(|&(at, _)| at);
-        let due = self.dues.first().map(|&(at, _)| at);
-        expiry.into_iter().chain(due).min()
+        self.0.next_wake()
     }
 
     fn due_near(&mut self, now: Instant, until: Instant, first: &Due, bits: usize, take: &mut dyn FnMut(&Due) -> bool) {
-        let region = self.order.range((region_start(&first.key, bits), Digest([0; 16]))..).take(LOOK_AROUND);
-        let in_region = region.take_while(|(key, _)| key.distance(&first.key).shared_bits() >= bits);
-        let due = in_region.filter(|(key, digest)| {
-            self.held(key, digest).is_some_and(|held| held.record.is_due_with(until, first, bits))
-        });
-        for (key, digest) in due.copied().collect::<Vec<_>>() {
-            let Some(before) = self.held(&key, &digest).map(|held| held.record) else { continue };
-            let due = self.change(&key, &digest, |record, limits| record.take_due(now, limits, first.mode)).flatten();
-            if due.is_some_and(|due| !take(&due)) {
-                self.change(&key, &digest, |record, _| *record = before);
-                return;
-            }
-        }
+        self.0.due_near(now, until, first, bits, take);
     }
 
     fn next_item(&self, now: Instant, after: Option<&(Key, Digest)>) -> Option<Listed> {
-        let from = after.map_or(Bound::Unbounded, |place| Bound::Excluded(*place));
-        let held = self.order.range((from, Bound::Unbounded)).filter_map(|(key, digest)| self.held(key, digest));
-        held.map(|held| &held.record).find(|record| record.is_alive(now)).map(|record| record.listed(now))
+        self.0.next_item(now, after)
     }
 
     fn usage(&self) -> Usage {
-        Usage { items: self.arrivals.len(), bytes: self.bytes, evicted: self.evicted }
+        Usage { items: self.0.len(), bytes: self.0.bytes, evicted: self.0.evicted, failed: 0 }
     }
 }

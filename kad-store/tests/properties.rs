@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use kad_store::conformance::Collect;
 use kad_store::{
-    Due, FixedBlock, FixedRecord, FixedStore, FlashBlock, FlashHealth, FlashStore, Limits, MemoryStore, Store,
+    DiskHealth, DiskStore, Due, FixedBlock, FixedRecord, FixedStore, FlashBlock, FlashHealth, FlashStore, Limits,
+    MemoryStore, Moment, Store,
 };
 use kad_wire::limits::TTL_MAX_MS;
 use kad_wire::{
@@ -315,6 +316,7 @@ fn follows_the_model(store: &mut dyn Store, steps: &[Step]) -> Result<(), TestCa
     let mut model = Model { limits: limits(), held: Vec::new(), now: START_US, arrivals: 0, evicted: 0 };
     for step in steps {
         take(store, &mut model, step)?;
+        prop_assert_eq!(store.commit(), Ok(()));
         let usage = store.usage();
         prop_assert_eq!(usage.items, model.held.len(), "after {:?}", step);
         prop_assert_eq!(usage.bytes, model.held.iter().map(|held| held.bytes.len() as u64).sum::<u64>());
@@ -510,5 +512,28 @@ proptest! {
         let mut store = Flashed::open(&mut flash, 0, limits(), &mut records, &mut blocks, start).expect("opens");
         follows_the_model(&mut store, &steps)?;
         prop_assert_eq!(store.health(), FlashHealth::default());
+    }
+}
+
+proptest! {
+    // Each is a file, with a wait for the disk after each step.
+    #![proptest_config(ProptestConfig {
+        cases: 600,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_disk_store_follows_the_model(steps in prop::collection::vec(step(), 0..120)) {
+        // In memory if the system can do that: what is asked here is not what survives.
+        let memory = std::path::Path::new("/dev/shm");
+        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let directory = tempfile::tempdir_in(parent).expect("a directory");
+        let moment = Moment::system(Instant::from_micros(START_US));
+        let mut store = DiskStore::open(directory.path().join("values"), limits(), moment).expect("opens");
+        follows_the_model(&mut store, &steps)?;
+        let DiskHealth { failed_commits, failed_reads, lost, refused, .. } = store.health();
+        prop_assert_eq!((failed_commits, failed_reads, lost, refused), (0, 0, 0, 0));
     }
 }

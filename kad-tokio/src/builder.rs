@@ -4,11 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant as Clock};
 
 use kad_core::{Capacity, Config, Role, Slabs};
 use kad_record::{Header, Recorder};
-use kad_store::{Limits, MemoryStore, Store};
+use kad_store::{DiskStore, Limits, MemoryStore, Moment, Store};
 use kad_wire::{NetworkId, NodeId};
 use tokio::sync::mpsc;
 
@@ -16,7 +16,7 @@ use crate::Dht;
 use crate::dht::Shared;
 use crate::error::StartError;
 use crate::socket::Socket;
-use crate::worker::Worker;
+use crate::worker::{FIRST, Worker};
 
 /// Receive buffer that is asked for: room for some thousand datagrams.
 const BUFFER: usize = 4 << 20;
@@ -54,6 +54,7 @@ pub struct Builder {
     capacity: Capacity,
     limits: Option<Limits>,
     store: Option<Box<dyn Store + Send>>,
+    disk: Option<PathBuf>,
     timeout: Duration,
     leave_timeout: Duration,
     rejoin_interval: Duration,
@@ -73,6 +74,7 @@ impl Default for Builder {
             capacity: Capacity::SERVER,
             limits: None,
             store: None,
+            disk: None,
             timeout: Duration::from_secs(30),
             leave_timeout: Duration::from_secs(5),
             rejoin_interval: Duration::from_secs(600),
@@ -146,14 +148,22 @@ impl Builder {
         self
     }
 
-    /// Bounds of the store in memory; see [`Limits`]. Its id is replaced by the node's.
+    /// Bounds of the store in memory or on disk; see [`Limits`]. Its id is replaced by the node's.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = Some(limits);
         self
     }
 
-    /// A store of one's own instead of the one in memory. It is called on the node's thread, so it must not block: see
-    /// [`Store`], and test it with the conformance suite.
+    /// Keeps values in this file, over restarts and power loss: see [`DiskStore`]. It is made if there is none; its directory
+    /// must exist. Keep the [`id`](Self::id) over restarts too. Another node answers that a value is stored when it is on
+    /// disk, and so does [`Dht::store`]: the node's thread waits for the disk once for all that it has read at a time.
+    pub fn disk(mut self, file: impl Into<PathBuf>) -> Self {
+        self.disk = Some(file.into());
+        self
+    }
+
+    /// A store of one's own instead of the one in memory. It is called on the node's thread, so it must not block for
+    /// long: see [`Store`], and test it with the conformance suite.
     pub fn store(mut self, store: impl Store + Send + 'static) -> Self {
         self.store = Some(Box::new(store));
         self
@@ -212,7 +222,10 @@ impl Builder {
     /// # Errors
     /// [`StartError`] when the address cannot be had or a setting makes no sense.
     pub fn start(self) -> Result<Dht, StartError> {
-        if self.record.is_some() && self.store.is_some() {
+        if self.store.is_some() && self.disk.is_some() {
+            return Err(StartError::Setting("a node has one store: its own or the one on disk"));
+        }
+        if self.record.is_some() && (self.store.is_some() || self.disk.is_some()) {
             return Err(StartError::Setting("only a node with the store in memory can be recorded"));
         }
         if self.socket_batch == 0 {
@@ -239,7 +252,12 @@ impl Builder {
         let record =
             |file: PathBuf| Recorder::create(&file, &header).map_err(|source| StartError::Record { file, source });
         let recorder = self.record.map(record).transpose()?;
-        let store = self.store.unwrap_or_else(|| Box::new(MemoryStore::new(limits)));
+        let started = Clock::now();
+        let store = match (self.store, self.disk) {
+            (Some(store), _) => store,
+            (None, Some(file)) => Box::new(DiskStore::open(file, limits, Moment::system(FIRST))?),
+            (None, None) => Box::new(MemoryStore::new(limits)),
+        };
         let (calls, receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             id,
@@ -251,6 +269,7 @@ impl Builder {
             next_call: AtomicU64::new(1),
         });
         let worker = Worker::new(crate::worker::Parts {
+            started,
             slabs,
             store,
             socket,

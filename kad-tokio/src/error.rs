@@ -27,6 +27,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The store on disk cannot be opened.
+    #[error("{0}")]
+    Disk(#[from] kad_store::DiskError),
     /// A setting makes no sense.
     #[error("{0}")]
     Config(#[from] ConfigError),
@@ -68,11 +71,17 @@ pub enum Error {
     /// This node's own store does not take the value, which it must serve. Nothing was stored.
     #[error("this node's own store does not take the value: {0:?}")]
     Refused(ItemStatus),
+    /// This node's own store could not write down what was asked for, so it was not done.
+    #[error("this node's own store could not write it")]
+    NotDurable,
 }
 
 impl Error {
     /// Whether the same call may succeed later.
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Timeout | Self::Unreachable | Self::Refused(ItemStatus::Full | ItemStatus::Busy))
+        matches!(
+            self,
+            Self::Timeout | Self::Unreachable | Self::NotDurable | Self::Refused(ItemStatus::Full | ItemStatus::Busy)
+        )
     }
 }

@@ -18,6 +18,6 @@ pub use report::{Copies, Lookup, Peer, Pong, Receipt, Refused, SocketStats, Stat
 
 pub use bytes::Bytes;
 pub use kad_core::{Capacity, Config, Role, Walk};
-pub use kad_store::{self as store, Limits, MemoryStore, Store};
+pub use kad_store::{self as store, DiskError, DiskStore, Limits, MemoryStore, Moment, Store};
 pub use kad_upkeep::UpkeepStats;
 pub use kad_wire::{self as wire, Contact, Digest, Endpoint, ItemStatus, ItemType, Key, NetworkId, NodeId, TypeMask};

@@ -148,6 +148,8 @@ pub struct Stats {
     pub bytes: u64,
     /// Items that made way for others.
     pub evicted: u64,
+    /// Times that what the store writes to failed: see [`Usage::failed`](kad_store::Usage::failed).
+    pub store_failed: u64,
     /// What the upkeep has done for the items.
     pub upkeep: kad_upkeep::UpkeepStats,
     /// Bytes of memory of the node itself, without its store.
@@ -165,6 +167,8 @@ pub struct SocketStats {
     pub bytes_in: u64,
     /// Bytes sent.
     pub bytes_out: u64,
+    /// Datagrams that were not sent because the store could not make durable what they said: their requesters ask again.
+    pub withheld: u64,
     /// Datagrams that the system refused to send.
     pub send_errors: u64,
     /// Errors that the system reported instead of a datagram.

@@ -122,6 +122,13 @@ impl Socket {
         self.queue.len() >= QUEUE
     }
 
+    /// Drops everything that is queued.
+    pub(crate) fn withhold(&mut self) {
+        self.stats.withheld += self.queue.len() as u64;
+        self.queue.clear();
+        self.bytes.clear();
+    }
+
     /// Sends everything that is queued, and waits where the system has no room.
     pub(crate) async fn flush(&mut self) {
         let Some(udp) = &self.udp else { return };

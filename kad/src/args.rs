@@ -143,6 +143,8 @@ pub(crate) struct Daemon {
 pub(crate) enum Storage {
     /// In memory: gone when the daemon ends.
     Memory,
+    /// In the file `values` of the data directory: there again after a restart or a power loss.
+    Disk,
 }
 
 /// How to log.

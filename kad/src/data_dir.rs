@@ -35,6 +35,11 @@ impl DataDir {
         &self.0
     }
 
+    /// Where values are kept on disk.
+    pub(crate) fn values(&self) -> PathBuf {
+        self.0.join("values")
+    }
+
     /// Creates the directory, for its user only.
     pub(crate) fn create(&self) -> Result<(), Failure> {
         let mut builder = fs::DirBuilder::new();

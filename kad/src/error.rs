@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use kad_tokio::{Error, StartError};
+use kad_tokio::{DiskError, Error, StartError};
 
 /// Every way in which a command fails. The exit statuses are part of the interface: see the README.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     BadKey { text: String, reason: kad_tokio::wire::ParseKeyError },
     #[error("cannot {what} {}: {source}", path.display())]
     File { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Store(DiskError),
     #[error("cannot read standard input: {0}")]
     Stdin(io::Error),
     #[error("cannot listen on {address}: {source}")]
@@ -58,6 +60,7 @@ impl Failure {
             Self::BadKey { .. } => {
                 "Give the 64 hexadecimal digits that `kad put` printed, or a name with --name.".into()
             }
+            Self::Store(error) => store_advice(error).into(),
             Self::File { source, .. } | Self::Stdin(source) => file_advice(source.kind()).into(),
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 "Something else uses that port. Stop it, or choose another with --listen (port 0: any free one).".into()
@@ -96,7 +99,7 @@ impl Failure {
             Self::Setting(_) => 2,
             Self::NotFound(_) => 3,
             Self::BadKey { .. } => 4,
-            Self::File { .. } | Self::Stdin(_) => 5,
+            Self::File { .. } | Self::Stdin(_) | Self::Store(_) => 5,
             Self::Listen { .. } | Self::Control { .. } | Self::AlreadyRunning(_) => 6,
             Self::Unreachable(_) | Self::NoDaemon(_) => 7,
             Self::TooLarge { .. } => 8,
@@ -119,11 +122,27 @@ fn file_advice(kind: io::ErrorKind) -> &'static str {
     }
 }
 
+/// What to do about a store that cannot be opened.
+fn store_advice(error: &DiskError) -> &'static str {
+    match error {
+        DiskError::Io { source, .. } => file_advice(source.kind()),
+        DiskError::InUse { .. } => {
+            "Something else has it open: stop that, or choose another directory with --data-dir."
+        }
+        DiskError::OtherFormat { .. } => "Nothing was changed. Move the file away to start with an empty store.",
+        _ => {
+            "Put back a backup, or move the file away to start with an empty store: other holders \
+             have copies of what it held for others; publish your own values again."
+        }
+    }
+}
+
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Bind { address, source } => Self::Listen { address, source },
             StartError::Record { file, source } => Self::File { what: "record to", path: file, source },
+            StartError::Disk(error) => Self::Store(error),
             StartError::System(source) => Self::System(source),
             other => Self::Setting(other.to_string()),
         }

@@ -132,6 +132,8 @@ pub(crate) async fn status(dht: &Dht) -> Result<Status, Error> {
         ("socket_bytes_out", socket.bytes_out),
         ("socket_send_errors", socket.send_errors),
         ("socket_receive_errors", socket.receive_errors),
+        ("socket_withheld", socket.withheld),
+        ("store_failed", stats.store_failed),
         ("upkeep_replicated", stats.upkeep.replicated),
         ("upkeep_republished", stats.upkeep.republished),
         ("upkeep_to_newcomers", stats.upkeep.to_newcomers),

@@ -146,3 +146,19 @@ fn a_million_hostile_datagrams_leave_the_daemon_as_it_was() {
     assert_eq!(succeed(&["get", key.trim(), "--data-dir", other.dir()]), b"still here");
     assert_eq!(succeed(&["get", key.trim(), "--bootstrap", &daemon.address.to_string()]), b"still here");
 }
+
+#[test]
+fn values_on_disk_survive_a_crash_and_a_damaged_file_is_never_thrown_away() {
+    let daemon = Daemon::start(&["--storage", "disk"]);
+    succeed(&["put", "kept", "--name", "name", "--data-dir", daemon.dir()]);
+    let daemon = Daemon::start_in(daemon.crash(), &["--storage", "disk"]);
+    assert_eq!(succeed(&["get", "--name", "name", "--data-dir", daemon.dir()]), b"kept");
+    let directory = daemon.crash();
+    let values = directory.path().join("values");
+    let damaged = vec![0x5a; 200_000];
+    std::fs::write(&values, &damaged).unwrap();
+    let place = directory.path().to_str().unwrap();
+    let (status, message) = fail(&["daemon", "--storage", "disk", "--listen", "127.0.0.1:0", "--data-dir", place]);
+    assert!(status == 5 && message.contains("Move the file away"), "{status}: {message}");
+    assert_eq!(std::fs::read(&values).unwrap(), damaged);
+}

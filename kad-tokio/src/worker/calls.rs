@@ -7,10 +7,11 @@ use kad_record::{Command as Operation, Input};
 use kad_wire::{Contact, Digest, Instant, ItemStatus, Key, Query, StoreMode};
 
 use super::Worker;
+use super::durable::Published;
 use super::joining::reachable;
 use crate::command::{Call, Command, Publication, Request};
 use crate::error::Error;
-use crate::report::{Copies, Receipt, Refused};
+use crate::report::{Copies, Receipt};
 use crate::tasks::{Answer, CallId, Collected, FindCall, StoreCall, Task};
 
 /// Commands that are looked at before the socket gets its turn again.
@@ -45,7 +46,7 @@ impl Worker {
             }
             Command::Forget { key, digest, answer } => {
                 let forgotten = self.forget(key, digest);
-                let _ = answer.send(Ok(forgotten));
+                let _ = answer.send(self.forgotten(forgotten));
             }
             Command::Peers { answer } => drop(answer.send(Ok(self.peers()))),
             Command::Stats { answer } => drop(answer.send(Ok(self.stats()))),
@@ -61,20 +62,10 @@ impl Worker {
 
     /// Starts what waits, oldest first, as far as there are places; then the rest of large stores.
     pub(super) fn start_waiting(&mut self) {
-        let mut next = 0;
-        while let Some((&id, _)) = self.waiting.range(next..).next() {
-            next = id + 1;
-            let Some(Waiting { deadline, request }) = self.waiting.remove(&id) else { return };
-            if self.upkeep.is_leaving() {
-                request.refuse(Error::Closed);
-            } else if request.needs_contacts() && !self.joining.is_settled() {
-                if let Some(request) = self.answer_here(request) {
-                    self.waiting.insert(id, Waiting { deadline, request });
-                }
-            } else if let Some(request) = self.begin(id, deadline, request) {
-                self.waiting.insert(id, Waiting { deadline, request });
-                return;
-            }
+        let has_places = self.begin_waiting();
+        self.settle_published();
+        if !has_places {
+            return;
         }
         let unfinished = |(id, call): (&CallId, &StoreCall)| call.has_batches().then_some(*id);
         let calls: Vec<CallId> = self.tasks.stores.iter().filter_map(unfinished).collect();
@@ -83,6 +74,26 @@ impl Worker {
                 return;
             }
         }
+    }
+
+    /// Begins what waits, and says whether there was a place for each.
+    fn begin_waiting(&mut self) -> bool {
+        let mut next = 0;
+        while let Some((&id, _)) = self.waiting.range(next..).next() {
+            next = id + 1;
+            let Some(Waiting { deadline, request }) = self.waiting.remove(&id) else { return true };
+            if self.upkeep.is_leaving() {
+                request.refuse(Error::Closed);
+            } else if request.needs_contacts() && !self.joining.is_settled() {
+                if let Some(request) = self.answer_here(request) {
+                    self.waiting.insert(id, Waiting { deadline, request });
+                }
+            } else if let Some(request) = self.begin(id, deadline, request) {
+                self.waiting.insert(id, Waiting { deadline, request });
+                return false;
+            }
+        }
+        true
     }
 
     /// When the first of those that wait runs out of time.
@@ -136,10 +147,10 @@ impl Worker {
         None
     }
 
-    /// Publishes values: in the own store first, which must serve them, then on the network.
+    /// Publishes values: in the own store first, which must serve them. They go to the network when they are durable here.
     fn store(
         &mut self,
-        call: CallId,
+        id: CallId,
         deadline: Clock,
         items: &[Publication],
         copies: Copies,
@@ -147,21 +158,9 @@ impl Worker {
     ) {
         let now = self.now();
         let headers = items.iter().map(|item| (item.key, item.header)).collect();
-        let mut pending = StoreCall::new(headers, self.parts.serves, copies, now, deadline, answer);
-        for (place, item) in items.iter().enumerate() {
-            let status = self.publish(now, item);
-            if !status.is_held() {
-                pending.refused_here(place, Refused { contact: self.own_contact(), status });
-            }
-        }
-        let (bits, width) = (self.node().region_bits(), self.node().items_per_operation());
-        pending.arrange(bits, width);
-        // Those that the own store refused wait for nothing.
-        pending.enough(&[]);
-        if !pending.is_over() {
-            self.tasks.stores.insert(call, pending);
-            self.start_batches(call);
-        }
+        let call = StoreCall::new(headers, self.parts.serves, copies, now, deadline, answer);
+        let statuses = items.iter().map(|item| self.publish(now, item)).collect();
+        self.published.push(Published { id, call, statuses });
     }
 
     /// Publishes a value in the own store.
@@ -185,7 +184,7 @@ impl Worker {
     }
 
     /// Starts batches of a store call, as many as may be under way. Answers whether there was a place for each.
-    fn start_batches(&mut self, call: CallId) -> bool {
+    pub(super) fn start_batches(&mut self, call: CallId) -> bool {
         loop {
             let now = self.now();
             let Some(pending) = self.tasks.stores.get(&call) else { return true };
@@ -241,7 +240,7 @@ impl Worker {
         }
     }
 
-    fn own_contact(&mut self) -> Contact {
+    pub(super) fn own_contact(&mut self) -> Contact {
         Contact { id: self.node().id(), endpoint: self.parts.socket.local_addr().into() }
     }
 

@@ -1,6 +1,7 @@
 //! The worker: one thread that owns a node, its store and its socket, and runs the core's loop.
 
 mod calls;
+mod durable;
 mod events;
 mod joining;
 mod leaving;
@@ -24,13 +25,18 @@ use crate::outlet::Outlet;
 use crate::socket::{DATAGRAM, Socket};
 use crate::tasks::{Answer, CallId, Task, Tasks};
 use calls::Waiting;
+use durable::Published;
 use leaving::Leaving;
 
 /// Longest sleep: nothing is due, but a timer must have some time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
+/// The node's time when it is started.
+pub(crate) const FIRST: Instant = Instant::from_micros(1);
+
 /// What a worker is made of.
 pub(crate) struct Parts {
+    pub(crate) started: Clock,
     pub(crate) slabs: Slabs,
     pub(crate) store: Box<dyn Store + Send>,
     pub(crate) socket: Socket,
@@ -48,10 +54,11 @@ pub(crate) struct Parts {
 /// See the [module](self).
 pub(crate) struct Worker {
     parts: Parts,
-    started: Clock,
     tasks: Tasks,
     /// Requests that wait for the first join, or for a place, oldest first.
     waiting: BTreeMap<CallId, Waiting>,
+    /// Store calls whose values are in the own store, and not yet durable there.
+    published: Vec<Published>,
     joining: Joining,
     /// Those who wait for the first join.
     wait_for_join: Vec<Answer<usize>>,
@@ -67,9 +74,9 @@ impl Worker {
         let joining = Joining::new(!parts.bootstrap.is_empty(), parts.rejoin_interval, random_seed());
         Self {
             parts,
-            started: Clock::now(),
             tasks: Tasks::default(),
             waiting: BTreeMap::new(),
+            published: Vec::new(),
             joining,
             wait_for_join: Vec::new(),
             upkeep: Upkeep::new(),
@@ -80,11 +87,11 @@ impl Worker {
     }
 
     fn now(&self) -> Instant {
-        Instant::from_micros(1) + self.started.elapsed()
+        FIRST + self.parts.started.elapsed()
     }
 
     fn at(&self, clock: Clock) -> Instant {
-        Instant::from_micros(1) + clock.saturating_duration_since(self.started)
+        FIRST + clock.saturating_duration_since(self.parts.started)
     }
 
     fn node(&mut self) -> Node<'_> {
@@ -149,16 +156,17 @@ impl Worker {
         patience.min(LONGEST_SLEEP)
     }
 
-    /// Reads a batch of datagrams.
+    /// Reads a batch of datagrams. Their answers leave when what they say is durable, with one wait for the disk.
     async fn receive(&mut self) {
         let mut buffer = [0; DATAGRAM];
         for _ in 0..self.parts.batch {
-            let Some((len, from)) = self.parts.socket.receive(&mut buffer) else { return };
+            let Some((len, from)) = self.parts.socket.receive(&mut buffer) else { break };
             self.receive_one(from, &buffer[..len]);
             if self.parts.socket.is_full() {
-                self.parts.socket.flush().await;
+                self.send_answers().await;
             }
         }
+        self.send_answers().await;
     }
 
     fn receive_one(&mut self, from: SocketAddr, datagram: &[u8]) {

@@ -12,10 +12,13 @@ impl Worker {
             self.parts.store.expire(now);
             self.note(now, || Input::Expire);
             self.upkeep_at = None;
+            self.commit();
             return;
         }
         self.upkeep_at = self.upkeep.drive(now, &mut self.parts.slabs.node(), &mut *self.parts.store);
         self.note(now, || Input::Upkeep);
+        // Nobody was promised anything by it: what was passed on is only noted.
+        self.commit();
         self.done |= self.upkeep.has_left();
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn run(args: Daemon) -> Result<(), Failure> {
         None => data_dir.identity()?,
     };
     let control = control_listener(&args).await?;
-    let dht = start_node(&args, id)?;
+    let dht = start_node(&args, id, &data_dir)?;
     let token = random_token()?;
     let address = control.local_addr().map_err(Failure::System)?;
     data_dir.write_control(&ControlFile { address, token: token.clone(), pid: std::process::id() })?;
@@ -75,7 +75,7 @@ async fn control_listener(args: &Daemon) -> Result<TcpListener, Failure> {
     TcpListener::bind(args.control).await.map_err(|source| Failure::Control { address: args.control, source })
 }
 
-fn start_node(args: &Daemon, id: NodeId) -> Result<Dht, Failure> {
+fn start_node(args: &Daemon, id: NodeId, data_dir: &DataDir) -> Result<Dht, Failure> {
     let value_max = u32::try_from(args.value_max.as_u64());
     let value_max = value_max.ok().filter(|max| (1..=VALUE_MAX_MAX).contains(max));
     let value_max =
@@ -84,7 +84,6 @@ fn start_node(args: &Daemon, id: NodeId) -> Result<Dht, Failure> {
     let limits =
         Limits { items: args.capacity_items, bytes: args.capacity.as_u64(), bytes_per_key: per_key, ..Limits::new(id) };
     let socket_buffer = usize::try_from(args.socket_buffer.as_u64()).unwrap_or(usize::MAX);
-    let Storage::Memory = args.storage;
     let mut builder = Dht::builder()
         .config(Config { network: input::network(&args.network), value_max, ..Config::default() })
         .capacity(Capacity::SERVER)
@@ -99,6 +98,9 @@ fn start_node(args: &Daemon, id: NodeId) -> Result<Dht, Failure> {
         .rejoin_interval(args.rejoin_interval)
         .socket_buffer(socket_buffer)
         .socket_batch(args.socket_batch);
+    if args.storage == Storage::Disk {
+        builder = builder.disk(data_dir.values());
+    }
     if let Some(file) = &args.record {
         builder = builder.record(file);
     }

@@ -33,6 +33,7 @@ fn report(status: &api::Status) -> Result<(), Failure> {
         ("holds", format!("{} values, {}", status.items, ByteSize::b(status.bytes))),
         ("largest", format!("{} a value", ByteSize::b(status.value_max as u64))),
         ("evicted", status.evicted.to_string()),
+        ("store", format!("{} failures", count("store_failed"))),
         ("under way", format!("{} operations, {} transfers", status.operations, status.transfers)),
         ("datagrams", format!("{} in, {} out", count("datagrams_in"), count("datagrams_out"))),
         (
