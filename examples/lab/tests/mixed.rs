@@ -225,7 +225,9 @@ fn a_board_that_is_unplugged_costs_the_others_at_most_three_seconds() {
             longest = longest.max(start.elapsed());
             rounds += 1;
         }
-        println!("{rounds} rounds, the longest took {longest:?}; {}", net.tell(1, "status"));
+        let status = net.tell(1, "status");
+        println!("{rounds} rounds, the longest took {longest:?}; {status}");
+        assert!(figure(&status, "dead").is_some_and(|dead| dead > 0), "it was missed: {status}");
         assert!(longest <= Duration::from_secs(3), "{longest:?}");
         Ok(())
     });
