@@ -6,7 +6,7 @@ use core::time::Duration;
 use embassy_net::Stack;
 use heapless::Vec;
 use kad_core::{Config, FindOptions, Role};
-use kad_upkeep::Aside;
+use kad_upkeep::{Aside, copy_part};
 use kad_wire::{Digest, ItemHeader, Key, NodeId};
 
 use crate::calls::{Outcome, Request};
@@ -212,12 +212,6 @@ struct Offered<'v> {
 
 impl Aside for Offered<'_> {
     fn read(&self, digest: &Digest, offset: u32, out: &mut [u8]) -> Option<usize> {
-        if *digest != self.digest {
-            return None;
-        }
-        let rest = self.bytes.get(offset as usize..).unwrap_or_default();
-        let len = rest.len().min(out.len());
-        out.get_mut(..len)?.copy_from_slice(rest.get(..len)?);
-        Some(len)
+        (*digest == self.digest).then(|| copy_part(self.bytes, offset, out))
     }
 }

@@ -1,16 +1,15 @@
 //! Repeating a recording.
 
 use core::net::SocketAddr;
-use std::collections::HashMap;
 use std::io::Read;
 
 use kad_core::{Instant, OperationId, Slabs};
 use kad_store::{MemoryStore, Store as _};
-use kad_upkeep::{Aside, Shelves, Upkeep};
-use kad_wire::Digest;
+use kad_upkeep::{Shelves, Upkeep};
 
 use crate::command::start;
 use crate::format::{Entry, Error, Input, Reader};
+use crate::pinned::Pinned;
 use crate::recorder::Outputs;
 
 /// What a recording was.
@@ -26,19 +25,6 @@ pub struct Replayed {
     pub ended: Instant,
     /// Fingerprint of everything that the node sent and said.
     pub outputs: u64,
-}
-
-/// Values that are not in the store, each for as many operations as need it.
-#[derive(Default)]
-struct Pinned(HashMap<Digest, (Vec<u8>, usize)>);
-
-impl Aside for Pinned {
-    fn read(&self, digest: &Digest, offset: u32, out: &mut [u8]) -> Option<usize> {
-        let rest = self.0.get(digest)?.0.get(offset as usize..).unwrap_or_default();
-        let len = rest.len().min(out.len());
-        out[..len].copy_from_slice(&rest[..len]);
-        Some(len)
-    }
 }
 
 /// Where datagrams of the repeated node go.
@@ -60,7 +46,7 @@ struct Machine {
     slabs: Slabs,
     store: MemoryStore,
     upkeep: Upkeep,
-    pinned: Pinned,
+    pinned: Pinned<Vec<u8>>,
     sent: Sent,
     buffer: Box<[u8; 4096]>,
 }
@@ -137,17 +123,8 @@ impl Machine {
                 sent.outputs.said(forgotten as u32);
             }
             Input::Leave { until } => upkeep.leave(*until),
-            Input::Pin { digest, bytes } => {
-                pinned.0.entry(*digest).or_insert_with(|| (bytes.clone(), 0)).1 += 1;
-            }
-            Input::Unpin { digest } => {
-                if let Some((_, users)) = pinned.0.get_mut(digest) {
-                    *users -= 1;
-                    if *users == 0 {
-                        pinned.0.remove(digest);
-                    }
-                }
-            }
+            Input::Pin { digest, bytes } => pinned.pin(*digest, bytes.clone()),
+            Input::Unpin { digest } => pinned.unpin(digest),
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use kad_core::{Capacity, Config, Event, OperationId, Slabs, StartError, Walk};
 use kad_store::{MemoryStore, Store};
-use kad_upkeep::{Aside, Shelves, Upkeep};
+use kad_upkeep::{Aside, Shelves, Upkeep, copy_part};
 use kad_wire::{Contact, Digest, Instant, ItemHeader, Key, NodeId};
 
 use crate::clock::Clock;
@@ -63,10 +63,7 @@ pub(crate) struct Copies(pub(crate) BTreeMap<OperationId, (Digest, Vec<u8>)>);
 impl Aside for Copies {
     fn read(&self, digest: &Digest, offset: u32, out: &mut [u8]) -> Option<usize> {
         let (_, value) = self.0.values().find(|(of, _)| of == digest)?;
-        let rest = value.get(offset as usize..).unwrap_or_default();
-        let len = rest.len().min(out.len());
-        out[..len].copy_from_slice(&rest[..len]);
-        Some(len)
+        Some(copy_part(value, offset, out))
     }
 }
 

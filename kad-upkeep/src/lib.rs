@@ -16,7 +16,7 @@ use leaving::Leaving;
 use newcomers::Newcomers;
 
 pub use joining::Joining;
-pub use serve::{Aside, Response, Shelves, next_transmit, receive};
+pub use serve::{Aside, Response, Shelves, copy_part, next_transmit, receive};
 
 /// Items that one operation of the upkeep takes along: as many offers as fit a datagram.
 const BATCH: usize = kad_wire::limits::STORE_ITEMS_MAX;

@@ -15,6 +15,16 @@ pub trait Aside {
     fn read(&self, digest: &Digest, offset: u32, out: &mut [u8]) -> Option<usize>;
 }
 
+/// Copies the bytes of `value` from `offset` on to `out`, as many as there are and fit, and says how many.
+pub fn copy_part(value: &[u8], offset: u32, out: &mut [u8]) -> usize {
+    let rest = value.get(offset as usize..).unwrap_or_default();
+    let len = rest.len().min(out.len());
+    if let (Some(to), Some(from)) = (out.get_mut(..len), rest.get(..len)) {
+        to.copy_from_slice(from);
+    }
+    len
+}
+
 impl Aside for () {
     fn read(&self, _: &Digest, _: u32, _: &mut [u8]) -> Option<usize> {
         None

@@ -1,7 +1,6 @@
 //! What the worker remembers of calls and of its own undertakings, until the core says what became of them.
 
 mod find;
-mod pinned;
 mod store;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +13,6 @@ use crate::error::Error;
 use crate::report::{Lookup, Pong, Step};
 
 pub(crate) use find::{Collected, FindCall, Found};
-pub(crate) use pinned::Pinned;
 pub(crate) use store::{StoreCall, note_item};
 
 /// Names a call, so that its caller can take it back. Later calls have larger ones.
@@ -67,7 +65,7 @@ pub(crate) struct Tasks {
     pub(crate) stores: BTreeMap<CallId, StoreCall>,
     pub(crate) finds: HashMap<CallId, FindCall>,
     /// Values that are not in the store and that operations still need.
-    pub(crate) pinned: Pinned,
+    pub(crate) pinned: kad_record::Pinned<bytes::Bytes>,
 }
 
 impl Tasks {

@@ -2,25 +2,36 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use kad_upkeep::Aside;
+use kad_upkeep::{Aside, copy_part};
 use kad_wire::Digest;
 
-/// Values by their digest, each for as long as somebody needs it.
-#[derive(Default)]
-pub(crate) struct Pinned(HashMap<Digest, (Bytes, usize)>);
+/// Values by their digest, each for as long as somebody needs it. A recorded node and its repetition keep them alike.
+pub struct Pinned<B>(HashMap<Digest, (B, usize)>);
 
-impl Pinned {
+impl<B> Default for Pinned<B> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<B: AsRef<[u8]>> Pinned<B> {
     /// How many there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(crate) fn pin(&mut self, digest: Digest, bytes: Bytes) {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// One more needs this value.
+    pub fn pin(&mut self, digest: Digest, bytes: B) {
         self.0.entry(digest).or_insert((bytes, 0)).1 += 1;
     }
 
-    pub(crate) fn unpin(&mut self, digest: &Digest) {
+    /// One less does.
+    pub fn unpin(&mut self, digest: &Digest) {
         if let Some((_, users)) = self.0.get_mut(digest) {
             *users -= 1;
             if *users == 0 {
@@ -30,12 +41,10 @@ impl Pinned {
     }
 }
 
-impl Aside for Pinned {
+impl<B: AsRef<[u8]>> Aside for Pinned<B> {
     fn read(&self, digest: &Digest, offset: u32, out: &mut [u8]) -> Option<usize> {
-        let rest = self.0.get(digest)?.0.get(offset as usize..).unwrap_or_default();
-        let len = rest.len().min(out.len());
-        out[..len].copy_from_slice(&rest[..len]);
-        Some(len)
+        let (bytes, _) = self.0.get(digest)?;
+        Some(copy_part(bytes.as_ref(), offset, out))
     }
 }
 
@@ -46,8 +55,8 @@ mod tests {
     #[test]
     fn a_value_stays_until_its_last_user_is_done() {
         let (mut pinned, digest, mut out) = (Pinned::default(), Digest([7; 16]), [0; 4]);
-        pinned.pin(digest, Bytes::from_static(b"abcdef"));
-        pinned.pin(digest, Bytes::from_static(b"abcdef"));
+        pinned.pin(digest, b"abcdef");
+        pinned.pin(digest, b"abcdef");
         pinned.unpin(&digest);
         assert_eq!((pinned.read(&digest, 4, &mut out), &out[..2]), (Some(2), &b"ef"[..]));
         assert_eq!(pinned.read(&digest, 99, &mut out), Some(0));

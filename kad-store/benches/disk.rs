@@ -1,4 +1,4 @@
-//! Figures of the disk store, for `docs/decisions`: `cargo test -p kad-store --test disk_speed -- --ignored --nocapture`.
+//! Figures of the disk store, for `docs/decisions`: `cargo bench -p kad-store --bench disk`.
 
 use std::time::{Duration, Instant as Clock};
 
@@ -46,9 +46,7 @@ fn read(store: &mut DiskStore, len: usize, count: u64) {
     println!("read {} B of {len}: {:?}", len.min(4096), begun.elapsed() / 20_000);
 }
 
-#[test]
-#[ignore = "it takes a minute, and shows figures"]
-fn figures() {
+fn main() {
     let directory = tempfile::tempdir_in(".").expect("a directory on a disk");
     for len in [100, 16_384] {
         for group in [1, 64, 512] {
