@@ -135,6 +135,7 @@ impl Answer<'_> {
     /// A holder pulls what it was offered.
     fn pull_of_offer(&self, item: kad_wire::StoreItem<'_>, out: &mut [u8]) -> Option<usize> {
         let pull = Pull {
+            lane: self.envelope.prefix.lane,
             chunk_len: if self.how & 0x40 == 0 { 256 } else { 464 },
             offset: if self.how & 0x80 == 0 { 0 } else { 464 },
             bitmap: u64::from(self.how >> 2 & 7),
@@ -179,6 +180,7 @@ pub(crate) fn request(world: &mut World<'_>, step: Step) -> Option<Packet> {
             padding,
         }),
         3 => Request::Pull(Pull {
+            lane: 0,
             chunk_len: 512,
             offset: u32::from(step.b >> 4 & 7) * 512,
             bitmap: step.c.into(),

@@ -9,6 +9,11 @@ macro_rules! counters {
         impl Stats {
             pub(crate) const EMPTY: Self = Self { $($name: 0,)* };
 
+            /// Adds what another worker of the same node has counted.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$name = self.$name.wrapping_add(other.$name);)*
+            }
+
             /// Every counter with its name, in the order of declaration.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)*].into_iter()

@@ -316,7 +316,7 @@ fn a_holder_that_pulls_for_ever_does_not_hold_up_a_store_for_long() {
         };
         let item = items.items.iter().next().unwrap();
         let (offer, digest) = (envelope.prefix.tag, item.header.digest);
-        let pull = Pull { chunk_len: 256, offset: 0, bitmap: 1, offer, key: item.key, digest };
+        let pull = Pull { lane: 0, chunk_len: 256, offset: 0, bitmap: 1, offer, key: item.key, digest };
         peer.request(Token::NONE, &Request::Pull(pull))
     };
     let seconds = strung_along(pull);

@@ -42,7 +42,15 @@ fn every_request() -> Vec<(&'static str, Vec<u8>)> {
         Request::FindValue(FindValue { limit: 20, types, burst: 0, max_age_ms: u32::MAX, cursor: 0, key, padding })
     };
     let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 1000, b"value");
-    let pull = Pull { chunk_len: 1200, offset: 0, bitmap: u64::MAX, offer: Tag::default(), key, digest: header.digest };
+    let pull = Pull {
+        lane: 0,
+        chunk_len: 1200,
+        offset: 0,
+        bitmap: u64::MAX,
+        offer: Tag::default(),
+        key,
+        digest: header.digest,
+    };
     let offered = Pull { offer: Tag::new(100, 7, 0), ..pull };
     let store = encode(|out| {
         let mut writer = StoreWriter::begin(&from, RequestFlags::default(), StoreMode::Publish, out)?;

@@ -91,7 +91,32 @@ pub trait Store {
     fn commit(&mut self) -> Result<(), NotDurable> {
         Ok(())
     }
+
+    /// The first half of a [`commit`](Self::commit), for owners who do not wait: what is left to be done is handed back, and
+    /// may be done by another thread while this store goes on to answer. `None`: it is done. One at a time: what it came to
+    /// is told to [`end_commit`](Self::end_commit) before the next one begins.
+    ///
+    /// # Errors
+    /// [`NotDurable`], as with `commit`.
+    #[cfg(feature = "alloc")]
+    fn begin_commit(&mut self) -> Result<Option<Writing>, NotDurable> {
+        self.commit().map(|()| None)
+    }
+
+    /// The second half. What was answered before the first is durable, and may be passed on; what was answered since waits for
+    /// the next commit.
+    ///
+    /// # Errors
+    /// [`NotDurable`], as with `commit`.
+    #[cfg(feature = "alloc")]
+    fn end_commit(&mut self, written: Result<(), NotDurable>) -> Result<(), NotDurable> {
+        written
+    }
 }
+
+/// What is left of a commit: waiting for the disk. See [`Store::begin_commit`].
+#[cfg(feature = "alloc")]
+pub type Writing = alloc::boxed::Box<dyn FnOnce() -> Result<(), NotDurable> + Send>;
 
 /// A store could not make durable what it has answered since it last did. It holds what it held then.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,13 +10,14 @@ use kad_core::{Capacity, Config, Role, Slabs};
 use kad_record::{Header, Recorder};
 use kad_store::{DiskStore, Limits, MemoryStore, Moment, Store};
 use kad_wire::{NetworkId, NodeId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::Dht;
 use crate::dht::Shared;
 use crate::error::StartError;
-use crate::socket::Socket;
-use crate::worker::{FIRST, Worker};
+use crate::socket::Options;
+use crate::vault::Vault;
+use crate::worker::{Crew, FIRST, Note, Stop, Worker};
 
 /// Receive buffer that is asked for: room for some thousand datagrams.
 const BUFFER: usize = 4 << 20;
@@ -25,6 +26,12 @@ const BUFFER_PER_DATAGRAM: usize = 2304;
 
 /// No node takes longer to leave, or to look for its bootstrap nodes again: values would lapse meanwhile.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Nobody stays for so long.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Most workers of a node.
+pub const WORKERS_MAX: usize = 64;
 
 /// Settings of a node, made by [`Dht::builder`]. The defaults make a lone node on a free port of every address.
 ///
@@ -58,8 +65,11 @@ pub struct Builder {
     timeout: Duration,
     leave_timeout: Duration,
     rejoin_interval: Duration,
+    workers: Option<usize>,
     socket_buffer: usize,
     socket_batch: usize,
+    socket_offload: bool,
+    socket_steering: bool,
     cache_found: bool,
     record: Option<PathBuf>,
 }
@@ -78,8 +88,11 @@ impl Default for Builder {
             timeout: Duration::from_secs(30),
             leave_timeout: Duration::from_secs(5),
             rejoin_interval: Duration::from_secs(600),
+            workers: None,
             socket_buffer: BUFFER,
             socket_batch: 64,
+            socket_offload: true,
+            socket_steering: true,
             cache_found: true,
             record: None,
         }
@@ -189,7 +202,17 @@ impl Builder {
         self
     }
 
-    /// Bytes of the socket's send and receive buffers to ask the system for; 4 MiB if not set. What it granted is in
+    /// How many threads serve the node, each with a socket of its own on the same port: 1 to [`WORKERS_MAX`]. If not set, as
+    /// many as the machine has cores on Linux, which brings each what it asked for; one elsewhere, where workers share a
+    /// socket and pass on what is not theirs, and one for a [client](Role::Client).
+    ///
+    /// Limits that hold for all peers together (operations, values that are pulled) are each worker's own.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Bytes of each socket's send and receive buffers to ask the system for; 4 MiB if not set. What it granted is in
     /// [`Stats`](crate::Stats), and a warning is logged when that is less.
     pub fn socket_buffer(mut self, bytes: usize) -> Self {
         self.socket_buffer = bytes;
@@ -199,6 +222,21 @@ impl Builder {
     /// Datagrams to read before anything else is done; 64 if not set.
     pub fn socket_batch(mut self, datagrams: usize) -> Self {
         self.socket_batch = datagrams;
+        self
+    }
+
+    /// Whether the system may send and receive several datagrams as one where it can (UDP segmentation and receive offload),
+    /// which makes large values many times cheaper. On if not set; where it is refused, the node goes on without.
+    pub fn socket_offload(mut self, offload: bool) -> Self {
+        self.socket_offload = offload;
+        self
+    }
+
+    /// Whether the system may spread datagrams over workers by their contents (a port shared by several sockets, with a packet
+    /// filter; Linux). On if not set; otherwise, and where it is refused, workers share a socket and pass on what is not
+    /// theirs.
+    pub fn socket_steering(mut self, steering: bool) -> Self {
+        self.socket_steering = steering;
         self
     }
 
@@ -217,74 +255,135 @@ impl Builder {
         self
     }
 
-    /// Starts the node on a thread of its own. The socket is open when this returns; joining goes on in the background.
+    /// Starts the node on threads of its own. The socket is open when this returns; joining goes on in the background.
     ///
     /// # Errors
     /// [`StartError`] when the address cannot be had or a setting makes no sense.
-    pub fn start(self) -> Result<Dht, StartError> {
-        if self.store.is_some() && self.disk.is_some() {
-            return Err(StartError::Setting("a node has one store: its own or the one on disk"));
-        }
-        if self.record.is_some() && (self.store.is_some() || self.disk.is_some()) {
-            return Err(StartError::Setting("only a node with the store in memory can be recorded"));
-        }
-        if self.socket_batch == 0 {
-            return Err(StartError::Setting("a batch of datagrams must hold at least one"));
-        }
-        let socket = Socket::bind(self.listen, self.socket_buffer)?;
-        let address = socket.local_addr();
-        let mut config = self.config;
-        (config.ipv4, config.ipv6) = socket.families();
-        let window = socket.stats().receive_buffer / BUFFER_PER_DATAGRAM;
-        config.receive_window = u16::try_from(window).unwrap_or(u16::MAX).clamp(1, 4096);
-        let mut seed = [0; 32];
+    pub fn start(mut self) -> Result<Dht, StartError> {
+        self.check()?;
+        let workers = self.worker_count();
+        let options = Options {
+            listen: self.listen,
+            workers,
+            buffer: self.socket_buffer,
+            offload: self.socket_offload,
+            steering: self.socket_steering,
+        };
+        let sockets = crate::socket::bind(&options)?;
+        let Some(first) = sockets.first() else { return Err(StartError::Setting("a node has at least one worker")) };
+        let address = first.local_addr();
+        (self.config.ipv4, self.config.ipv6) = first.families();
+        let window = first.stats().receive_buffer / BUFFER_PER_DATAGRAM;
+        self.config.receive_window = u16::try_from(window).unwrap_or(u16::MAX).clamp(1, 4096);
+        let (mut seed, mut token_secret) = ([0; 32], [0; 16]);
         getrandom::fill(&mut seed).map_err(|error| StartError::System(error.into()))?;
+        getrandom::fill(&mut token_secret).map_err(|error| StartError::System(error.into()))?;
         let id = match self.id {
             Some(id) => id,
             None => random_id()?,
         };
         // A shortlist needs more places than holders are wanted.
-        let candidates = self.capacity.candidates.max(usize::from(config.k) * 3 / 2);
+        let candidates = self.capacity.candidates.max(usize::from(self.config.k) * 3 / 2);
         let capacity = Capacity { candidates, ..self.capacity };
-        let slabs = Slabs::new(id, &config, &seed, capacity)?;
-        let limits = Limits { id, ..self.limits.unwrap_or(default_limits(id, config.value_max)) };
-        let header = Header::new(id, seed, &config, capacity, &limits);
-        let record =
-            |file: PathBuf| Recorder::create(&file, &header).map_err(|source| StartError::Record { file, source });
-        let recorder = self.record.map(record).transpose()?;
+        let limits = Limits { id, ..self.limits.clone().unwrap_or(default_limits(id, self.config.value_max)) };
+        let (crew, notes) = Crew::new(workers);
+        let mut nodes = Vec::new();
+        for index in 0..workers {
+            let config = self.worker_config(&crew, index, token_secret);
+            if index > 0 {
+                getrandom::fill(&mut seed).map_err(|error| StartError::System(error.into()))?;
+            }
+            nodes.push((Slabs::new(id, &config, &seed, capacity)?, Header::new(id, seed, &config, capacity, &limits)));
+        }
+        let store = self.open_store(&limits)?;
+        let teller = crew.clone();
+        let vault = Vault::new(store, Box::new(move |commit, result| teller.tell_all(|| Note::Commit(commit, result))));
+        let (calls, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
         let started = Clock::now();
-        let store = match (self.store, self.disk) {
-            (Some(store), _) => store,
-            (None, Some(file)) => Box::new(DiskStore::open(file, limits, Moment::system(FIRST))?),
-            (None, None) => Box::new(MemoryStore::new(limits)),
-        };
-        let (calls, receiver) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(());
+        let mut stop = Some(stop);
+        let parts = sockets.into_iter().zip(nodes).zip(notes).zip(receivers).enumerate();
+        for (index, (((socket, (slabs, header)), notes), receiver)) in parts {
+            let recorder = if index == 0 { self.recorder(&header)? } else { None };
+            spawn(Worker::new(crate::worker::Parts {
+                started,
+                slabs,
+                store: vault.clone(),
+                socket,
+                own_calls: calls[index].downgrade(),
+                calls: receiver,
+                index,
+                crew: crew.clone(),
+                notes,
+                stop: stop.take().map_or_else(|| Stop::Other(stopped.clone()), Stop::First),
+                has_network: !self.bootstrap.is_empty(),
+                bootstrap: if index == 0 { std::mem::take(&mut self.bootstrap) } else { Vec::new() },
+                serves: self.config.role == Role::Server,
+                leave_timeout: self.leave_timeout,
+                rejoin_interval: self.rejoin_interval,
+                batch: self.socket_batch,
+                cache_found: self.cache_found,
+                recorder,
+            }))?;
+        }
         let shared = Arc::new(Shared {
             id,
             address,
-            value_max: config.value_max as usize,
+            value_max: self.config.value_max as usize,
             timeout: self.timeout,
             leave_timeout: self.leave_timeout,
-            calls: calls.clone(),
+            calls,
             next_call: AtomicU64::new(1),
         });
-        let worker = Worker::new(crate::worker::Parts {
-            started,
-            slabs,
-            store,
-            socket,
-            calls: receiver,
-            own_calls: calls.downgrade(),
-            bootstrap: self.bootstrap,
-            serves: config.role == Role::Server,
-            leave_timeout: self.leave_timeout,
-            rejoin_interval: self.rejoin_interval,
-            batch: self.socket_batch,
-            cache_found: self.cache_found,
-            recorder,
-        });
-        spawn(worker)?;
         Ok(Dht { shared })
+    }
+
+    /// Whether the settings go together.
+    fn check(&self) -> Result<(), StartError> {
+        let recorded_with = |what: bool| self.record.is_some() && what;
+        Err(StartError::Setting(match () {
+            () if self.store.is_some() && self.disk.is_some() => "a node has one store: its own or the one on disk",
+            () if recorded_with(self.store.is_some() || self.disk.is_some()) => {
+                "only a node with the store in memory can be recorded"
+            }
+            () if recorded_with(self.workers.is_some_and(|workers| workers != 1)) => {
+                "only a node with one worker can be recorded"
+            }
+            () if self.workers.is_some_and(|workers| !(1..=WORKERS_MAX).contains(&workers)) => {
+                "a node has 1 to 64 workers"
+            }
+            () if self.socket_batch == 0 => "a batch of datagrams must hold at least one",
+            () => return Ok(()),
+        }))
+    }
+
+    fn worker_count(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
+        let alone = self.config.role == Role::Client || self.record.is_some() || !cfg!(target_os = "linux");
+        self.workers.unwrap_or_else(|| if alone { 1 } else { cores() })
+    }
+
+    /// The configuration of one worker. Their tokens are good with each other, and one of them refreshes the table for all.
+    fn worker_config(&self, crew: &Crew, index: usize, token_secret: [u8; 16]) -> Config {
+        let refresh_interval = if index == 0 { self.config.refresh_interval } else { A_YEAR };
+        // One alone takes it from its seed.
+        let shared_secret = (crew.lane(index) != 0).then_some(token_secret);
+        let token_secret = self.config.token_secret.or(shared_secret);
+        Config { lane: crew.lane(index), token_secret, refresh_interval, ..self.config.clone() }
+    }
+
+    fn open_store(&mut self, limits: &Limits) -> Result<Box<dyn Store + Send>, StartError> {
+        Ok(match (self.store.take(), self.disk.take()) {
+            (Some(store), _) => store,
+            (None, Some(file)) => Box::new(DiskStore::open(file, limits.clone(), Moment::system(FIRST))?),
+            (None, None) => Box::new(MemoryStore::new(limits.clone())),
+        })
+    }
+
+    fn recorder(&mut self, header: &Header) -> Result<Option<Recorder>, StartError> {
+        let record =
+            |file: PathBuf| Recorder::create(&file, header).map_err(|source| StartError::Record { file, source });
+        self.record.take().map(record).transpose()
     }
 }
 

@@ -9,9 +9,10 @@ mod outlet;
 mod report;
 mod socket;
 mod tasks;
+mod vault;
 mod worker;
 
-pub use builder::Builder;
+pub use builder::{Builder, WORKERS_MAX};
 pub use dht::{Dht, Find, FindAll, StoreMany, StoreOne};
 pub use error::{Error, StartError};
 pub use report::{Copies, Lookup, Peer, Pong, Receipt, Refused, SocketStats, Stats, Step, Value};

@@ -4,23 +4,33 @@ use std::net::SocketAddr;
 
 use kad_record::Recorder;
 
-use crate::socket::Socket;
+use crate::socket::{Outgoing, Source};
 
-/// The socket, and who writes down what is sent through it.
+/// A queue of datagrams, and who writes down what goes there.
 pub(crate) struct Outlet<'a> {
-    socket: &'a mut Socket,
+    queue: &'a mut Outgoing,
     recorder: Option<&'a mut Recorder>,
     /// Datagrams that were sent through this.
     pub(crate) sent: u32,
 }
 
 impl<'a> Outlet<'a> {
-    pub(crate) fn new(socket: &'a mut Socket, recorder: Option<&'a mut Recorder>) -> Self {
-        Self { socket, recorder, sent: 0 }
+    pub(crate) fn new(queue: &'a mut Outgoing, recorder: Option<&'a mut Recorder>) -> Self {
+        Self { queue, recorder, sent: 0 }
+    }
+
+    /// Sends the answer to a datagram.
+    pub(crate) fn answer(&mut self, source: Source, datagram: &[u8]) {
+        self.queue.answer(source, datagram);
+        self.note(source.from, datagram);
     }
 
     pub(crate) fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
-        self.socket.queue(to, datagram);
+        self.queue.send(to, datagram);
+        self.note(to, datagram);
+    }
+
+    fn note(&mut self, to: SocketAddr, datagram: &[u8]) {
         self.sent += 1;
         if let Some(recorder) = &mut self.recorder {
             recorder.sent(to, datagram);
@@ -28,6 +38,6 @@ impl<'a> Outlet<'a> {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.socket.is_full()
+        self.queue.is_full()
     }
 }

@@ -154,10 +154,28 @@ pub struct Stats {
     pub upkeep: kad_upkeep::UpkeepStats,
     /// Bytes of memory of the node itself, without its store.
     pub memory: usize,
-    /// What the core counted.
+    /// What the core counted, in all workers.
     pub core: kad_core::Stats,
-    /// What the socket counted.
+    /// What the sockets counted.
     pub socket: SocketStats,
+    /// Datagrams that came in, by worker.
+    pub received: Vec<u64>,
+    /// Notes of workers to each other that were dropped because one did not keep up: a datagram that came to the wrong one,
+    /// or a contact.
+    pub notes_dropped: u64,
+}
+
+impl Stats {
+    /// Adds what another worker of the same node says of itself. Who the node is and what it holds is the same for all.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.operations += other.operations;
+        self.transfers += other.transfers;
+        self.memory += other.memory;
+        self.core.add(&other.core);
+        self.socket.add(&other.socket);
+        self.received.extend_from_slice(&other.received);
+        self.observed = self.observed.or(other.observed);
+    }
 }
 
 /// What a socket counted.
@@ -171,10 +189,28 @@ pub struct SocketStats {
     pub withheld: u64,
     /// Datagrams that the system refused to send.
     pub send_errors: u64,
+    /// Times that the system did not take datagrams together, which were sent one by one then.
+    pub offload_refused: u64,
+    /// Times that the node waited because the system had no room for what it had to send.
+    pub send_waits: u64,
     /// Errors that the system reported instead of a datagram.
     pub receive_errors: u64,
-    /// Bytes of the receive buffer that the system granted.
+    /// Bytes of receive buffers that the system granted, of all workers together.
     pub receive_buffer: usize,
-    /// Bytes of the send buffer that the system granted.
+    /// Bytes of send buffers that the system granted.
     pub send_buffer: usize,
+}
+
+impl SocketStats {
+    fn add(&mut self, other: &Self) {
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+        self.withheld += other.withheld;
+        self.send_errors += other.send_errors;
+        self.offload_refused += other.offload_refused;
+        self.send_waits += other.send_waits;
+        self.receive_errors += other.receive_errors;
+        self.receive_buffer += other.receive_buffer;
+        self.send_buffer += other.send_buffer;
+    }
 }

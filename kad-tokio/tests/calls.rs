@@ -99,7 +99,7 @@ async fn calls_wait_for_a_place() {
 async fn a_store_that_waits_in_vain_answers_by_its_deadline_with_what_there_is() {
     let first = node(&[]).start().unwrap();
     let narrow = Capacity { operations: 1, operations_max: 1, ..Capacity::SMALL };
-    let dht = node(&[&first]).capacity(narrow).start().unwrap();
+    let dht = node(&[&first]).capacity(narrow).workers(1).start().unwrap();
     dht.joined().await.unwrap();
     let hole = black_hole();
     let ping = dht.ping(hole.local_addr().unwrap());

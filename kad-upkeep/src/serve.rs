@@ -53,7 +53,10 @@ impl<S: Store + ?Sized, A: Aside> Shelves<'_, S, A> {
 /// Dropping it loses datagrams that were asked for; the requester asks again.
 #[must_use = "what is not asked for is not sent"]
 #[derive(Default)]
-pub struct Response(Rest);
+pub struct Response {
+    rest: Rest,
+    promises: bool,
+}
 
 #[derive(Default)]
 enum Rest {
@@ -69,12 +72,22 @@ enum Rest {
 
 impl Response {
     fn reply(len: Option<usize>) -> Self {
-        Self(len.filter(|len| *len > 0).map_or(Rest::Nothing, Rest::Reply))
+        Self { rest: len.filter(|len| *len > 0).map_or(Rest::Nothing, Rest::Reply), promises: false }
+    }
+
+    /// A reply that passes on what the store has answered to an offer.
+    fn promise(len: Option<usize>) -> Self {
+        Self { promises: true, ..Self::reply(len) }
+    }
+
+    /// Whether it says that the store holds something: then it must not be sent before a [`Store::commit`].
+    pub const fn promises(&self) -> bool {
+        self.promises
     }
 
     /// Whether nothing is left.
     pub const fn is_over(&self) -> bool {
-        matches!(self.0, Rest::Nothing)
+        matches!(self.rest, Rest::Nothing)
     }
 
     /// Length of the next datagram, which is in `buffer` then. The first call takes the buffer that
@@ -86,13 +99,13 @@ impl Response {
         shelves: &mut Shelves<'_, S, A>,
         buffer: &mut [u8],
     ) -> Option<usize> {
-        match core::mem::take(&mut self.0) {
+        match core::mem::take(&mut self.rest) {
             Rest::Nothing => None,
             Rest::Reply(len) => Some(len),
             Rest::Chunks { mut pull, mut sent } => {
                 if let Some(len) = next_chunk(now, shelves, &mut pull, buffer) {
                     sent += 1;
-                    self.0 = Rest::Chunks { pull, sent };
+                    self.rest = Rest::Chunks { pull, sent };
                     return Some(len);
                 }
                 if sent == 0 {
@@ -137,17 +150,17 @@ pub fn receive<S: Store + ?Sized>(
             let page = store.find(now, ticket.query(), &mut answer);
             Response::reply(Some(answer.finish(page.total, page.next_cursor)))
         }
-        Received::Pull(pull) => Response(Rest::Chunks { pull, sent: 0 }),
+        Received::Pull(pull) => Response { rest: Rest::Chunks { pull, sent: 0 }, promises: false },
         Received::Store(ticket) => {
             let mut answer = node.answer_store(ticket, small);
             while let Some(offer) = answer.next_offer() {
                 answer.answer(store.offer(now, &offer));
             }
-            Response::reply(answer.finish())
+            Response::promise(answer.finish())
         }
         Received::Pulled(ticket, offer) => {
             let answer = store.offer(now, &offer);
-            Response::reply(answer.and_then(|answer| node.answer_pulled(&ticket, answer, buffer)))
+            Response::promise(answer.and_then(|answer| node.answer_pulled(&ticket, answer, buffer)))
         }
         Received::Values(values) => {
             found(&values);

@@ -13,6 +13,7 @@ mod offer;
 mod prefix;
 mod reply;
 mod request;
+mod steering;
 mod time;
 
 pub use contact::{Contact, Contacts, Endpoint};
@@ -28,4 +29,5 @@ pub use reply::{
 pub use request::{
     FindNode, FindValue, Hole, Holes, Pull, Request, RequestFlags, Store, StoreItem, StoreItems, StoreMode, StoreWriter,
 };
+pub use steering::Steering;
 pub use time::Instant;

@@ -91,6 +91,9 @@ pub struct FindValue {
 /// PULL: some chunks of a value. Answered by one CHUNK per set bit, in ascending order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pull {
+    /// The [lane](crate::Prefix::lane) of the STORE that offered the value, so that the PULL finds the publisher's worker that
+    /// waits for it; zero without such a STORE.
+    pub lane: u8,
     /// Bytes per chunk.
     pub chunk_len: u16,
     /// Where the chunk of bit 0 starts, in bytes from the start of the value.
@@ -146,7 +149,7 @@ struct FindValueFields {
 
 #[derive(Serialize, Deserialize)]
 struct PullFields {
-    zero: u8,
+    lane: u8,
     #[serde(with = "postcard::fixint::le")]
     chunk_len: u16,
     #[serde(with = "postcard::fixint::le")]
@@ -217,14 +220,11 @@ impl<'a> Request<'a> {
                 Self::FindValue(FindValue { limit, types, burst, max_age_ms, cursor, key, padding })
             }
             kind::PULL => {
-                let PullFields { zero, chunk_len, offset, bitmap, offer } = reader.fields()?;
+                let PullFields { lane, chunk_len, offset, bitmap, offer } = reader.fields()?;
                 let key = Key::from_bytes(*reader.array()?);
                 let digest = Digest(*reader.array()?);
                 reader.end()?;
-                if zero != 0 {
-                    return Err(DecodeError::Malformed);
-                }
-                Self::Pull(Pull { chunk_len, offset, bitmap, offer, key, digest })
+                Self::Pull(Pull { lane, chunk_len, offset, bitmap, offer, key, digest })
             }
             _ => return Err(DecodeError::Kind),
         };
@@ -249,10 +249,10 @@ impl<'a> Request<'a> {
                 writer.bytes(key.as_bytes())?;
                 writer.zeros(*padding)?;
             }
-            Self::Pull(Pull { chunk_len, offset, bitmap, offer, key, digest }) => {
-                let (chunk_len, offset, bitmap, offer) = (*chunk_len, *offset, *bitmap, *offer);
+            Self::Pull(Pull { lane, chunk_len, offset, bitmap, offer, key, digest }) => {
+                let (lane, chunk_len, offset, bitmap, offer) = (*lane, *chunk_len, *offset, *bitmap, *offer);
                 writer.bytes(&[flags.0])?;
-                writer.fields(&PullFields { zero: 0, chunk_len, offset, bitmap, offer })?;
+                writer.fields(&PullFields { lane, chunk_len, offset, bitmap, offer })?;
                 writer.bytes(key.as_bytes())?;
                 writer.bytes(&digest.0)?;
             }

@@ -60,6 +60,7 @@ fn vectors() -> Vec<(&'static str, Build)> {
         padding: 311,
     };
     let pull = Pull {
+        lane: 0,
         chunk_len: 1200,
         offset: 1084,
         bitmap: 0x07ff_ffff,

@@ -60,10 +60,10 @@ fn request() -> impl Strategy<Value = Request<'static>> {
             Request::FindValue(FindValue { limit, types, burst, max_age_ms, cursor, key, padding })
         },
     );
-    let pull = (any::<(u16, u32, u64, u64)>(), key(), any::<[u8; 16]>()).prop_map(
-        |((chunk_len, offset, bitmap, offer), key, digest)| {
+    let pull = (any::<(u8, u16, u32, u64, u64)>(), key(), any::<[u8; 16]>()).prop_map(
+        |((lane, chunk_len, offset, bitmap, offer), key, digest)| {
             let (offer, digest) = (Tag::from_bits(offer), Digest(digest));
-            Request::Pull(Pull { chunk_len, offset, bitmap, offer, key, digest })
+            Request::Pull(Pull { lane, chunk_len, offset, bitmap, offer, key, digest })
         },
     );
     prop_oneof![Just(Request::Ping), Just(Request::Goodbye), find_node, find_value, pull]

@@ -19,6 +19,7 @@ fn find_value(padding: usize) -> Request<'static> {
 #[test]
 fn fixed_sizes_are_those_of_the_protocol() {
     let pull = Pull {
+        lane: 0,
         chunk_len: 0,
         offset: 0,
         bitmap: 0,

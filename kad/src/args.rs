@@ -118,6 +118,9 @@ pub(crate) struct Daemon {
     /// Values to hold at the most
     #[arg(long, env = "KAD_CAPACITY_ITEMS", default_value_t = 65_536, value_name = "N")]
     pub(crate) capacity_items: usize,
+    /// Threads that serve the node, each with a socket on its port; as many as there are cores if not given (Linux)
+    #[arg(long, env = "KAD_WORKERS", value_name = "N")]
+    pub(crate) workers: Option<usize>,
     /// Socket buffers to ask the system for
     #[arg(long, env = "KAD_SOCKET_BUFFER", default_value = "4MiB", value_name = "SIZE")]
     pub(crate) socket_buffer: ByteSize,

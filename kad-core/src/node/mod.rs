@@ -157,6 +157,12 @@ impl<'m> Node<'m> {
         })
     }
 
+    /// Takes in a contact that another worker of this node has verified, with the round-trip time that it has measured.
+    pub fn introduce(&mut self, now: Instant, contact: &Contact, rtt: Option<Duration>) {
+        let rtt_us = rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX));
+        self.admit(now, contact, rtt_us);
+    }
+
     /// Writes the known contacts nearest to `target` to `out`, nearest first, and says how many.
     pub fn closest(&mut self, target: &Key, out: &mut [Contact]) -> usize {
         let mut slots = [0; 64];

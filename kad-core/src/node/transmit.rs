@@ -286,6 +286,7 @@ impl Node<'_> {
         transfer.proving = proof;
         let rounds = transfer.empty_rounds.saturating_add(1);
         let pull = Pull {
+            lane: if transfer.is_offered() { transfer.lane } else { 0 },
             chunk_len: if proof { 256 } else { transfer.window.chunk_len() },
             offset: request.offset,
             bitmap: request.bitmap,

@@ -42,7 +42,8 @@ pub(crate) struct Shared {
     pub(crate) value_max: usize,
     pub(crate) timeout: Duration,
     pub(crate) leave_timeout: Duration,
-    pub(crate) calls: mpsc::UnboundedSender<Call>,
+    /// One for each worker.
+    pub(crate) calls: Vec<mpsc::UnboundedSender<Call>>,
     pub(crate) next_call: AtomicU64,
 }
 
@@ -182,7 +183,11 @@ impl Dht {
     /// # Errors
     /// [`Error::Closed`].
     pub async fn stats(&self) -> Result<Stats, Error> {
-        self.ask(self.shared.timeout, |answer| Command::Stats { answer }).await
+        let mut stats = self.ask(self.shared.timeout, |answer| Command::Stats { answer }).await?;
+        for worker in 1..self.shared.calls.len() {
+            stats.add(&self.ask_worker(worker, self.shared.timeout, |answer| Command::Stats { answer }).await?);
+        }
+        Ok(stats)
     }
 
     /// Waits until the first attempt to join has ended, and says how many contacts the node has. Later attempts go on in the
@@ -207,21 +212,50 @@ impl Dht {
 
     /// Waits until the node has stopped, for whatever reason: it was closed, or its socket broke.
     pub async fn closed(&self) {
-        self.shared.calls.closed().await;
+        if let Some(first) = self.shared.calls.first() {
+            first.closed().await;
+        }
     }
 
+    /// Sends a command to whoever is to do it: work on the network to the workers in turn, the rest to the first.
     fn send(&self, timeout: Duration, command: Command) -> Result<Guard, Error> {
-        let timeout = timeout.min(TIMEOUT_MAX);
         let id = self.shared.next_call.fetch_add(1, Ordering::Relaxed);
-        let call = Call { id, deadline: Instant::now() + timeout, command };
-        self.shared.calls.send(call).map_err(|_| Error::Closed)?;
-        Ok(Guard { shared: self.shared.clone(), id, armed: true })
+        let workers = self.shared.calls.len();
+        let worker = if matches!(command, Command::Network(_)) { id as usize % workers } else { 0 };
+        self.send_to(worker, id, timeout, command)
+    }
+
+    fn send_to(&self, worker: usize, id: CallId, timeout: Duration, command: Command) -> Result<Guard, Error> {
+        let call = Call { id, deadline: Instant::now() + timeout.min(TIMEOUT_MAX), command };
+        let calls = self.shared.calls.get(worker).ok_or(Error::Closed)?;
+        calls.send(call).map_err(|_| Error::Closed)?;
+        Ok(Guard { shared: self.shared.clone(), worker, id, armed: true })
     }
 
     /// Sends a command and waits for its answer, but not past the deadline.
     async fn ask<T>(&self, timeout: Duration, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, Error> {
         let (answer, reply) = oneshot::channel();
-        let mut guard = self.send(timeout, command(answer))?;
+        self.answered(timeout, self.send(timeout, command(answer))?, reply).await
+    }
+
+    /// Asks one worker.
+    async fn ask_worker<T>(
+        &self,
+        worker: usize,
+        timeout: Duration,
+        command: impl FnOnce(Answer<T>) -> Command,
+    ) -> Result<T, Error> {
+        let (answer, reply) = oneshot::channel();
+        let id = self.shared.next_call.fetch_add(1, Ordering::Relaxed);
+        self.answered(timeout, self.send_to(worker, id, timeout, command(answer))?, reply).await
+    }
+
+    async fn answered<T>(
+        &self,
+        timeout: Duration,
+        mut guard: Guard,
+        reply: oneshot::Receiver<Result<T, Error>>,
+    ) -> Result<T, Error> {
         match tokio::time::timeout(timeout.min(TIMEOUT_MAX) + SLACK, reply).await {
             Ok(result) => {
                 guard.disarm();
@@ -236,6 +270,7 @@ impl Dht {
 #[derive(Debug)]
 struct Guard {
     shared: Arc<Shared>,
+    worker: usize,
     id: CallId,
     armed: bool,
 }
@@ -243,7 +278,7 @@ struct Guard {
 impl Guard {
     /// For a call that was never made.
     fn disarmed(dht: &Dht) -> Self {
-        Self { shared: dht.shared.clone(), id: 0, armed: false }
+        Self { shared: dht.shared.clone(), worker: 0, id: 0, armed: false }
     }
 
     /// The call is over: there is nothing to take back.
@@ -257,7 +292,7 @@ impl Drop for Guard {
         if self.armed {
             let call = Call { id: self.id, deadline: Instant::now(), command: Command::Cancel };
             // A node that is gone needs no cancelling.
-            let _ = self.shared.calls.send(call);
+            let _ = self.shared.calls.get(self.worker).map(|calls| calls.send(call));
         }
     }
 }

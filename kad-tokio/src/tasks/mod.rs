@@ -64,8 +64,6 @@ pub(crate) struct Tasks {
     /// Store calls, oldest first.
     pub(crate) stores: BTreeMap<CallId, StoreCall>,
     pub(crate) finds: HashMap<CallId, FindCall>,
-    /// Values that are not in the store and that operations still need.
-    pub(crate) pinned: kad_record::Pinned<bytes::Bytes>,
 }
 
 impl Tasks {

@@ -1,5 +1,6 @@
 //! Calls of handles: each starts operations, waits for a place, or is answered at once.
 
+use kad_store::Store as _;
 use std::time::Instant as Clock;
 
 use kad_core::StartError;
@@ -46,11 +47,11 @@ impl Worker {
             }
             Command::Forget { key, digest, answer } => {
                 let forgotten = self.forget(key, digest);
-                let _ = answer.send(self.forgotten(forgotten));
+                self.forgotten(answer, forgotten);
             }
             Command::Peers { answer } => drop(answer.send(Ok(self.peers()))),
             Command::Stats { answer } => drop(answer.send(Ok(self.stats()))),
-            Command::Joined { answer } => match self.joining.is_settled() {
+            Command::Joined { answer } => match self.is_settled() {
                 true => drop(answer.send(self.joined())),
                 false => self.wait_for_join.push(answer),
             },
@@ -84,7 +85,7 @@ impl Worker {
             let Some(Waiting { deadline, request }) = self.waiting.remove(&id) else { return true };
             if self.upkeep.is_leaving() {
                 request.refuse(Error::Closed);
-            } else if request.needs_contacts() && !self.joining.is_settled() {
+            } else if request.needs_contacts() && !self.is_settled() {
                 if let Some(request) = self.answer_here(request) {
                     self.waiting.insert(id, Waiting { deadline, request });
                 }

@@ -37,7 +37,7 @@ impl Worker {
     pub(super) fn take_events(&mut self) -> bool {
         let mut ended = false;
         loop {
-            let (now, has_network) = (self.now(), !self.parts.bootstrap.is_empty());
+            let (now, has_network) = (self.now(), self.parts.has_network);
             let Parts { slabs, recorder, .. } = &mut self.parts;
             let mut node = slabs.node();
             let Some(event) = node.poll_event() else { break };
@@ -64,7 +64,7 @@ impl Worker {
     /// Leaves a copy at the closest node that did not have the value (paper, section 2.3).
     fn leave_copy(&mut self, copy: CopyFor) {
         let CopyFor { holder, key, header, bytes } = copy;
-        if self.tasks.pinned.len() >= CACHE_WIDTH {
+        if self.parts.store.pinned() >= CACHE_WIDTH {
             return;
         }
         let items = [(key, header)];

@@ -59,6 +59,7 @@ impl Worker {
             (0, _) => tracing::debug!(contacts, "no bootstrap node answers, but others are known"),
             _ => tracing::info!(answered, "joined"),
         }
+        self.tell_settled();
         let joined = self.joined();
         for answer in std::mem::take(&mut self.wait_for_join) {
             // A caller that has gone away does not want it.

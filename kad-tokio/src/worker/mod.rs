@@ -1,6 +1,7 @@
 //! The worker: one thread that owns a node, its store and its socket, and runs the core's loop.
 
 mod calls;
+mod crew;
 mod durable;
 mod events;
 mod joining;
@@ -8,24 +9,25 @@ mod leaving;
 mod upkeep;
 mod views;
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant as Clock};
 
 use bytes::Bytes;
 use kad_core::{Node, OperationId, Slabs, StartError};
 use kad_record::{Command, Input, Recorder};
-use kad_store::Store;
 use kad_upkeep::{Joining, Shelves, Upkeep};
 use kad_wire::{Digest, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::command::Call;
 use crate::outlet::Outlet;
-use crate::socket::{DATAGRAM, Socket};
+use crate::socket::{DATAGRAM, Incoming, Outgoing, Socket, Source};
 use crate::tasks::{Answer, CallId, Task, Tasks};
+use crate::vault::Vault;
 use calls::Waiting;
-use durable::Published;
+use crew::Told;
+pub(crate) use crew::{Crew, Note, Notes};
+use durable::{Held, Published};
 use leaving::Leaving;
 
 /// Longest sleep: nothing is due, but a timer must have some time.
@@ -38,10 +40,16 @@ pub(crate) const FIRST: Instant = Instant::from_micros(1);
 pub(crate) struct Parts {
     pub(crate) started: Clock,
     pub(crate) slabs: Slabs,
-    pub(crate) store: Box<dyn Store + Send>,
+    pub(crate) store: Vault,
     pub(crate) socket: Socket,
     pub(crate) calls: mpsc::UnboundedReceiver<Call>,
     pub(crate) own_calls: mpsc::WeakUnboundedSender<Call>,
+    /// Its place among the workers. The first does what a node does once: it joins, keeps values up, and leaves.
+    pub(crate) index: usize,
+    pub(crate) crew: std::sync::Arc<Crew>,
+    pub(crate) notes: Notes,
+    /// Whether there is a network to reach.
+    pub(crate) has_network: bool,
     pub(crate) bootstrap: Vec<String>,
     pub(crate) serves: bool,
     pub(crate) leave_timeout: Duration,
@@ -49,11 +57,49 @@ pub(crate) struct Parts {
     pub(crate) batch: usize,
     pub(crate) cache_found: bool,
     pub(crate) recorder: Option<Recorder>,
+    /// Last, as it is dropped last: then nothing of the worker is left.
+    pub(crate) stop: Stop,
+}
+
+/// The end of a node: the first worker says so, the others hear it.
+pub(crate) enum Stop {
+    /// All workers stop when this says so, or is dropped.
+    First(watch::Sender<()>),
+    Other(watch::Receiver<()>),
+}
+
+impl Stop {
+    /// Waits for the end of the first worker.
+    async fn stopped(&mut self) {
+        match self {
+            Self::First(_) => std::future::pending().await,
+            // If it is gone without a word, it is gone.
+            Self::Other(first) => drop(first.changed().await),
+        }
+    }
+
+    /// Ends the others, and waits until they are gone: so the store is closed when the first is.
+    async fn stop_others(&self) {
+        if let Self::First(others) = self {
+            let _ = others.send(());
+            others.closed().await;
+        }
+    }
 }
 
 /// See the [module](self).
 pub(crate) struct Worker {
     parts: Parts,
+    incoming: Option<Incoming>,
+    /// Datagrams that may be sent.
+    queue: Outgoing,
+    /// Answers that say that the store holds something, since the last commit.
+    pledged: Outgoing,
+    /// What waits for commits, oldest first.
+    held: VecDeque<Held>,
+    /// Whom the other workers know of.
+    told: Told,
+    buffer: Box<[u8; DATAGRAM]>,
     tasks: Tasks,
     /// Requests that wait for the first join, or for a place, oldest first.
     waiting: BTreeMap<CallId, Waiting>,
@@ -72,7 +118,14 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(parts: Parts) -> Self {
         let joining = Joining::new(!parts.bootstrap.is_empty(), parts.rejoin_interval, random_seed());
+        let queue = || Outgoing::new(parts.socket.segments());
         Self {
+            incoming: Some(parts.socket.incoming()),
+            queue: queue(),
+            pledged: queue(),
+            held: VecDeque::new(),
+            told: Told::default(),
+            buffer: Box::new([0; DATAGRAM]),
             parts,
             tasks: Tasks::default(),
             waiting: BTreeMap::new(),
@@ -94,6 +147,11 @@ impl Worker {
         FIRST + clock.saturating_duration_since(self.parts.started)
     }
 
+    /// Whether this is the worker that does what a node does once.
+    fn is_first(&self) -> bool {
+        self.parts.index == 0
+    }
+
     fn node(&mut self) -> Node<'_> {
         self.parts.slabs.node()
     }
@@ -104,6 +162,9 @@ impl Worker {
             tracing::error!(%error, "the runtime does not take the socket");
             return;
         }
+        if self.is_first() && self.joining.is_settled() {
+            self.tell_settled();
+        }
         loop {
             self.drive().await;
             if self.done {
@@ -112,6 +173,16 @@ impl Worker {
             let sleep = tokio::time::sleep(self.patience());
             tokio::select! {
                 biased;
+                // First, so that a call finds the contacts that other workers have found; but however many notes there are,
+                // calls and the socket have their turn.
+                Some(note) = self.parts.notes.next() => {
+                    self.take_notes(note);
+                    if let Ok(call) = self.parts.calls.try_recv() {
+                        self.take_calls(call);
+                    }
+                    self.send_answers().await;
+                    self.receive().await;
+                }
                 call = self.parts.calls.recv() => match call {
                     // However many calls there are, the socket has its turn.
                     Some(call) => {
@@ -121,6 +192,7 @@ impl Worker {
                     // The last handle is gone.
                     None => break,
                 },
+                () = self.parts.stop.stopped() => break,
                 ready = self.parts.socket.readable() => match ready {
                     Ok(()) => self.receive().await,
                     Err(error) => {
@@ -131,10 +203,11 @@ impl Worker {
                 () = sleep => {}
             }
         }
-        self.parts.socket.flush().await;
+        self.parts.socket.flush(&mut self.queue).await;
         if let Some(Err(error)) = self.parts.recorder.take().map(Recorder::finish) {
             tracing::error!(%error, "the recording is not whole");
         }
+        self.parts.stop.stop_others().await;
     }
 
     /// Writes down what is done, if that is wanted.
@@ -156,33 +229,43 @@ impl Worker {
         patience.min(LONGEST_SLEEP)
     }
 
-    /// Reads a batch of datagrams. Their answers leave when what they say is durable, with one wait for the disk.
+    /// Reads datagrams. Their answers leave when there is nothing left to read, and those that promise something when that
+    /// is durable.
     async fn receive(&mut self) {
-        let mut buffer = [0; DATAGRAM];
-        for _ in 0..self.parts.batch {
-            let Some((len, from)) = self.parts.socket.receive(&mut buffer) else { break };
-            self.receive_one(from, &buffer[..len]);
-            if self.parts.socket.is_full() {
-                self.send_answers().await;
+        let Some(mut incoming) = self.incoming.take() else { return };
+        let mut left = self.parts.batch;
+        while left > 0 && self.parts.socket.receive(&mut incoming) {
+            let now = self.now();
+            let steered = self.parts.socket.is_steered();
+            for (source, datagram) in incoming.datagrams() {
+                left = left.saturating_sub(1);
+                if steered || !self.pass_on(source, datagram) {
+                    self.receive_one(now, source, datagram);
+                }
+                if self.queue.is_full() || self.pledged.is_full() {
+                    self.send_answers().await;
+                }
             }
         }
+        self.incoming = Some(incoming);
         self.send_answers().await;
     }
 
-    fn receive_one(&mut self, from: SocketAddr, datagram: &[u8]) {
-        let now = self.now();
-        let Parts { slabs, store, socket, recorder, .. } = &mut self.parts;
-        let (tasks, node) = (&mut self.tasks, &mut slabs.node());
-        let (mut found, mut buffer) = (Vec::new(), [0; DATAGRAM]);
-        let mut response = kad_upkeep::receive(now, node, &mut **store, (from, datagram), &mut buffer, |values| {
+    fn receive_one(&mut self, now: Instant, source: Source, datagram: &[u8]) {
+        let Parts { slabs, store, recorder, .. } = &mut self.parts;
+        let (tasks, node, buffer) = (&mut self.tasks, &mut slabs.node(), &mut self.buffer[..]);
+        let (from, mut found) = (source.from, Vec::new());
+        let mut response = kad_upkeep::receive(now, node, store, (from, datagram), buffer, |values| {
             let Some(Task::Find { call }) = tasks.get(values.operation) else { return };
             let owned = |(header, bytes)| (*call, header, Bytes::copy_from_slice(bytes), values.origin);
             found.extend(values.iter().map(owned));
         });
-        let mut outlet = Outlet::new(socket, recorder.as_mut());
-        let mut shelves = Shelves { store: &mut **store, aside: &tasks.pinned };
-        while let Some(len) = response.next(now, node, &mut shelves, &mut buffer) {
-            outlet.send(from, &buffer[..len]);
+        let queue = if response.promises() { &mut self.pledged } else { &mut self.queue };
+        let mut outlet = Outlet::new(queue, recorder.as_mut());
+        let aside = store.clone();
+        let mut shelves = Shelves { store, aside: &aside };
+        while let Some(len) = response.next(now, node, &mut shelves, buffer) {
+            outlet.answer(source, &buffer[..len]);
         }
         self.note(now, || Input::Datagram { from, bytes: datagram.into() });
         let tasks = &mut self.tasks;
@@ -197,6 +280,7 @@ impl Worker {
     /// may free what something else waits for, so this goes on until nothing ends.
     async fn drive(&mut self) {
         self.join_if_due();
+        self.tell_contacts();
         let now = self.now();
         if self.node().poll_timeout().is_some_and(|at| at <= now) {
             self.node().handle_timeout(now);
@@ -217,20 +301,21 @@ impl Worker {
     /// Sends everything that the node has to send.
     async fn transmit(&mut self) {
         while self.fill_queue() {
-            self.parts.socket.flush().await;
+            self.parts.socket.flush(&mut self.queue).await;
         }
-        self.parts.socket.flush().await;
+        self.parts.socket.flush(&mut self.queue).await;
     }
 
     /// Queues what the node has to send, and says whether there may be more than the queue takes.
     fn fill_queue(&mut self) -> bool {
         let now = self.now();
-        let Parts { slabs, store, socket, recorder, .. } = &mut self.parts;
-        let mut outlet = Outlet::new(socket, recorder.as_mut());
-        let mut shelves = Shelves { store: &mut **store, aside: &self.tasks.pinned };
-        let (node, mut buffer) = (&mut slabs.node(), [0; DATAGRAM]);
+        let Parts { slabs, store, recorder, .. } = &mut self.parts;
+        let mut outlet = Outlet::new(&mut self.queue, recorder.as_mut());
+        let aside = store.clone();
+        let mut shelves = Shelves { store, aside: &aside };
+        let (node, buffer) = (&mut slabs.node(), &mut self.buffer[..]);
         let mut full = outlet.is_full();
-        while !full && let Some((to, len)) = kad_upkeep::next_transmit(now, node, &mut shelves, &mut buffer) {
+        while !full && let Some((to, len)) = kad_upkeep::next_transmit(now, node, &mut shelves, buffer) {
             outlet.send(to, &buffer[..len]);
             full = outlet.is_full();
         }
@@ -261,13 +346,13 @@ impl Worker {
     fn pin(&mut self, digest: Digest, bytes: Bytes) {
         let now = self.now();
         self.note(now, || Input::Pin { digest, bytes: bytes.to_vec() });
-        self.tasks.pinned.pin(digest, bytes);
+        self.parts.store.pin(digest, bytes);
     }
 
     fn unpin(&mut self, digest: Digest) {
         let now = self.now();
         self.note(now, || Input::Unpin { digest });
-        self.tasks.pinned.unpin(&digest);
+        self.parts.store.unpin(&digest);
     }
 }
 

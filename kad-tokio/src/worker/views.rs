@@ -1,5 +1,6 @@
 //! What the worker shows of its node.
 
+use kad_store::Store as _;
 use std::net::SocketAddr;
 
 use super::Worker;
@@ -10,7 +11,7 @@ impl Worker {
     /// How many contacts there are, once the first join has ended.
     pub(super) fn joined(&mut self) -> Result<usize, Error> {
         match self.node().status().contacts {
-            0 if !self.parts.bootstrap.is_empty() => Err(Error::Unreachable),
+            0 if self.parts.has_network => Err(Error::Unreachable),
             contacts => Ok(contacts),
         }
     }
@@ -40,7 +41,7 @@ impl Worker {
             address: self.parts.socket.local_addr(),
             observed: status.observed.map(SocketAddr::from),
             uptime: self.parts.started.elapsed(),
-            joined: self.joining.is_settled() && (self.parts.bootstrap.is_empty() || status.contacts > 0),
+            joined: self.is_settled() && (!self.parts.has_network || status.contacts > 0),
             contacts: status.contacts,
             buckets: status.buckets,
             operations: status.operations,
@@ -53,6 +54,8 @@ impl Worker {
             memory: self.parts.slabs.size(),
             core: *self.node().stats(),
             socket: *self.parts.socket.stats(),
+            received: vec![self.node().stats().datagrams_in],
+            notes_dropped: self.parts.crew.dropped(),
         }
     }
 }

@@ -98,6 +98,9 @@ fn start_node(args: &Daemon, id: NodeId, data_dir: &DataDir) -> Result<Dht, Fail
         .rejoin_interval(args.rejoin_interval)
         .socket_buffer(socket_buffer)
         .socket_batch(args.socket_batch);
+    if let Some(workers) = args.workers {
+        builder = builder.workers(workers);
+    }
     if args.storage == Storage::Disk {
         builder = builder.disk(data_dir.values());
     }

@@ -122,6 +122,7 @@ async fn start_nodes(args: &Dev, quiet: bool) -> Result<Vec<Dht>, Failure> {
             .listen((Ipv4Addr::LOCALHOST, 0).into())
             .k(args.k)
             .capacity(Capacity::SMALL)
+            .workers(1)
             .socket_buffer(SOCKET_BUFFER)
             .leave_timeout(Duration::ZERO);
         if number > 0 {

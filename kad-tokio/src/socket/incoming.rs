@@ -1,0 +1,63 @@
+//! What was read from a socket at a time.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
+use tokio::net::UdpSocket;
+
+use super::DATAGRAM;
+
+/// Room for datagrams that the system has joined: as much as an IP packet holds.
+const JOINED: usize = 64 << 10;
+
+/// Where a datagram came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Source {
+    /// Who sent it.
+    pub(crate) from: SocketAddr,
+    /// The address of this host that it was sent to, where the socket listens on many: its answer must come from there.
+    pub(crate) to: Option<IpAddr>,
+}
+
+/// Datagrams as they were read.
+pub(crate) struct Incoming {
+    /// One buffer for each read of a batch. Pages that nothing is read to cost nothing.
+    memory: Vec<u8>,
+    room: usize,
+    metas: [RecvMeta; BATCH_SIZE],
+    filled: usize,
+}
+
+impl Incoming {
+    /// For a socket that joins up to so many datagrams.
+    pub(super) fn new(segments: usize) -> Self {
+        let room = if segments > 1 { JOINED } else { DATAGRAM };
+        Self { memory: vec![0; room * BATCH_SIZE], room, metas: [RecvMeta::default(); BATCH_SIZE], filled: 0 }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.filled = 0;
+    }
+
+    /// Reads a batch, and says how many bytes that was.
+    pub(super) fn read(&mut self, state: &UdpSocketState, udp: &UdpSocket) -> io::Result<usize> {
+        let mut chunks = self.memory.chunks_exact_mut(self.room);
+        let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        self.filled = state.recv(udp.into(), &mut buffers, &mut self.metas)?;
+        Ok(self.metas[..self.filled].iter().map(|meta| meta.len).sum())
+    }
+
+    /// The datagrams, in the order in which they came.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (Source, &[u8])> {
+        let read = self.memory.chunks_exact(self.room).zip(&self.metas[..self.filled]);
+        read.flat_map(|(buffer, meta)| {
+            let source = Source { from: meta.addr, to: meta.dst_ip };
+            let bytes = buffer.get(..meta.len).unwrap_or_default();
+            // An empty datagram is one too: it is counted where it is refused.
+            let empty = bytes.is_empty().then_some(bytes);
+            empty.into_iter().chain(bytes.chunks(meta.stride.max(1))).map(move |datagram| (source, datagram))
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! What the workers of a node tell each other: datagrams that came to the wrong one, contacts, commits.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use kad_store::NotDurable;
+use kad_wire::{Contact, NodeId, Steering};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::Worker;
+use crate::socket::Source;
+
+/// Notes from peers' doings that may wait at a worker. More are dropped, and counted.
+const WAITING: usize = 1024;
+/// Notes that are looked at before the socket gets its turn again.
+const NOTES: usize = 256;
+
+/// What one worker tells another.
+#[derive(Debug)]
+pub(crate) enum Note {
+    /// A datagram that is for the other one.
+    Datagram(Source, Box<[u8]>),
+    /// Somebody who has answered, and the round-trip time.
+    Contact(Contact, Option<Duration>),
+    /// The first attempt to join has ended.
+    Settled,
+    /// What became of the commit of this number.
+    Commit(u64, Result<(), NotDurable>),
+}
+
+/// A worker's place for notes.
+#[derive(Debug)]
+struct Place {
+    notes: UnboundedSender<Note>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// All workers of a node.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    boxes: Vec<Place>,
+    settled: AtomicBool,
+    dropped: AtomicU64,
+}
+
+/// Where a worker finds its notes.
+#[derive(Debug)]
+pub(crate) struct Notes {
+    receiver: UnboundedReceiver<Note>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Notes {
+    pub(crate) async fn next(&mut self) -> Option<Note> {
+        let note = self.receiver.recv().await?;
+        self.taken(&note);
+        Some(note)
+    }
+
+    fn try_next(&mut self) -> Option<Note> {
+        let note = self.receiver.try_recv().ok()?;
+        self.taken(&note);
+        Some(note)
+    }
+
+    fn taken(&self, note: &Note) {
+        if note.is_of_peers() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Note {
+    /// Whether peers decide how many there are.
+    const fn is_of_peers(&self) -> bool {
+        matches!(self, Self::Datagram(..) | Self::Contact(..))
+    }
+}
+
+impl Crew {
+    /// A crew of so many, and where each finds its notes.
+    pub(crate) fn new(workers: usize) -> (Arc<Self>, Vec<Notes>) {
+        let (boxes, notes) = (0..workers)
+            .map(|_| {
+                let ((sender, receiver), waiting) = (unbounded_channel(), Arc::new(AtomicUsize::new(0)));
+                (Place { notes: sender, waiting: waiting.clone() }, Notes { receiver, waiting })
+            })
+            .unzip();
+        let crew = Self { boxes, settled: AtomicBool::new(false), dropped: AtomicU64::new(0) };
+        (Arc::new(crew), notes)
+    }
+
+    /// The lane of a worker: 0 for one that is alone, else counted from 1.
+    pub(crate) fn lane(&self, index: usize) -> u8 {
+        if self.boxes.len() == 1 { 0 } else { index as u8 + 1 }
+    }
+
+    /// Notes that were dropped because a worker did not keep up.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    /// Tells everybody.
+    pub(crate) fn tell_all(&self, note: impl Fn() -> Note) {
+        for index in 0..self.boxes.len() {
+            self.tell(index, note());
+        }
+    }
+
+    fn tell(&self, index: usize, note: Note) {
+        let Some(Place { notes, waiting }) = self.boxes.get(index) else { return };
+        if note.is_of_peers() && waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        // A worker that has ended needs no notes.
+        let _ = notes.send(note);
+    }
+}
+
+impl Worker {
+    /// Whether the node has tried to reach its network, or has none to reach.
+    pub(super) fn is_settled(&self) -> bool {
+        if self.is_first() { self.joining.is_settled() } else { self.parts.crew.is_settled() }
+    }
+
+    /// The first worker has tried to join: the others may begin.
+    pub(super) fn tell_settled(&mut self) {
+        if !self.parts.crew.settled.swap(true, Ordering::Release) {
+            self.tell_contacts();
+            self.parts.crew.tell_all(|| Note::Settled);
+        }
+    }
+
+    /// Passes on a datagram that is another worker's, and says whether it was.
+    pub(super) fn pass_on(&self, source: Source, datagram: &[u8]) -> bool {
+        let Steering::Lane(lane) = Steering::of(datagram) else { return false };
+        if lane == self.parts.crew.lane(self.parts.index) || usize::from(lane) > self.parts.crew.boxes.len() {
+            return false;
+        }
+        self.parts.crew.tell(usize::from(lane) - 1, Note::Datagram(source, datagram.into()));
+        true
+    }
+
+    /// Tells the others who has come into this worker's table.
+    pub(super) fn tell_contacts(&mut self) {
+        let (workers, own) = (self.parts.crew.boxes.len(), self.parts.index);
+        let added = self.node().stats().contacts_added;
+        if workers == 1 || std::mem::replace(&mut self.told.added, added) == added {
+            return;
+        }
+        let node = self.parts.slabs.node();
+        let mut known = HashSet::new();
+        for contact in node.contacts() {
+            known.insert((contact.contact.id, contact.contact.endpoint.into()));
+            if self.told.known.contains(&(contact.contact.id, contact.contact.endpoint.into())) {
+                continue;
+            }
+            for other in (0..workers).filter(|other| *other != own) {
+                self.parts.crew.tell(other, Note::Contact(contact.contact, contact.rtt));
+            }
+        }
+        self.told.known = known;
+    }
+
+    /// Takes in a note, and those that wait behind it.
+    pub(super) fn take_notes(&mut self, first: Note) {
+        self.take_note(first);
+        for _ in 1..NOTES {
+            let Some(note) = self.parts.notes.try_next() else { return };
+            self.take_note(note);
+        }
+    }
+
+    fn take_note(&mut self, note: Note) {
+        let now = self.now();
+        match note {
+            Note::Datagram(source, bytes) => self.receive_one(now, source, &bytes),
+            Note::Contact(contact, rtt) => {
+                // It comes from another worker, who need not hear of it again.
+                self.told.known.insert((contact.id, contact.endpoint.into()));
+                self.node().introduce(now, &contact, rtt);
+            }
+            // It was woken: what waits for it can begin.
+            Note::Settled => {}
+            Note::Commit(number, result) => self.committed(number, result),
+        }
+    }
+}
+
+/// Whom the other workers know of.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    added: u64,
+    known: HashSet<(NodeId, SocketAddr)>,
+}

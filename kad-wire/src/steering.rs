@@ -1,0 +1,101 @@
+//! Which of a node's workers a datagram is for.
+
+use crate::limits::{ENVELOPE_LEN, PREFIX_LEN};
+use crate::prefix::kind;
+
+/// Where the lane stands in a PULL: after the envelope and a byte of flags.
+const PULL_LANE_AT: usize = ENVELOPE_LEN + 1;
+
+/// Which of a node's workers a datagram is for, read from its bytes alone. Nothing else of the datagram is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Steering {
+    /// The worker of this lane, at least 1: it has asked, or has offered what is pulled.
+    Lane(u8),
+    /// Any worker, but the same for every attempt of a request: this number modulo their count. It takes the requester's
+    /// nonce, so that one requester's requests are spread whatever its address and port.
+    Spread(u32),
+    /// Any worker at all: it is no datagram of this protocol, or a reply to a node with one worker.
+    Any,
+}
+
+impl Steering {
+    /// Reads it. A node with several workers numbers their lanes from 1; 0 is the lane of a node with one.
+    pub fn of(datagram: &[u8]) -> Self {
+        let Some(prefix) = datagram.first_chunk::<PREFIX_LEN>() else { return Self::Any };
+        let [_, kind, lane, ..] = *prefix;
+        if kind & kind::REPLY != 0 {
+            return Self::lane(lane).unwrap_or(Self::Any);
+        }
+        let offered = if kind == kind::PULL { datagram.get(PULL_LANE_AT).copied() } else { None };
+        offered.and_then(Self::lane).unwrap_or_else(|| Self::spread(prefix))
+    }
+
+    fn lane(lane: u8) -> Option<Self> {
+        (lane != 0).then_some(Self::Lane(lane))
+    }
+
+    /// The nonce without the attempt, folded.
+    fn spread(prefix: &[u8; PREFIX_LEN]) -> Self {
+        let [.., low, middle, a, b, c, d] = *prefix;
+        let high = u32::from_be_bytes([a, b, c, d]);
+        Self::Spread(high.wrapping_add(middle.into()).wrapping_add((low >> 2).into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Digest, Envelope, Key, NetworkId, Prefix, Pull, Reply, ReplyHead, Request, RequestFlags, Room, Tag};
+
+    fn envelope(lane: u8, tag: Tag) -> Envelope {
+        let prefix = Prefix { lane, room: Room::default(), network: NetworkId(1), tag };
+        Envelope { prefix, ..Envelope::default() }
+    }
+
+    fn request(request: Request<'_>, lane: u8, tag: Tag) -> Steering {
+        let mut buffer = [0; 200];
+        let len = request.encode(&envelope(lane, tag), RequestFlags::default(), &mut buffer).unwrap();
+        Steering::of(&buffer[..len])
+    }
+
+    fn pull(lane: u8) -> Request<'static> {
+        let (offer, key, digest) = (Tag::default(), Key::default(), Digest::default());
+        Request::Pull(Pull { lane, chunk_len: 1200, offset: 0, bitmap: 1, offer, key, digest })
+    }
+
+    #[test]
+    fn a_reply_goes_to_the_lane_that_asked() {
+        let mut buffer = [0; 200];
+        let mut reply = |lane| {
+            let envelope = envelope(lane, Tag::new(1, 2, 0));
+            let len = Reply::Pong.encode(&envelope, &ReplyHead::default(), &mut buffer).unwrap();
+            Steering::of(&buffer[..len])
+        };
+        assert_eq!(reply(3), Steering::Lane(3));
+        assert_eq!(reply(0), Steering::Any);
+    }
+
+    #[test]
+    fn a_pull_goes_to_the_lane_that_offered() {
+        assert_eq!(request(pull(2), 7, Tag::new(1, 2, 0)), Steering::Lane(2));
+        assert!(matches!(request(pull(0), 7, Tag::new(1, 2, 0)), Steering::Spread(_)));
+    }
+
+    #[test]
+    fn requests_are_spread_evenly_and_attempts_stay_together() {
+        let mut hits = [0; 3];
+        for nonce in 0..3000 {
+            let first = request(Request::Ping, 9, Tag::new(5, nonce, 0));
+            assert_eq!(first, request(Request::Ping, 9, Tag::new(5, nonce, 3)));
+            let Steering::Spread(number) = first else { panic!("{first:?}") };
+            hits[number as usize % 3] += 1;
+        }
+        assert!(hits.iter().all(|hits| (900..1100).contains(hits)), "{hits:?}");
+    }
+
+    #[test]
+    fn what_is_too_short_is_anybodys() {
+        assert_eq!(Steering::of(&[0; 15]), Steering::Any);
+        assert_eq!(Steering::of(&[]), Steering::Any);
+    }
+}
