@@ -2,7 +2,7 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -78,13 +78,29 @@ impl Batch {
         write(&self.socket, &mut self.outgoing, &slices, &to)
     }
 
+    /// Who sent what the last read brought.
+    pub(crate) fn senders(&self) -> impl Iterator<Item = SockaddrIn> {
+        self.received.iter().filter_map(|(from, _)| *from)
+    }
+
     /// Sends datagrams to the address that the socket is connected to.
     pub(crate) fn send(&mut self, datagrams: &[Vec<u8>]) -> Result<(), Failure> {
+        self.send_to(None, datagrams)
+    }
+
+    /// Sends datagrams to an address, or to the one that the socket is connected to.
+    pub(crate) fn send_to(&mut self, to: Option<SockaddrIn>, datagrams: &[Vec<u8>]) -> Result<(), Failure> {
         for batch in datagrams.chunks(BATCH) {
             let slices: Vec<_> = batch.iter().map(|datagram| [IoSlice::new(datagram)]).collect();
-            write(&self.socket, &mut self.outgoing, &slices, &vec![None; batch.len()])?;
+            write(&self.socket, &mut self.outgoing, &slices, &vec![to; batch.len()])?;
         }
         Ok(())
+    }
+}
+
+impl AsRawFd for Batch {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 

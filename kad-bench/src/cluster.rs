@@ -233,7 +233,7 @@ async fn store(dht: &Dht, number: u64, bytes: usize, copies: Copies, elsewhere: 
     }
 }
 
-async fn find(dht: &Dht, number: u64, bytes: usize) -> Outcome {
+pub(crate) async fn find(dht: &Dht, number: u64, bytes: usize) -> Outcome {
     let (key, value) = item(number, bytes);
     match dht.find(key).await {
         Ok(Some(found)) if found.bytes == value => Outcome::Right,
