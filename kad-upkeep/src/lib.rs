@@ -5,6 +5,7 @@
 mod joining;
 mod leaving;
 mod newcomers;
+mod regions;
 mod serve;
 
 use heapless::Vec;
@@ -16,6 +17,7 @@ use leaving::Leaving;
 use newcomers::Newcomers;
 
 pub use joining::Joining;
+pub use regions::regions;
 pub use serve::{Aside, Response, Shelves, copy_part, next_transmit, receive};
 
 /// Items that one operation of the upkeep takes along: as many offers as fit a datagram.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kad_wire::{Key, StoreMode};
+use kad_wire::StoreMode;
 
 use super::{Scenario, Stage};
 use crate::run::Workload;
@@ -47,7 +47,7 @@ pub(super) const FLASH_CROWD: Scenario = Scenario {
 pub(super) const BULK_PUBLISH: Scenario = Scenario {
     name: "bulk-publish",
     about: "one node publishes 10,000 small values",
-    pass_line: "less than half of the requests that 10,000 single stores take; 99.9 % of the values are read",
+    pass_line: "at most 15 % of the requests that 10,000 single stores take; 99.9 % of the values are read",
     nodes: 300,
     hours: 0.0,
     known_gap: None,
@@ -67,7 +67,7 @@ pub(super) const BULK_PUBLISH: Scenario = Scenario {
         stage.run.tally = Default::default();
         stage.run.read_everything();
         let success = stage.run.tally.success();
-        stage.demand(bulk < single / 2.0, format!("{bulk} requests a value, {single} alone"));
+        stage.demand(bulk <= single * 0.15, format!("{bulk} requests a value, {single} alone"));
         stage.demand(success >= 0.999, format!("only {success} of the values are read"));
         stage.demand_rest();
     },
@@ -84,14 +84,10 @@ fn cost_of(stage: &mut Stage, play: impl FnOnce(&mut Stage)) -> f64 {
 /// Node 0 publishes values in batches of one region of the key space each, as the server's `store_many` does.
 fn publish_all(stage: &mut Stage, count: usize) {
     let mut items: Vec<_> = (0..count).map(|_| stage.run.publish_later(0, 64)).collect();
-    items.sort_by_key(|(key, _)| *key);
-    let bits = stage.run.world.member(0).node().region_bits();
-    let near = |a: &(Key, _), b: &(Key, _)| a.0.distance(&b.0).shared_bits() >= bits;
-    let mut rest = &items[..];
-    while let Some(first) = rest.first() {
-        let len = rest.iter().take(14).take_while(|item| near(first, item)).count();
-        let (batch, after) = rest.split_at(len);
-        rest = after;
+    items.sort_by_key(|(key, header)| (*key, header.digest));
+    let mut node = stage.run.world.member(0).node();
+    let (bits, width) = (node.region_bits(), node.items_per_operation());
+    for batch in kad_upkeep::regions(&items, bits, width, |(key, header)| (*key, header.digest)) {
         let store = |node: &mut kad_core::Node<'_>, now: kad_wire::Instant| {
             node.store(now, now.plus_millis(30_000), StoreMode::Publish, 0, batch)
         };

@@ -65,25 +65,8 @@ impl StoreCall {
     pub(crate) fn arrange(&mut self, bits: usize, width: usize) {
         let mut order: Vec<usize> = (0..self.headers.len()).filter(|&place| self.open[place]).collect();
         order.sort_by_key(|&place| self.name(place));
-        let mut distinct = 0;
-        for place in order {
-            let key = self.headers[place].0;
-            let last = self.batches.back().and_then(|batch| batch.last()).copied();
-            let twice = last.is_some_and(|last| self.name(last) == self.name(place));
-            let first = self.batches.back().map(|batch| self.headers[batch[0]].0);
-            let near = first.is_some_and(|first| first.distance(&key).shared_bits() >= bits);
-            match self.batches.back_mut() {
-                Some(batch) if twice => batch.push(place),
-                Some(batch) if near && distinct < width => {
-                    batch.push(place);
-                    distinct += 1;
-                }
-                _ => {
-                    self.batches.push_back(vec![place]);
-                    distinct = 1;
-                }
-            }
-        }
+        self.batches =
+            kad_upkeep::regions(&order, bits, width, |&place| self.name(place)).map(<[usize]>::to_vec).collect();
         if self.copies == Copies::AtLeast(0) {
             self.answer_now();
         }

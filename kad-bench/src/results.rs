@@ -1,0 +1,57 @@
+//! What a run has measured: printed, and read again for the report.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bulk::Bulk;
+use crate::cluster::Cluster;
+use crate::disk::Disk;
+use crate::failure::Failure;
+use crate::idle::Idle;
+use crate::machine::Machine;
+use crate::serve::Serve;
+use crate::table::Table;
+use crate::values::Values;
+
+/// One run. A suite that was not run is missing.
+#[derive(Serialize, Deserialize, Debug)]
+pub(crate) struct Results {
+    pub(crate) machine: Machine,
+    /// How long each figure was measured.
+    pub(crate) seconds: f64,
+    pub(crate) serve: Option<Serve>,
+    pub(crate) cluster: Option<Cluster>,
+    pub(crate) values: Option<Values>,
+    pub(crate) disk: Option<Disk>,
+    pub(crate) bulk: Option<Bulk>,
+    pub(crate) idle: Option<Idle>,
+}
+
+impl Results {
+    pub(crate) fn new(machine: Machine, seconds: f64) -> Self {
+        Self { machine, seconds, serve: None, cluster: None, values: None, disk: None, bulk: None, idle: None }
+    }
+
+    pub(crate) fn tables(&self) -> Vec<Table> {
+        let mut tables = Vec::new();
+        tables.extend(self.serve.iter().flat_map(Serve::tables));
+        tables.extend(self.cluster.iter().flat_map(Cluster::tables));
+        tables.extend(self.values.iter().flat_map(Values::tables));
+        tables.extend(self.disk.iter().flat_map(Disk::tables));
+        tables.extend(self.bulk.iter().flat_map(Bulk::tables));
+        tables.extend(self.idle.iter().flat_map(Idle::tables));
+        tables
+    }
+
+    /// Whether what was measured happened as it should.
+    ///
+    /// # Errors
+    /// [`Failure::Void`] when operations failed.
+    pub(crate) fn judge(&self) -> Result<(), Failure> {
+        let cluster = self.cluster.as_ref().map_or(0, |cluster| cluster.failed);
+        let values = self.values.as_ref().map_or(0, Values::failed);
+        match cluster + values + self.disk.as_ref().map_or(0, Disk::failed) {
+            0 => Ok(()),
+            failed => Err(Failure::Void(format!("{failed} operations failed: see `failed` in the results"))),
+        }
+    }
+}
