@@ -32,6 +32,7 @@ pub(crate) fn node(bootstrap: Option<&Dht>) -> Builder {
         .listen((Ipv4Addr::LOCALHOST, 0).into())
         .network(network_id())
         .bootstrap(bootstrap.map(|dht| dht.local_addr().to_string()))
+        .workers(1)
         .leave_timeout(Duration::ZERO)
         .limits(limits)
 }

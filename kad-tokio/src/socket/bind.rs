@@ -90,7 +90,7 @@ fn finish(socket: socket2::Socket, options: &Options, steered: bool) -> io::Resu
     steering::simplify(&std, address.ip(), options.offload);
     let (is_v6, dual) = (address.is_ipv6(), is_dual(options.listen));
     let offload = options.offload;
-    Ok(Socket { udp: None, std: Some(std), state, address, is_v6, dual, offload, steered, stats })
+    Ok(Socket { udp: None, std: Some(std), state, address, is_v6, dual, offload, steered, drained: false, stats })
 }
 
 /// Linux shows twice the size that was asked for, for what it keeps besides the bytes.

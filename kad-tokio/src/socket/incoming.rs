@@ -49,6 +49,11 @@ impl Incoming {
         Ok(self.metas[..self.filled].iter().map(|meta| meta.len).sum())
     }
 
+    /// Whether there may be more to read.
+    pub(super) fn is_full(&self) -> bool {
+        self.filled == BATCH_SIZE
+    }
+
     /// The datagrams, in the order in which they came.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = (Source, &[u8])> {
         let read = self.memory.chunks_exact(self.room).zip(&self.metas[..self.filled]);

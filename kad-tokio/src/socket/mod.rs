@@ -34,6 +34,8 @@ pub(crate) struct Socket {
     offload: bool,
     /// Whether replies come to the worker that asked; otherwise workers pass on what is not theirs.
     steered: bool,
+    /// Whether the last read left nothing.
+    drained: bool,
     stats: SocketStats,
 }
 
@@ -84,11 +86,20 @@ impl Socket {
     /// Reads what there is, as much as fits, and says whether that was anything.
     pub(crate) fn receive(&mut self, incoming: &mut Incoming) -> bool {
         incoming.clear();
+        if std::mem::take(&mut self.drained) {
+            return false;
+        }
         let Some(udp) = self.udp.as_ref() else { return false };
         loop {
             match udp.try_io(Interest::READABLE, || incoming.read(&self.state, udp)) {
                 Ok(bytes) => {
                     self.stats.bytes_in += bytes as u64;
+                    if !incoming.is_full() {
+                        // That was all: the runtime is told so without another call to the system. Should a datagram have come
+                        // since, the system wakes it again.
+                        let _ = udp.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+                        self.drained = true;
+                    }
                     return true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,

@@ -3,7 +3,7 @@
 mod find;
 mod store;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kad_core::OperationId;
 use kad_wire::Digest;
@@ -63,6 +63,8 @@ pub(crate) struct Tasks {
     by_call: HashMap<CallId, OperationId>,
     /// Store calls, oldest first.
     pub(crate) stores: BTreeMap<CallId, StoreCall>,
+    /// Those of them with batches that wait to be started.
+    pub(crate) unfinished: BTreeSet<CallId>,
     pub(crate) finds: HashMap<CallId, FindCall>,
 }
 
@@ -104,6 +106,7 @@ impl Tasks {
         }
         // Whoever waits for one of these sees that nobody will answer any more.
         self.stores.clear();
+        self.unfinished.clear();
         self.by_call.clear();
         let is_call = |task: &Task| task.only_of().is_some() || matches!(task, Task::Store { .. });
         self.by_operation.extract_if(|_, task| is_call(task)).map(|(operation, _)| operation).collect()

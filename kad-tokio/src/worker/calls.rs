@@ -68,9 +68,9 @@ impl Worker {
         if !has_places {
             return;
         }
-        let unfinished = |(id, call): (&CallId, &StoreCall)| call.has_batches().then_some(*id);
-        let calls: Vec<CallId> = self.tasks.stores.iter().filter_map(unfinished).collect();
-        for call in calls {
+        let mut next = 0;
+        while let Some(&call) = self.tasks.unfinished.range(next..).next() {
+            next = call + 1;
             if !self.start_batches(call) {
                 return;
             }
@@ -99,19 +99,25 @@ impl Worker {
 
     /// When the first of those that wait runs out of time.
     pub(super) fn next_expiry(&self) -> Option<Clock> {
-        let unstarted = self.tasks.stores.values().filter(|call| call.has_batches() && !call.is_answered());
+        let unfinished = self.tasks.unfinished.iter().filter_map(|call| self.tasks.stores.get(call));
+        let unstarted = unfinished.filter(|call| !call.is_answered());
         let waiting = self.waiting.values().map(|waiting| waiting.deadline);
         waiting.chain(unstarted.map(|call| call.deadline)).min()
     }
 
     /// Who waits past its deadline is answered.
     pub(super) fn expire_waiting(&mut self) {
+        if self.waiting.is_empty() && self.tasks.unfinished.is_empty() {
+            return;
+        }
         let now = Clock::now();
         for (_, waiting) in self.waiting.extract_if(.., |_, waiting| waiting.deadline <= now) {
             waiting.request.refuse(Error::Timeout);
         }
-        for call in self.tasks.stores.values_mut().filter(|call| call.has_batches() && call.deadline <= now) {
-            call.answer_now();
+        for call in &self.tasks.unfinished {
+            if let Some(call) = self.tasks.stores.get_mut(call).filter(|call| call.deadline <= now) {
+                call.answer_now();
+            }
         }
     }
 
@@ -186,6 +192,15 @@ impl Worker {
 
     /// Starts batches of a store call, as many as may be under way. Answers whether there was a place for each.
     pub(super) fn start_batches(&mut self, call: CallId) -> bool {
+        let has_places = self.start_more_batches(call);
+        match self.tasks.stores.get(&call).is_some_and(StoreCall::has_batches) {
+            true => self.tasks.unfinished.insert(call),
+            false => self.tasks.unfinished.remove(&call),
+        };
+        has_places
+    }
+
+    fn start_more_batches(&mut self, call: CallId) -> bool {
         loop {
             let now = self.now();
             let Some(pending) = self.tasks.stores.get(&call) else { return true };

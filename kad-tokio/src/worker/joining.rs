@@ -18,8 +18,13 @@ const LIMIT_MS: u64 = 10_000;
 impl Worker {
     /// Starts an attempt if it is time: looks the addresses up first, off this thread's loop.
     pub(super) fn join_if_due(&mut self) {
-        let (now, contacts) = (self.now(), self.node().status().contacts);
-        if self.upkeep.is_leaving() || !self.joining.is_due(now, contacts) {
+        let now = self.now();
+        // Asked often: who it knows is counted only when it may matter.
+        if self.upkeep.is_leaving() || self.joining.next().is_none_or(|at| now < at) {
+            return;
+        }
+        let contacts = self.node().status().contacts;
+        if !self.joining.is_due(now, contacts) {
             return;
         }
         let (names, calls) = (self.parts.bootstrap.clone(), self.parts.own_calls.clone());

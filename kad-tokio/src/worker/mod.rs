@@ -10,6 +10,7 @@ mod upkeep;
 mod views;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::{Pin, pin};
 use std::time::{Duration, Instant as Clock};
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use kad_record::{Command, Input, Recorder};
 use kad_upkeep::{Joining, Shelves, Upkeep};
 use kad_wire::{Digest, Instant};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Sleep;
 
 use crate::command::Call;
 use crate::outlet::Outlet;
@@ -165,42 +167,11 @@ impl Worker {
         if self.is_first() && self.joining.is_settled() {
             self.tell_settled();
         }
+        let mut alarm = pin!(tokio::time::sleep(LONGEST_SLEEP));
         loop {
             self.drive().await;
-            if self.done {
+            if self.done || !self.wait(alarm.as_mut()).await {
                 break;
-            }
-            let sleep = tokio::time::sleep(self.patience());
-            tokio::select! {
-                biased;
-                // First, so that a call finds the contacts that other workers have found; but however many notes there are,
-                // calls and the socket have their turn.
-                Some(note) = self.parts.notes.next() => {
-                    self.take_notes(note);
-                    if let Ok(call) = self.parts.calls.try_recv() {
-                        self.take_calls(call);
-                    }
-                    self.send_answers().await;
-                    self.receive().await;
-                }
-                call = self.parts.calls.recv() => match call {
-                    // However many calls there are, the socket has its turn.
-                    Some(call) => {
-                        self.take_calls(call);
-                        self.receive().await;
-                    }
-                    // The last handle is gone.
-                    None => break,
-                },
-                () = self.parts.stop.stopped() => break,
-                ready = self.parts.socket.readable() => match ready {
-                    Ok(()) => self.receive().await,
-                    Err(error) => {
-                        tracing::error!(%error, "the socket is broken");
-                        break;
-                    }
-                },
-                () = sleep => {}
             }
         }
         self.parts.socket.flush(&mut self.queue).await;
@@ -208,6 +179,46 @@ impl Worker {
             tracing::error!(%error, "the recording is not whole");
         }
         self.parts.stop.stop_others().await;
+    }
+
+    /// Waits until there is something to do, and takes it in. `false`: this is the end.
+    async fn wait(&mut self, mut alarm: Pin<&mut Sleep>) -> bool {
+        let until = tokio::time::Instant::now() + self.patience();
+        // An alarm that comes too early does no harm, and setting it costs more than that.
+        if alarm.is_elapsed() || until < alarm.deadline() {
+            alarm.as_mut().reset(until);
+        }
+        tokio::select! {
+            biased;
+            // First, so that a call finds the contacts that other workers have found; but however many notes there are,
+            // calls and the socket have their turn.
+            Some(note) = self.parts.notes.next() => {
+                self.take_notes(note);
+                if let Ok(call) = self.parts.calls.try_recv() {
+                    self.take_calls(call);
+                }
+                self.send_answers().await;
+                self.receive().await;
+            }
+            call = self.parts.calls.recv() => match call {
+                Some(call) => {
+                    self.take_calls(call);
+                    self.receive().await;
+                }
+                // The last handle is gone.
+                None => return false,
+            },
+            () = self.parts.stop.stopped() => return false,
+            ready = self.parts.socket.readable() => match ready {
+                Ok(()) => self.receive().await,
+                Err(error) => {
+                    tracing::error!(%error, "the socket is broken");
+                    return false;
+                }
+            },
+            () = alarm => {}
+        }
+        true
     }
 
     /// Writes down what is done, if that is wanted.
