@@ -169,7 +169,7 @@ impl Builder {
 
     /// Keeps values in this file, over restarts and power loss: see [`DiskStore`]. It is made if there is none; its directory
     /// must exist. Keep the [`id`](Self::id) over restarts too. Another node answers that a value is stored when it is on
-    /// disk, and so does [`Dht::store`]: the node's thread waits for the disk once for all that it has read at a time.
+    /// disk, and so does [`Dht::store`]: one thread waits for the disk, once for all that has come meanwhile, and nothing else does.
     pub fn disk(mut self, file: impl Into<PathBuf>) -> Self {
         self.disk = Some(file.into());
         self

@@ -2,12 +2,12 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use common::{lone, node, value};
-use kad_tokio::store::{Due, Listed, MemoryStore, NotDurable, Page, Store, Usage};
+use kad_tokio::store::{Due, Listed, MemoryStore, NotDurable, Page, Store, Usage, Writing};
 use kad_tokio::wire::{Answer, Instant as Time, ItemHeader, Offer, Query, Sink};
 use kad_tokio::{Copies, Digest, Error, ItemStatus, Key, Limits, NodeId, StartError};
 
@@ -23,11 +23,33 @@ struct Failing {
     held: MemoryStore,
     disk: Disk,
     unwritten: bool,
+    /// Where the disk is waited for; if nowhere, the store waits itself.
+    gate: Option<Arc<Gate>>,
+}
+
+/// A disk that takes its time: until it is opened.
+#[derive(Default)]
+struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+    waiting: AtomicU64,
+}
+
+impl Gate {
+    fn pass(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        drop(self.opened.wait_while(self.open.lock().unwrap(), |open| !*open).unwrap());
+    }
+
+    fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
 }
 
 impl Failing {
     fn new(id: NodeId, disk: &Disk) -> Self {
-        Self { held: MemoryStore::new(Limits::new(id)), disk: disk.clone(), unwritten: false }
+        Self { held: MemoryStore::new(Limits::new(id)), disk: disk.clone(), unwritten: false, gate: None }
     }
 }
 
@@ -78,6 +100,14 @@ impl Store for Failing {
             false => Ok(()),
         }
     }
+    fn begin_commit(&mut self) -> Result<Option<Writing>, NotDurable> {
+        let Some(gate) = self.gate.clone().filter(|_| self.unwritten) else { return self.commit().map(|()| None) };
+        let committed = self.commit();
+        Ok(Some(Box::new(move || {
+            gate.pass();
+            committed
+        })))
+    }
 }
 
 const ID: NodeId = NodeId::from_bytes([5; 32]);
@@ -118,6 +148,39 @@ async fn an_owner_hears_of_what_is_durable_and_many_values_wait_once() {
     assert_eq!(dht.forget(Key::hash_int(1)).await, Err(Error::NotDurable));
     disk.fails.store(false, Ordering::Relaxed);
     assert_eq!(dht.store(Key::hash("k"), "v").await.unwrap().copies, 1);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_the_disk_but_those_whose_values_are_written() {
+    let first = node(&[]).start().unwrap();
+    let (disk, gate) = (Disk::default(), Arc::new(Gate::default()));
+    let store = Failing { gate: Some(gate.clone()), ..Failing::new(ID, &disk) };
+    let holder = node(&[&first]).id(ID).store(store).start().unwrap();
+    holder.joined().await.unwrap();
+    let slow = tokio::spawn(first.store(Key::hash("slow"), value(1, 5000)).copies(Copies::All).into_future());
+    while gate.waiting.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    // The disk is waited for now, and will be for as long as it takes.
+    for _ in 0..10 {
+        first.ping(holder.local_addr()).await.unwrap();
+        let other = holder.find(Key::hash("slow")).await.unwrap().unwrap();
+        assert_eq!(other.bytes, value(1, 5000), "what is not durable yet is served");
+    }
+    assert!(!slow.is_finished(), "nobody was told that it is stored");
+    // What comes meanwhile is for the next commit: several values, one wait.
+    let more: Vec<_> = (0..20)
+        .map(|number| tokio::spawn(first.store(Key::hash_int(number), "v").copies(Copies::All).into_future()))
+        .collect();
+    while holder.stats().await.unwrap().items < 21 {
+        tokio::task::yield_now().await;
+    }
+    gate.open();
+    assert_eq!(slow.await.unwrap().unwrap().elsewhere, 1);
+    for store in more {
+        assert_eq!(store.await.unwrap().unwrap().elsewhere, 1);
+    }
+    assert!(gate.waiting.load(Ordering::Relaxed) <= 3, "{} waits", gate.waiting.load(Ordering::Relaxed));
 }
 
 #[tokio::test]

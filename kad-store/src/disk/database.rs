@@ -6,6 +6,7 @@ use std::format;
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::vec::Vec;
 
 use kad_wire::Instant;
@@ -32,14 +33,14 @@ const WORTH_COMPACTING: u64 = 64 << 20;
 pub(super) type Opener = Box<dyn Fn() -> Result<redb::Database, redb::DatabaseError> + Send>;
 
 /// An item that is to be written: its record and its value, as far as the file does not have it.
-pub(super) struct Row<'a> {
-    pub(super) record: &'a Record,
-    pub(super) value: Option<&'a [u8]>,
+pub(super) struct Row {
+    pub(super) record: Record,
+    pub(super) value: Option<Arc<[u8]>>,
 }
 
 /// What is written in one commit.
-pub(super) struct Changes<'a> {
-    pub(super) rows: Vec<Row<'a>>,
+pub(super) struct Changes {
+    pub(super) rows: Vec<Row>,
     /// Items to delete, and the lengths of their values.
     pub(super) gone: Vec<(u32, u32)>,
     pub(super) items: usize,
@@ -120,7 +121,7 @@ impl Database {
     }
 
     /// Writes changes, all of them or none. When this returns they are on disk.
-    pub(super) fn write(&self, changes: &Changes<'_>) -> Result<(), Fault> {
+    pub(super) fn write(&self, changes: &Changes) -> Result<(), Fault> {
         guarded(|| {
             let write = self.begin()?;
             write_rows(&write, changes)?;
@@ -178,7 +179,7 @@ impl Drop for Database {
     }
 }
 
-fn write_rows(write: &WriteTransaction, changes: &Changes<'_>) -> Result<(), Fault> {
+fn write_rows(write: &WriteTransaction, changes: &Changes) -> Result<(), Fault> {
     let mut items = write.open_table(ITEMS)?;
     let mut blocks = write.open_table(BLOCKS)?;
     for (cursor, len) in &changes.gone {
@@ -189,7 +190,7 @@ fn write_rows(write: &WriteTransaction, changes: &Changes<'_>) -> Result<(), Fau
     }
     for Row { record, value } in &changes.rows {
         items.insert(record.cursor, &item_row(record, changes.clock)[..])?;
-        for (block, part) in value.unwrap_or_default().chunks(BLOCK).enumerate() {
+        for (block, part) in value.as_deref().unwrap_or_default().chunks(BLOCK).enumerate() {
             let key = block_key(record.cursor, block as u32);
             blocks.insert(key, &block_row(key, part)[..])?;
         }
@@ -197,7 +198,7 @@ fn write_rows(write: &WriteTransaction, changes: &Changes<'_>) -> Result<(), Fau
     Ok(())
 }
 
-fn write_meta(write: &WriteTransaction, changes: &Changes<'_>) -> Result<(), Fault> {
+fn write_meta(write: &WriteTransaction, changes: &Changes) -> Result<(), Fault> {
     let mut meta = write.open_table(META)?;
     let written = changes.clock.written(changes.now);
     meta.insert("store clock", written.store_us)?;

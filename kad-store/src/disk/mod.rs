@@ -1,6 +1,7 @@
 //! A store in a file: what it acknowledged survives restarts and power loss.
 
 mod clock;
+mod commit;
 mod database;
 mod error;
 mod journal;
@@ -9,31 +10,33 @@ mod open;
 #[cfg(test)]
 mod tests;
 
-use std::boxed::Box;
 use std::path::PathBuf;
-use std::time::Instant as Stopwatch;
+use std::sync::Arc;
 use std::vec::Vec;
 
 use kad_wire::{Answer, Digest, Instant, ItemHeader, ItemStatus, Key, Offer, Query, Sink};
 
 use crate::catalog::Catalog;
-use crate::{Due, Listed, NotDurable, Page, Store, Usage};
+use crate::{Due, Listed, NotDurable, Page, Store, Usage, Writing};
 pub use clock::Moment;
-use database::{Changes, Database, Opener, Row};
+use commit::Pending;
+use database::{Database, Opener};
 pub use error::{DiskError, DiskHealth};
 use journal::Journal;
 use open::Rest;
 
 /// The bytes of a value that the file does not have yet.
-type Unsaved = Option<Box<[u8]>>;
+type Unsaved = Option<Arc<[u8]>>;
 
 #[doc = include_str!("about.md")]
 pub struct DiskStore {
     catalog: Catalog<Unsaved, Journal>,
     opener: Opener,
     path: PathBuf,
-    /// `None` after a failure, until it can be opened again.
-    database: Option<Database>,
+    /// `None` after a failure, until it can be opened again. A commit that is being written has it too.
+    database: Option<Arc<Database>>,
+    /// The commit that is being written.
+    pending: Option<Pending>,
     clock: clock::Clock,
     /// The latest time that was passed in.
     now: Instant,
@@ -58,53 +61,12 @@ impl DiskStore {
     fn answer_at_rest(&mut self, now: Instant, offer: &Offer<'_>) -> Answer {
         self.health.refused += 1;
         let held = self.catalog.alive(now, &offer.key, &offer.header.digest);
-        match held.filter(|_| self.database.is_some() && self.catalog.watch.is_empty()) {
+        let all_written = self.pending.is_none() && self.catalog.watch.is_empty();
+        match held.filter(|_| self.database.is_some() && all_written) {
             Some(held) => held.record.answer(now, ItemStatus::Already),
             None => Answer::refused(ItemStatus::Full),
         }
     }
-
-    fn not_durable(&mut self) -> Result<(), NotDurable> {
-        self.gave_up = false;
-        self.health.failed_commits += 1;
-        Err(NotDurable)
-    }
-
-    /// Writes everything that the file does not know.
-    fn write(&mut self) -> Result<(), NotDurable> {
-        let begun = Stopwatch::now();
-        let changes = changes(&self.catalog, self.now, self.clock);
-        let written = self.database.as_ref().map(|database| database.write(&changes));
-        let Some(Ok(())) = written else {
-            self.take_back();
-            return self.not_durable();
-        };
-        let came: Vec<u32> = changes.rows.iter().map(|row| row.record.cursor).collect();
-        for cursor in came {
-            if let Some(unsaved) = self.catalog.value_mut(cursor) {
-                *unsaved = None;
-            }
-        }
-        self.catalog.watch.clear();
-        self.rest.over();
-        self.health.commits += 1;
-        let took_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.health.longest_commit_us = self.health.longest_commit_us.max(took_us);
-        Ok(())
-    }
-}
-
-/// What the file does not know yet.
-fn changes(catalog: &Catalog<Unsaved, Journal>, now: Instant, clock: clock::Clock) -> Changes<'_> {
-    let (mut rows, mut gone) = (Vec::new(), Vec::new());
-    for (cursor, on_disk) in catalog.watch.touched() {
-        match (catalog.arrived(cursor), on_disk) {
-            (Some(held), _) => rows.push(Row { record: &held.record, value: held.value.as_deref() }),
-            (None, Some(len)) => gone.push((cursor, len)),
-            (None, None) => {}
-        }
-    }
-    Changes { rows, gone, items: catalog.len(), last_cursor: catalog.last_cursor, now, clock }
 }
 
 impl Store for DiskStore {
@@ -127,7 +89,7 @@ impl Store for DiskStore {
 
     fn find(&mut self, now: Instant, query: &Query, sink: &mut dyn Sink) -> Page {
         let mut broken = Vec::new();
-        let database = self.database.as_ref();
+        let database = self.database.as_deref();
         let page = self.catalog.find(now, query, sink, |held, hole| {
             if let Err(why) = copy_out(database, held, 0, hole) {
                 // Its place is given away already. Whoever gets it checks the digest, as with every value.
@@ -148,7 +110,7 @@ impl Store for DiskStore {
         if len == 0 {
             return 0;
         }
-        match copy_out(self.database.as_ref(), held, offset, &mut out[..len]) {
+        match copy_out(self.database.as_deref(), held, offset, &mut out[..len]) {
             Ok(()) => len,
             Err(why) => {
                 self.broke(key, digest, why);
@@ -192,13 +154,27 @@ impl Store for DiskStore {
     }
 
     fn commit(&mut self) -> Result<(), NotDurable> {
+        match self.begin_commit()? {
+            Some(write) => {
+                let written = write();
+                self.end_commit(written)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn begin_commit(&mut self) -> Result<Option<Writing>, NotDurable> {
         if self.gave_up {
-            return self.not_durable();
+            return Err(self.not_durable());
         }
         match self.catalog.watch.is_promised() {
-            true => self.write(),
-            false => Ok(()),
+            true => self.begin_write().map(Some),
+            false => Ok(None),
         }
+    }
+
+    fn end_commit(&mut self, written: Result<(), NotDurable>) -> Result<(), NotDurable> {
+        self.end_write(written)
     }
 }
 
@@ -232,7 +208,7 @@ impl Drop for DiskStore {
     fn drop(&mut self) {
         if !self.catalog.watch.is_empty() {
             // Nobody relies on it: what was promised was committed.
-            let _ = self.write();
+            let _ = self.begin_write().map(|write| write());
         }
     }
 }

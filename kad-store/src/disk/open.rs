@@ -1,6 +1,7 @@
 //! Opening, and what becomes of a store whose disk fails.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::vec::Vec;
 
 use kad_wire::{Digest, Instant, Key};
@@ -66,6 +67,7 @@ impl DiskStore {
             opener,
             path: path.into(),
             database: None,
+            pending: None,
             clock,
             now: moment.at,
             rest: Rest::default(),
@@ -79,7 +81,7 @@ impl DiskStore {
         if database::is_mostly_air(path, store.catalog.bytes) {
             database.compact()?;
         }
-        store.database = Some(database);
+        store.database = Some(Arc::new(database));
         Ok(store)
     }
 
@@ -126,11 +128,19 @@ impl DiskStore {
     /// A commit has failed: what was not on disk before is not held. After a failure the database refuses everything, so it
     /// is opened anew, which makes it what it was after the last commit. Or after this one, if only the news of it was lost.
     pub(super) fn take_back(&mut self) {
+        // What is being written may still succeed: then the file says so when it is opened again.
+        let pending = self.pending.take().map(|pending| pending.journal).unwrap_or_default();
+        self.take_back_with(&pending);
+    }
+
+    /// The same, with what a commit that has failed was to write.
+    pub(super) fn take_back_with(&mut self, pending: &Journal) {
         let unsaved = |(cursor, _): (u32, Option<u32>)| {
             let held = self.catalog.arrived(cursor)?;
             held.value.is_some().then_some((held.record.key, held.record.digest))
         };
-        let unsaved: Vec<(Key, Digest)> = self.catalog.watch.touched().filter_map(unsaved).collect();
+        let unsaved: Vec<(Key, Digest)> =
+            pending.touched().chain(self.catalog.watch.touched()).filter_map(unsaved).collect();
         self.reopen();
         if self.database.is_none() {
             // It could not be opened yet. What is not on disk is not held; the rest is looked up when it can be.
@@ -157,7 +167,7 @@ impl DiskStore {
         // The time does not stand still meanwhile: the clock stays what it is.
         let Ok(loaded) = database.load(|_| self.clock) else { return };
         self.take_in(loaded);
-        self.database = Some(database);
+        self.database = Some(Arc::new(database));
     }
 
     /// Bytes could not be read.

@@ -78,6 +78,14 @@ fn disk() -> Arc<Disk> {
     })
 }
 
+/// What a crash would leave.
+fn copy_of(disk: &Disk) -> Arc<Disk> {
+    let bytes = disk.bytes.lock().unwrap().clone();
+    let copy = self::disk();
+    *copy.bytes.lock().unwrap() = bytes;
+    copy
+}
+
 fn open(disk: &Arc<Disk>, now: Instant) -> DiskStore {
     let limits = Limits::new(NodeId::from_bytes([0; 32]));
     let disk = disk.clone();
@@ -241,4 +249,78 @@ fn a_flipped_bit_is_never_served() {
         }
     }
     assert!(right > 0 && refused + right == 300);
+}
+
+#[test]
+fn what_is_answered_while_a_commit_is_written_waits_for_the_next() {
+    let disk = disk();
+    let mut store = open(&disk, at(0));
+    publish(&mut store, at(0), 1, 5000);
+    let write = store.begin_commit().unwrap().expect("there is something to write");
+    publish(&mut store, at(0), 2, 5000);
+    assert!(reads(&mut store, at(0), 1, 5000) && reads(&mut store, at(0), 2, 5000), "both are served meanwhile");
+    let written = write();
+    assert_eq!(store.end_commit(written), Ok(()));
+    let mut crashed = open(&copy_of(&disk), at(0));
+    assert!(reads(&mut crashed, at(0), 1, 5000) && !reads(&mut crashed, at(0), 2, 5000));
+    assert_eq!(store.commit(), Ok(()));
+    assert!(reads(&mut open(&copy_of(&disk), at(0)), at(0), 2, 5000));
+}
+
+#[test]
+fn what_goes_while_it_is_written_is_gone_afterwards() {
+    let disk = disk();
+    let mut store = open(&disk, at(0));
+    publish(&mut store, at(0), 1, 5000);
+    let write = store.begin_commit().unwrap().unwrap();
+    assert_eq!(store.expire(at(4_000_000)), 1);
+    let written = write();
+    assert_eq!(store.end_commit(written), Ok(()));
+    // Nobody relies on its going, so that is written when something else is.
+    publish(&mut store, at(4_000_000), 2, 10);
+    assert_eq!(store.commit(), Ok(()));
+    assert_eq!(open(&copy_of(&disk), at(0)).usage().items, 1);
+}
+
+#[test]
+fn a_commit_that_fails_takes_back_what_came_since_too() {
+    let disk = disk();
+    let mut store = open(&disk, at(0));
+    publish(&mut store, at(0), 1, 5000);
+    store.commit().unwrap();
+    publish(&mut store, at(0), 2, 5000);
+    let write = store.begin_commit().unwrap().unwrap();
+    publish(&mut store, at(0), 3, 5000);
+    disk.off.store(1, Ordering::Relaxed);
+    let written = write();
+    assert_eq!(written, Err(NotDurable));
+    disk.off.store(0, Ordering::Relaxed);
+    assert_eq!(store.end_commit(written), Err(NotDurable));
+    assert!(
+        reads(&mut store, at(0), 1, 5000) && !reads(&mut store, at(0), 2, 5000) && !reads(&mut store, at(0), 3, 5000)
+    );
+    assert_eq!(store.commit(), Err(NotDurable), "whoever was told that 3 is stored must not pass it on");
+    assert_eq!(publish(&mut store, at(2_000), 3, 5000), ItemStatus::Stored);
+    assert_eq!(store.commit(), Ok(()));
+}
+
+#[test]
+fn a_read_that_fails_while_a_commit_is_written_breaks_no_promise() {
+    let disk = disk();
+    let mut store = open(&disk, at(0));
+    publish(&mut store, at(0), 1, 5000);
+    store.commit().unwrap();
+    publish(&mut store, at(0), 2, 5000);
+    let write = store.begin_commit().unwrap().unwrap();
+    publish(&mut store, at(0), 3, 5000);
+    disk.off.store(1, Ordering::Relaxed);
+    assert!(!reads(&mut store, at(0), 1, 5000), "the disk is gone");
+    disk.off.store(0, Ordering::Relaxed);
+    let written = write();
+    let ended = store.end_commit(written);
+    let rest = store.commit();
+    store.expire(at(10_000));
+    assert!(reads(&mut store, at(10_000), 1, 5000));
+    assert!(ended.is_err() || reads(&mut store, at(10_000), 2, 5000), "{ended:?}");
+    assert!(rest.is_err() || reads(&mut store, at(10_000), 3, 5000), "{rest:?}");
 }
