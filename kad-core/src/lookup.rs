@@ -5,6 +5,9 @@ use kad_wire::{Contact, Distance, Endpoint, Instant, NodeId};
 
 use crate::operation::{Candidate, Give, ItemSlot, ItemState, Operation, Rank, Walk};
 
+/// Bits by which a hop is expected to bring a lookup nearer: of k = 20 contacts the nearest shares four more than its bucket.
+const BITS_A_HOP: u32 = 4;
+
 /// One operation with its shortlist and its items.
 pub(crate) struct Lookup<'a> {
     pub(crate) operation: &'a mut Operation,
@@ -178,7 +181,25 @@ impl Lookup<'_> {
         if in_time >= alpha || late.saturating_add(in_time) >= alpha.saturating_mul(2) {
             return None;
         }
-        self.frontier(k).find(|(_, candidate)| candidate.walk == Walk::Unasked).map(|(place, _)| place)
+        let open = order(self.operation, self.candidates).iter().filter_map(|slot| {
+            let (place, candidate) = named(self.candidates, slot)?;
+            (candidate.walk != Walk::Failed).then_some((slot.rank, place, candidate))
+        });
+        let unasked = open.take(k).filter(|(.., candidate)| candidate.walk == Walk::Unasked);
+        unasked.min_by_key(|(rank, _, candidate)| self.cost(*rank, candidate)).map(|(_, place, _)| place)
+    }
+
+    /// What is still to be waited for if a candidate is asked next, for comparison: its round trip, and a part of a usual one
+    /// for each bit that it does not share with the target. The same of all where nothing is known of round trips.
+    fn cost(&self, rank: Rank, candidate: &Candidate) -> u32 {
+        let usual = self.operation.usual.units();
+        let expected = match candidate.expected.units() {
+            0 => usual,
+            known => known,
+        };
+        let shared = usual.saturating_mul(rank.shared_bits());
+        // Ranks have 48 bits of a distance.
+        expected.saturating_mul(BITS_A_HOP).saturating_add(usual.saturating_mul(48).saturating_sub(shared))
     }
 
     /// Whether the k nearest that have not failed have all answered.

@@ -4,6 +4,7 @@ use kad_wire::{
     Contact, Distance, Endpoint, Instant, ItemHeader, ItemStatus, Key, NodeId, Room, StoreMode, Tag, Token, TypeMask,
 };
 
+use crate::estimate::Coarse;
 use crate::wake::{Link, Wake};
 
 /// What somebody wants of the node.
@@ -49,6 +50,8 @@ pub struct Operation {
     pub(crate) deadline: Instant,
     /// Candidates in the shortlist.
     pub(crate) known: u16,
+    /// The usual round trip when the walk began; unknown also where lookups do not look at round trips.
+    pub(crate) usual: Coarse,
     pub(crate) requests: u16,
     /// The last answer brought nobody nearer than everyone known: it is time to ask the rest of the k nearest at once.
     pub(crate) stalled: bool,
@@ -89,6 +92,7 @@ impl Operation {
         started: Instant::ZERO,
         deadline: Instant::ZERO,
         known: 0,
+        usual: Coarse::UNKNOWN,
         requests: 0,
         stalled: false,
         timed_out: false,
@@ -182,6 +186,11 @@ impl Rank {
         self.0 >> Self::PLACE
     }
 
+    /// Leading bits that the target and whoever is here share, as far as a rank tells.
+    pub(crate) fn shared_bits(self) -> u32 {
+        self.near().leading_zeros().saturating_sub(Self::PLACE)
+    }
+
     pub(crate) fn place(self) -> usize {
         usize::from(self.0 as u16)
     }
@@ -205,6 +214,8 @@ pub struct Candidate {
     pub(crate) attempts: u8,
     /// Hops from this node's own table.
     pub(crate) depth: u8,
+    /// The round trip that the table knew of it.
+    pub(crate) expected: Coarse,
     /// How many requests of the operation went out before this one's first, plus one.
     pub(crate) order: u16,
     pub(crate) room: Room,
@@ -248,6 +259,7 @@ impl Candidate {
         resend: false,
         attempts: 0,
         depth: 0,
+        expected: Coarse::UNKNOWN,
         order: 0,
         room: Room::SMALLEST,
         token: Token::NONE,

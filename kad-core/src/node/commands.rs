@@ -6,6 +6,7 @@ use kad_wire::limits::TTL_MAX_MS;
 use kad_wire::{Contact, Endpoint, Instant, ItemHeader, Key, NodeId, StoreMode};
 
 use super::Node;
+use crate::estimate::Coarse;
 use crate::event::{FindOptions, OperationId, StartError};
 use crate::operation::{Candidate, ItemSlot, ItemState, Kind, Operation, Pending};
 use crate::stats::count;
@@ -254,10 +255,15 @@ impl Node<'_> {
         let mut slots = [0; 64];
         let wanted = self.memory.shortlist().min(slots.len());
         let slots = slots.get_mut(..wanted).unwrap_or_default();
+        let by_rtt = self.memory.head.settings.proximity_routing;
+        let usual = if by_rtt { Coarse::from(&self.memory.head.rtt) } else { Coarse::UNKNOWN };
         for slot in self.memory.nearest_of_all(&target, slots) {
-            let Some(contact) = self.memory.contact(*slot).copied() else { break };
-            if let Some(mut lookup) = self.memory.lookup(operation) {
-                lookup.insert(&contact, false, 0);
+            let Some(slot) = self.memory.contacts.get(usize::from(*slot)).copied() else { break };
+            let Some(mut lookup) = self.memory.lookup(operation) else { break };
+            lookup.operation.usual = usual;
+            let place = lookup.insert(&slot.contact, false, 0);
+            if by_rtt && let Some(candidate) = place.and_then(|place| lookup.candidates.get_mut(place)) {
+                candidate.expected = Coarse::from(&slot.rtt);
             }
         }
     }
