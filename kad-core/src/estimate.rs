@@ -37,26 +37,6 @@ impl Rtt {
     }
 }
 
-/// A round-trip time in units of 64 microseconds, up to four seconds: enough to compare by.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) struct Coarse(u16);
-
-impl Coarse {
-    pub(crate) const UNKNOWN: Self = Self(0);
-
-    /// In units; 0 if unknown.
-    pub(crate) const fn units(self) -> u32 {
-        self.0 as u32
-    }
-}
-
-impl From<&Rtt> for Coarse {
-    fn from(rtt: &Rtt) -> Self {
-        let units = rtt.smoothed_us().map_or(0, |smoothed| (smoothed >> 6).max(1));
-        Self(u16::try_from(units).unwrap_or(u16::MAX))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,6 @@ use kad_wire::{
     Contact, Distance, Endpoint, Instant, ItemHeader, ItemStatus, Key, NodeId, Room, StoreMode, Tag, Token, TypeMask,
 };
 
-use crate::estimate::Coarse;
 use crate::wake::{Link, Wake};
 
 /// What somebody wants of the node.
@@ -50,8 +49,8 @@ pub struct Operation {
     pub(crate) deadline: Instant,
     /// Candidates in the shortlist.
     pub(crate) known: u16,
-    /// The usual round trip when the walk began; unknown also where lookups do not look at round trips.
-    pub(crate) usual: Coarse,
+    /// The usual round trip when the walk began; 0 if unknown, and where lookups do not look at round trips.
+    pub(crate) usual_us: u32,
     pub(crate) requests: u16,
     /// The last answer brought nobody nearer than everyone known: it is time to ask the rest of the k nearest at once.
     pub(crate) stalled: bool,
@@ -92,7 +91,7 @@ impl Operation {
         started: Instant::ZERO,
         deadline: Instant::ZERO,
         known: 0,
-        usual: Coarse::UNKNOWN,
+        usual_us: 0,
         requests: 0,
         stalled: false,
         timed_out: false,
@@ -171,6 +170,8 @@ pub(crate) struct Rank(u64);
 impl Rank {
     /// Bits of a place: a shortlist's fit a cell.
     const PLACE: u32 = u16::BITS;
+    /// Bits of a distance that fit beside it.
+    pub(crate) const BITS: u32 = u64::BITS - Self::PLACE;
     pub(crate) const NONE: Self = Self(0);
 
     pub(crate) fn new(distance: &Distance, place: u16) -> Self {
@@ -214,8 +215,6 @@ pub struct Candidate {
     pub(crate) attempts: u8,
     /// Hops from this node's own table.
     pub(crate) depth: u8,
-    /// The round trip that the table knew of it.
-    pub(crate) expected: Coarse,
     /// How many requests of the operation went out before this one's first, plus one.
     pub(crate) order: u16,
     pub(crate) room: Room,
@@ -224,6 +223,7 @@ pub struct Candidate {
     pub(crate) tag: Tag,
     pub(crate) sent: Instant,
     pub(crate) deadline: Instant,
+    /// Its round trip in this operation; before it answers, that which the table knew, if lookups look at it; 0 if unknown.
     pub(crate) rtt_us: u32,
     /// STORE: items in the datagram that waits for an answer. FIND_VALUE: items that it says it has.
     pub(crate) carried: u32,
@@ -259,7 +259,6 @@ impl Candidate {
         resend: false,
         attempts: 0,
         depth: 0,
-        expected: Coarse::UNKNOWN,
         order: 0,
         room: Room::SMALLEST,
         token: Token::NONE,
@@ -282,6 +281,11 @@ impl Candidate {
     /// Whether a request to it waits for an answer.
     pub(crate) fn is_in_flight(&self) -> bool {
         self.walk == Walk::Asked || self.give == Give::Sent
+    }
+
+    /// The round-trip time of its answer in this operation, in microseconds.
+    pub(crate) fn answer_us(&self) -> Option<u32> {
+        (self.walk == Walk::Answered && self.rtt_us > 0).then_some(self.rtt_us)
     }
 
     /// Notes why it refused an item; a status that this version does not know counts as unsupported.

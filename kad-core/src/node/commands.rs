@@ -6,7 +6,7 @@ use kad_wire::limits::TTL_MAX_MS;
 use kad_wire::{Contact, Endpoint, Instant, ItemHeader, Key, NodeId, StoreMode};
 
 use super::Node;
-use crate::estimate::Coarse;
+use crate::estimate::Rtt;
 use crate::event::{FindOptions, OperationId, StartError};
 use crate::operation::{Candidate, ItemSlot, ItemState, Kind, Operation, Pending};
 use crate::stats::count;
@@ -256,14 +256,16 @@ impl Node<'_> {
         let wanted = self.memory.shortlist().min(slots.len());
         let slots = slots.get_mut(..wanted).unwrap_or_default();
         let by_rtt = self.memory.head.settings.proximity_routing;
-        let usual = if by_rtt { Coarse::from(&self.memory.head.rtt) } else { Coarse::UNKNOWN };
+        let smoothed_us = |rtt: &Rtt| rtt.smoothed_us().filter(|_| by_rtt).unwrap_or(0);
+        let usual_us = smoothed_us(&self.memory.head.rtt);
         for slot in self.memory.nearest_of_all(&target, slots) {
-            let Some(slot) = self.memory.contacts.get(usize::from(*slot)).copied() else { break };
+            let Some(slot) = self.memory.contacts.get(usize::from(*slot)) else { break };
+            let (contact, rtt_us) = (slot.contact, smoothed_us(&slot.rtt));
             let Some(mut lookup) = self.memory.lookup(operation) else { break };
-            lookup.operation.usual = usual;
-            let place = lookup.insert(&slot.contact, false, 0);
-            if by_rtt && let Some(candidate) = place.and_then(|place| lookup.candidates.get_mut(place)) {
-                candidate.expected = Coarse::from(&slot.rtt);
+            lookup.operation.usual_us = usual_us;
+            let place = lookup.insert(&contact, false, 0);
+            if let Some(candidate) = place.and_then(|place| lookup.candidates.get_mut(place)) {
+                candidate.rtt_us = rtt_us;
             }
         }
     }
