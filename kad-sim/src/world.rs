@@ -163,6 +163,11 @@ impl World {
         &mut self.places[number].link
     }
 
+    /// How many microseconds a datagram takes from one node to another, at least.
+    pub fn way_us(&self, from: usize, to: usize) -> u64 {
+        self.settings.network.delay.least_us(&self.places[from].link, &self.places[to].link)
+    }
+
     /// Datagrams sent so far, and their bytes.
     pub fn traffic(&self) -> (u64, u64) {
         (self.datagrams, self.bytes)
