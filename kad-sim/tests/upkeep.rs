@@ -120,8 +120,9 @@ fn republishing_ten_thousand_values_costs_a_fraction_of_ten_thousand_stores_and_
     let stats = stats(&mut world, 0);
     assert!(stats.republished >= 10_020, "{stats:?}");
     let each = (sent(&mut world) - before) as f64 / stats.republished as f64;
-    println!("{each:.1} requests a value, {single:.1} alone; {most} operations at a time; {stats:?}");
-    assert!(each < single / 4.0, "{each} requests a value, {single} alone");
+    assert!(each < single / 8.0, "{each} requests a value, {single} alone");
+    // Regions of the key space hold 600 of them here, which is more than a store looks through for one batch.
+    assert!(stats.operations * 12 < stats.republished, "batches are full: {stats:?}");
     // Four of the upkeep's own, and a bucket's refresh.
     assert!(most <= 5, "{most} operations at a time");
     for number in (0..10_000u64).step_by(97) {
@@ -150,7 +151,6 @@ fn a_newcomer_is_given_what_belongs_to_it() {
     assert!(offered <= 2 * due.len() as u64, "{offered} offers of {} values: not all holders do the same", due.len());
     world.run_for(90 * MINUTE);
     let late = missing(&mut world);
-    println!("{} due, {soon} missing, {offered} offered; {late} missing after an hour", due.len());
     assert_eq!(late, 0, "of {}: replication brings the rest", due.len());
 }
 
@@ -175,7 +175,6 @@ fn left_after_the_holders_went(go: fn(&mut World, usize)) -> usize {
 fn who_leaves_hands_over_and_who_dies_does_not() {
     let handed_over = left_after_the_holders_went(|world, number| world.leave(number, Duration::from_secs(10)));
     let died = left_after_the_holders_went(|world, number| drop(world.kill(number)));
-    println!("{handed_over} of 50 with handing over, {died} without");
     assert_eq!(handed_over, 50);
     assert!(died < 35, "{died} of 50 survive without handing over: the story shows nothing");
 }
