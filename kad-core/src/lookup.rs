@@ -6,7 +6,7 @@ use kad_wire::{Contact, Distance, Endpoint, Instant, NodeId};
 use crate::operation::{Candidate, Give, ItemSlot, ItemState, Operation, Rank, Walk};
 
 /// Bits by which a hop is taken to bring a lookup nearer, in comparing who is nearer with who is faster. More of them mean more
-/// weight on the faster: shorter lookups and more requests (docs/decisions, 2026-11-20-proximity).
+/// weight on the faster: shorter lookups and more requests (docs/decisions, 2026-11-20-proximity.md).
 const BITS_A_HOP: u64 = 3;
 
 /// One operation with its shortlist and its items.
