@@ -38,12 +38,15 @@ pub(super) const LATENCY: Scenario = Scenario {
     },
 };
 
+/// One figure of many durations, in milliseconds.
+type OfSeries = fn(&Series) -> f64;
+
 /// A kind of operation: its name, its durations and requests, and what its figures are called without and with proximity routing.
 struct Kind {
     name: &'static str,
     took_us: fn(&Tally) -> &Series,
     requests: fn(&Tally) -> &Series,
-    durations: [(fn(&Series) -> f64, &'static str, &'static str); 3],
+    durations: [(OfSeries, &'static str, &'static str); 3],
     cost: (&'static str, &'static str),
 }
 
