@@ -176,7 +176,7 @@ impl<'n> Trace<'n> {
             state: candidate.walk,
             depth: candidate.depth,
             order: candidate.order,
-            rtt: (candidate.rtt_us > 0).then(|| Duration::from_micros(candidate.rtt_us.into())),
+            rtt: candidate.answer_us().map(|rtt_us| Duration::from_micros(rtt_us.into())),
             had_value: candidate.carried != 0 && candidate.give == Give::Nothing,
         })
     }

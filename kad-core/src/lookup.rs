@@ -5,6 +5,10 @@ use kad_wire::{Contact, Distance, Endpoint, Instant, NodeId};
 
 use crate::operation::{Candidate, Give, ItemSlot, ItemState, Operation, Rank, Walk};
 
+/// Bits by which a hop is taken to bring a lookup nearer, in comparing who is nearer with who is faster. More of them mean more
+/// weight on the faster: shorter lookups and more requests (docs/decisions, 2026-11-20-proximity.md).
+const BITS_A_HOP: u64 = 3;
+
 /// One operation with its shortlist and its items.
 pub(crate) struct Lookup<'a> {
     pub(crate) operation: &'a mut Operation,
@@ -163,12 +167,15 @@ impl Lookup<'_> {
     }
 
     /// The candidates that matter: the k nearest that have not failed.
-    fn frontier(&self, k: usize) -> impl Iterator<Item = (usize, &Candidate)> {
-        self.nearest().filter(|(_, candidate)| candidate.walk != Walk::Failed).take(k)
+    fn frontier(&self, k: usize) -> impl Iterator<Item = (Rank, usize, &Candidate)> {
+        let named = |slot: &Candidate| named(self.candidates, slot).map(|(place, who)| (slot.rank, place, who));
+        let known = order(self.operation, self.candidates).iter().filter_map(named);
+        known.filter(|(.., candidate)| candidate.walk != Walk::Failed).take(k)
     }
 
-    /// Whom to ask next: the nearest of the frontier that was not asked, while fewer than alpha are waited for. A candidate
-    /// past its first deadline does not count among alpha, but never more than twice alpha are waited for.
+    /// Whom to ask next, while fewer than alpha are waited for: of the frontier's unasked the nearest, or one that is not much
+    /// farther and answers faster (Dabek et al., NSDI 2004, section 4). A candidate past its first deadline does not count
+    /// among alpha, but never more than twice alpha are waited for.
     pub(crate) fn next_to_ask(&self, k: usize, alpha: usize) -> Option<usize> {
         let asked = self.candidates.iter().filter(|candidate| candidate.walk == Walk::Asked);
         let (late, in_time) = asked.fold((0usize, 0usize), |(late, in_time), candidate| match candidate.late {
@@ -178,12 +185,22 @@ impl Lookup<'_> {
         if in_time >= alpha || late.saturating_add(in_time) >= alpha.saturating_mul(2) {
             return None;
         }
-        self.frontier(k).find(|(_, candidate)| candidate.walk == Walk::Unasked).map(|(place, _)| place)
+        let unasked = self.frontier(k).filter(|(.., candidate)| candidate.walk == Walk::Unasked);
+        unasked.min_by_key(|(rank, _, candidate)| self.cost(*rank, candidate)).map(|(_, place, _)| place)
+    }
+
+    /// What is still to be waited for if a candidate is asked next, for comparison: its round trip, and a part of a usual one
+    /// for each bit that it does not share with the target. Where nothing is known of round trips it is the same of all.
+    fn cost(&self, rank: Rank, candidate: &Candidate) -> u64 {
+        let usual_us = u64::from(self.operation.usual_us);
+        let round_trip_us = if candidate.rtt_us == 0 { usual_us } else { candidate.rtt_us.into() };
+        let missing = u64::from(Rank::BITS.saturating_sub(rank.shared_bits()));
+        round_trip_us.saturating_mul(BITS_A_HOP).saturating_add(usual_us.saturating_mul(missing))
     }
 
     /// Whether the k nearest that have not failed have all answered.
     pub(crate) fn is_converged(&self, k: usize) -> bool {
-        self.frontier(k).all(|(_, candidate)| candidate.walk == Walk::Answered)
+        self.frontier(k).all(|(.., candidate)| candidate.walk == Walk::Answered)
     }
 
     /// The next request to repeat.
@@ -343,8 +360,12 @@ mod tests {
         let mut bench = Bench::new(places);
         bench.operation.target = target;
         let mut lookup = bench.lookup();
+        // Whatever is known of round trips, or nothing.
+        let round_trip = |dice: &mut dyn FnMut() -> usize| [0, 300, 20_000, 250_000][dice() % 4];
+        lookup.operation.usual_us = round_trip(dice);
         for node in network.nearest(network.tables[from].iter().copied(), &target) {
-            lookup.insert(&network.nodes[node], false, 0);
+            let place = lookup.insert(&network.nodes[node], false, 0).unwrap();
+            lookup.candidates[place].rtt_us = round_trip(dice);
         }
         let mut asked = Vec::new();
         let mut requests = 0;
@@ -441,6 +462,42 @@ mod tests {
         }
         assert!(lookup.is_converged(K), "the failed one is replaced by the next");
         assert_eq!(lookup.next_to_ask(K, 3), None);
+    }
+
+    /// Everybody here shares as many bits with the target as the name says; `None` answers as fast as usual.
+    fn order_of_asking(usual_ms: u32, known: &[(u16, Option<u32>)]) -> Vec<u16> {
+        let mut bench = Bench::new(16);
+        let mut lookup = bench.lookup();
+        lookup.operation.usual_us = usual_ms * 1000;
+        for (shared, rtt_ms) in known {
+            let place = lookup.insert(&contact(0x8000 >> shared), false, 0).unwrap();
+            lookup.candidates[place].rtt_us = rtt_ms.unwrap_or(0) * 1000;
+        }
+        let mut asked = Vec::new();
+        while let Some(place) = lookup.next_to_ask(K, 1) {
+            asked.push(0x8000 >> shared_bits(&lookup.candidates[place].contact));
+            lookup.candidates[place].walk = Walk::Answered;
+        }
+        asked.into_iter().map(|distance: u16| distance.leading_zeros() as u16).collect()
+    }
+
+    fn shared_bits(contact: &Contact) -> usize {
+        contact.id.distance(&Key::from_bytes([0; 32])).shared_bits()
+    }
+
+    #[test]
+    fn a_faster_contact_goes_before_one_that_is_a_little_nearer() {
+        let known = [(5, Some(200)), (4, Some(20)), (3, None), (2, Some(90))];
+        // A bit is worth 33 ms here: what is to be waited for is 200, 53, 166 and 190 ms.
+        assert_eq!(order_of_asking(100, &known), [4, 3, 2, 5]);
+        // Alike on paths that are alike, and where nothing is known.
+        assert_eq!(order_of_asking(100, &known.map(|(shared, _)| (shared, Some(100)))), [5, 4, 3, 2]);
+        assert_eq!(order_of_asking(0, &known.map(|(shared, _)| (shared, None))), [5, 4, 3, 2]);
+    }
+
+    #[test]
+    fn a_fast_contact_that_is_much_farther_comes_later() {
+        assert_eq!(order_of_asking(100, &[(12, Some(200)), (8, Some(1)), (1, Some(1))]), [8, 12, 1]);
     }
 
     #[test]

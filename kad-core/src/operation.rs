@@ -49,6 +49,8 @@ pub struct Operation {
     pub(crate) deadline: Instant,
     /// Candidates in the shortlist.
     pub(crate) known: u16,
+    /// The usual round trip when the walk began; 0 if unknown, and where lookups do not look at round trips.
+    pub(crate) usual_us: u32,
     pub(crate) requests: u16,
     /// The last answer brought nobody nearer than everyone known: it is time to ask the rest of the k nearest at once.
     pub(crate) stalled: bool,
@@ -89,6 +91,7 @@ impl Operation {
         started: Instant::ZERO,
         deadline: Instant::ZERO,
         known: 0,
+        usual_us: 0,
         requests: 0,
         stalled: false,
         timed_out: false,
@@ -167,6 +170,8 @@ pub(crate) struct Rank(u64);
 impl Rank {
     /// Bits of a place: a shortlist's fit a cell.
     const PLACE: u32 = u16::BITS;
+    /// Bits of a distance that fit beside it.
+    pub(crate) const BITS: u32 = u64::BITS - Self::PLACE;
     pub(crate) const NONE: Self = Self(0);
 
     pub(crate) fn new(distance: &Distance, place: u16) -> Self {
@@ -180,6 +185,11 @@ impl Rank {
 
     pub(crate) fn near(self) -> u64 {
         self.0 >> Self::PLACE
+    }
+
+    /// Leading bits that the target and whoever is here share, as far as a rank tells.
+    pub(crate) fn shared_bits(self) -> u32 {
+        self.near().leading_zeros().saturating_sub(Self::PLACE)
     }
 
     pub(crate) fn place(self) -> usize {
@@ -213,6 +223,7 @@ pub struct Candidate {
     pub(crate) tag: Tag,
     pub(crate) sent: Instant,
     pub(crate) deadline: Instant,
+    /// Its round trip in this operation; before it answers, that which the table knew, if lookups look at it; 0 if unknown.
     pub(crate) rtt_us: u32,
     /// STORE: items in the datagram that waits for an answer. FIND_VALUE: items that it says it has.
     pub(crate) carried: u32,
@@ -270,6 +281,11 @@ impl Candidate {
     /// Whether a request to it waits for an answer.
     pub(crate) fn is_in_flight(&self) -> bool {
         self.walk == Walk::Asked || self.give == Give::Sent
+    }
+
+    /// The round-trip time of its answer in this operation, in microseconds.
+    pub(crate) fn answer_us(&self) -> Option<u32> {
+        (self.walk == Walk::Answered && self.rtt_us > 0).then_some(self.rtt_us)
     }
 
     /// Notes why it refused an item; a status that this version does not know counts as unsupported.

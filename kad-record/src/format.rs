@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::Command;
 
 /// What a recording begins with. The last byte is the version of the format.
-const MARK: [u8; 8] = *b"kadrec\0\x01";
+const MARK: [u8; 8] = *b"kadrec\0\x02";
 /// No frame is longer: a value of 64 MiB and what belongs to it.
 const FRAME_MAX: u32 = 65 << 20;
 
@@ -54,6 +54,7 @@ pub struct Header {
     client: bool,
     k: u8,
     alpha: u8,
+    proximity_routing: bool,
     lane: u8,
     families: (bool, bool),
     receive: (usize, u16),
@@ -84,6 +85,7 @@ impl Header {
             client: config.role == Role::Client,
             k: config.k,
             alpha: config.alpha,
+            proximity_routing: config.proximity_routing,
             lane: config.lane,
             families: (config.ipv4, config.ipv6),
             receive: (config.receive_max, config.receive_window),
@@ -126,6 +128,7 @@ impl Header {
             role: if self.client { Role::Client } else { Role::Server },
             k: self.k,
             alpha: self.alpha,
+            proximity_routing: self.proximity_routing,
             lane: self.lane,
             ipv4: self.families.0,
             ipv6: self.families.1,

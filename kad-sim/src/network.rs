@@ -33,6 +33,21 @@ pub enum Delay {
     Even(Range<u64>),
     /// What lies between two nodes' regions, and up to a fifth more by chance.
     Geography,
+    /// The same between two nodes each time, within a twentieth: what lies between their regions, a detour of up to three
+    /// tenths that is theirs alone, and the lines at both ends. Round trips are 20 to 520 ms, 200 on average. The form is
+    /// that of measured ones (Dabek et al., NSDI 2004); the figures are round ones.
+    Pairs,
+}
+
+impl Delay {
+    /// The least that it can be between two nodes, in microseconds.
+    pub(crate) fn least_us(&self, from: &Link, to: &Link) -> u64 {
+        match self {
+            Self::Even(range) => range.start,
+            Self::Geography => regions_us(from, to),
+            Self::Pairs => between_us(from, to),
+        }
+    }
 }
 
 /// Loss in bursts (Gilbert and Elliott): the way into a node is good or bad, and changes with each datagram.
@@ -69,17 +84,18 @@ impl Network {
     pub const ROUGH: Self = Self { loss: 100_000, duplication: 50_000, straggling: 50_000, ..Self::STEADY };
     /// Nodes all over the world, one datagram in a thousand lost.
     pub const WORLDWIDE: Self = Self { delay: Delay::Geography, loss: 1_000, ..Self::STEADY };
+    /// The same with a delay of its own for each pair of nodes.
+    pub const PAIRS: Self = Self { delay: Delay::Pairs, ..Self::WORLDWIDE };
 
     /// How long a datagram takes between two nodes.
     fn delay_us(&self, from: &Link, to: &Link, dice: &mut Dice) -> u64 {
-        let base = match &self.delay {
-            Delay::Even(range) => range.start + dice.below(range.end - range.start),
-            Delay::Geography => {
-                let base = u64::from(GEOGRAPHY_MS[usize::from(from.region)][usize::from(to.region)]) * 1000;
-                base + dice.below(base / 5)
-            }
+        let least = self.delay.least_us(from, to);
+        let most = match &self.delay {
+            Delay::Even(range) => range.end,
+            Delay::Geography => least + least / 5,
+            Delay::Pairs => least + least / 20,
         };
-        base + if dice.chance(self.straggling) { 500_000 } else { 0 }
+        least + dice.below(most - least) + if dice.chance(self.straggling) { 500_000 } else { 0 }
     }
 
     /// When the copies of a datagram arrive: none, one or two.
@@ -107,6 +123,17 @@ impl Network {
     }
 }
 
+/// One way between two nodes' regions.
+fn regions_us(from: &Link, to: &Link) -> u64 {
+    u64::from(GEOGRAPHY_MS[usize::from(from.region)][usize::from(to.region)]) * 1000
+}
+
+/// One way between two nodes, the same in both directions.
+fn between_us(from: &Link, to: &Link) -> u64 {
+    let detour = Dice::new(from.site ^ to.site).below(300);
+    regions_us(from, to) * (1000 + detour) / 1000 + from.access_us() + to.access_us()
+}
+
 /// The way out of a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Uplink {
@@ -124,6 +151,8 @@ const NAT_US: u64 = 60_000_000;
 pub struct Link {
     /// Its region of the [geography](Delay::Geography), below [`REGIONS`].
     pub region: u8,
+    /// Stands for where exactly it is: its own line, and its detours to others, follow from this.
+    pub site: u64,
     /// Only nodes of the same part of a partitioned network reach each other.
     pub part: u8,
     /// The way out, where that matters.
@@ -140,9 +169,15 @@ pub struct Link {
 }
 
 impl Link {
-    /// A plain link in a region.
-    pub fn in_region(region: u8) -> Self {
-        Self { region, ..Self::default() }
+    /// A plain link somewhere in a region.
+    pub fn in_region(region: u8, site: u64) -> Self {
+        Self { region, site, ..Self::default() }
+    }
+
+    /// What the node's own line adds one way: half a millisecond to 32, each octave as often as any other.
+    fn access_us(&self) -> u64 {
+        let mut dice = Dice::new(self.site);
+        (500 + dice.below(500)) << dice.below(6)
     }
 
     /// When a datagram has left; `None` if it waits too long.
@@ -201,6 +236,28 @@ mod tests {
         let delays = sent(&network, &mut links, 1000, 100);
         assert_eq!(delays.len(), 1000);
         assert!(delays.iter().all(|delay| (150_000..180_000).contains(delay)));
+    }
+
+    #[test]
+    fn a_pair_of_nodes_keeps_its_round_trip_and_pairs_differ() {
+        let network = Network { loss: 0, ..Network::PAIRS };
+        let mut means = Vec::new();
+        for pair in 0..1000u64 {
+            let link = |salt: u64| {
+                let mut dice = Dice::new(pair * 2 + salt);
+                Link::in_region(dice.below(REGIONS as u64) as u8, dice.below(u64::MAX))
+            };
+            let mut links = (link(0), link(1));
+            let there = sent(&network, &mut links, 20, 100);
+            let mut turned = (links.1, links.0);
+            let back = sent(&network, &mut turned, 20, 100);
+            let least = there.iter().chain(&back).min().unwrap();
+            let most = there.iter().chain(&back).max().unwrap();
+            assert!(*most <= least + least / 20 && (8_900..275_000).contains(least), "{least} to {most}");
+            means.push((least + most) / 2);
+        }
+        let mean_ms = 2 * means.iter().sum::<u64>() / means.len() as u64 / 1000;
+        assert!((195..215).contains(&mean_ms), "{mean_ms}");
     }
 
     #[test]

@@ -61,6 +61,10 @@ pub struct Tally {
     pub requests: Series,
     /// Microseconds that lookups and reads took.
     pub took_us: Series,
+    /// Requests of stores.
+    pub store_requests: Series,
+    /// Microseconds that stores took.
+    pub store_took_us: Series,
     /// Lookups whose nearest nodes were the true ones, of all.
     pub exact: (u64, u64),
     /// True nearest nodes that lookups found, of all.

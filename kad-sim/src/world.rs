@@ -163,6 +163,11 @@ impl World {
         &mut self.places[number].link
     }
 
+    /// How many microseconds a datagram takes from one node to another, at least.
+    pub fn way_us(&self, from: usize, to: usize) -> u64 {
+        self.settings.network.delay.least_us(&self.places[from].link, &self.places[to].link)
+    }
+
     /// Datagrams sent so far, and their bytes.
     pub fn traffic(&self) -> (u64, u64) {
         (self.datagrams, self.bytes)
@@ -187,15 +192,26 @@ impl World {
     /// Adds a node with other settings.
     pub fn add_with(&mut self, config: &Config) -> usize {
         let id = NodeId::from_bytes(self.dice.bytes());
-        let address = SocketAddr::from((Ipv4Addr::from(FIRST_ADDRESS + self.places.len() as u32), 9000));
-        self.add_as(id, address, config)
+        self.add_as(id, self.next_address(), config)
+    }
+
+    /// Adds a node with this id in a region.
+    pub fn add_in(&mut self, id: NodeId, region: u8) -> usize {
+        let config = self.settings.config.clone();
+        let number = self.add_as(id, self.next_address(), &config);
+        self.places[number].link.region = region;
+        number
+    }
+
+    fn next_address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::from(FIRST_ADDRESS + self.places.len() as u32), 9000))
     }
 
     /// Adds a node with this id at this address, which nobody else has.
     pub fn add_as(&mut self, id: NodeId, address: SocketAddr, config: &Config) -> usize {
         let number = self.places.len();
         let region = self.dice.below(REGIONS as u64) as u8;
-        let (clock, link) = (Clock::default(), Link::in_region(region));
+        let (clock, link) = (Clock::default(), Link::in_region(region, id.distance(&Key::default()).leading()));
         self.places.push(Place {
             member: None,
             enemy: None,

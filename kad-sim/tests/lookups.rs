@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kad_core::FindOptions;
+use kad_core::{Config, FindOptions};
 use kad_sim::{Network, Settings, World};
 use kad_wire::Key;
 
@@ -127,4 +127,31 @@ fn lookups_leave_every_slot_free() {
         let status = world.member(number).node().status();
         assert_eq!((status.operations, status.transfers), (0, 0), "node {number}");
     }
+}
+
+/// How long the way from a reader to those whom it asks first is, in milliseconds there and back: the mean of all readers.
+fn way_to_the_first_asked(proximity_routing: bool) -> u64 {
+    let config = Config { proximity_routing, ..Config::default() };
+    let mut world = World::grown(Settings { network: Network::PAIRS, config, check_every: 16, ..Settings::new(8) }, 60);
+    let key = Key::hash("anywhere");
+    world.store(0, key, b"value", HOUR);
+    let mut ways = Vec::new();
+    for reader in 1..60 {
+        world.tap = Some(Vec::new());
+        assert_eq!(world.find(reader, key, FindOptions::FIRST).0.len(), 1, "reader {reader}");
+        let own = world.member(reader).address;
+        let sent = world.tap.take().unwrap_or_default();
+        for request in sent.iter().filter(|sent| sent.from == own).take(3) {
+            let other = world.at_address(&request.to).expect("a node");
+            ways.push(2 * world.way_us(reader, other) / 1000);
+        }
+    }
+    ways.iter().sum::<u64>() / ways.len() as u64
+}
+
+#[test]
+fn a_reader_asks_those_first_who_answer_soon() {
+    let (without, with) = (way_to_the_first_asked(false), way_to_the_first_asked(true));
+    assert!((150..300).contains(&without), "as far as anybody: {without} ms");
+    assert!(with * 3 < without * 2, "{with} ms, and {without} ms by distance alone");
 }

@@ -371,9 +371,11 @@ impl<V, W: Watch> Catalog<V, W> {
         bits: usize,
         take: &mut dyn FnMut(&Due) -> bool,
     ) {
-        let region = self.order.range((region_start(&first.key, bits), Digest([0; 16]))..).take(LOOK_AROUND);
-        let in_region = region.take_while(|(key, _)| key.distance(&first.key).shared_bits() >= bits);
-        let due = in_region.filter(|(key, digest)| {
+        // From the first one on and then from the region's start: what lies at the start was taken before, and is not due.
+        let (start, here) = ((region_start(&first.key, bits), Digest([0; 16])), (first.key, Digest([0; 16])));
+        let behind = self.order.range(here..).take_while(|(key, _)| key.distance(&first.key).shared_bits() >= bits);
+        let around = behind.chain(self.order.range(start..here)).take(LOOK_AROUND);
+        let due = around.filter(|(key, digest)| {
             self.held(key, digest).is_some_and(|held| held.record.is_due_with(until, first, bits))
         });
         for (key, digest) in due.copied().collect::<Vec<_>>() {

@@ -6,6 +6,7 @@ use kad_wire::limits::TTL_MAX_MS;
 use kad_wire::{Contact, Endpoint, Instant, ItemHeader, Key, NodeId, StoreMode};
 
 use super::Node;
+use crate::estimate::Rtt;
 use crate::event::{FindOptions, OperationId, StartError};
 use crate::operation::{Candidate, ItemSlot, ItemState, Kind, Operation, Pending};
 use crate::stats::count;
@@ -254,10 +255,17 @@ impl Node<'_> {
         let mut slots = [0; 64];
         let wanted = self.memory.shortlist().min(slots.len());
         let slots = slots.get_mut(..wanted).unwrap_or_default();
+        let by_rtt = self.memory.head.settings.proximity_routing;
+        let smoothed_us = |rtt: &Rtt| rtt.smoothed_us().filter(|_| by_rtt).unwrap_or(0);
+        let usual_us = smoothed_us(&self.memory.head.rtt);
         for slot in self.memory.nearest_of_all(&target, slots) {
-            let Some(contact) = self.memory.contact(*slot).copied() else { break };
-            if let Some(mut lookup) = self.memory.lookup(operation) {
-                lookup.insert(&contact, false, 0);
+            let Some(slot) = self.memory.contacts.get(usize::from(*slot)) else { break };
+            let (contact, rtt_us) = (slot.contact, smoothed_us(&slot.rtt));
+            let Some(mut lookup) = self.memory.lookup(operation) else { break };
+            lookup.operation.usual_us = usual_us;
+            let place = lookup.insert(&contact, false, 0);
+            if let Some(candidate) = place.and_then(|place| lookup.candidates.get_mut(place)) {
+                candidate.rtt_us = rtt_us;
             }
         }
     }

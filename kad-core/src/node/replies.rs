@@ -111,6 +111,9 @@ impl Node<'_> {
         candidate.late = false;
         if sample && is_path {
             candidate.rtt_us = u32::try_from(elapsed_us).unwrap_or(u32::MAX).max(1);
+        } else if candidate.walk != Walk::Answered {
+            // What the table knew is no measurement of this operation's.
+            candidate.rtt_us = 0;
         }
         let changed = asked.id != contact.id;
         if changed {

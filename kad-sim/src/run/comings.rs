@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use kad_store::MemoryStore;
-use kad_wire::Contact;
+use kad_wire::{Contact, NodeId};
 
 use super::{Action, Pending, Run};
+use crate::dice::Dice;
+use crate::network::REGIONS;
+use crate::world::World;
 
 /// Nodes that everybody knows of, to join through.
 const DOORS: usize = 3;
@@ -32,10 +35,22 @@ pub struct Churn {
 impl Run {
     /// Adds nodes until there are so many, in waves that each join through random earlier ones, and waits until they have.
     pub fn grow(&mut self, count: usize) {
+        self.grow_by(count, |world| world.add());
+    }
+
+    /// The same, and who and where they are depends on these dice alone, not on what happens while they join.
+    pub fn grow_from(&mut self, count: usize, who: &mut Dice) {
+        self.grow_by(count, |world| {
+            let (id, region) = (NodeId::from_bytes(who.bytes()), who.below(REGIONS as u64) as u8);
+            world.add_in(id, region)
+        });
+    }
+
+    fn grow_by(&mut self, count: usize, mut add: impl FnMut(&mut World) -> usize) {
         while self.world.len() < count {
             let wave = (self.world.len() / 20).clamp(1, count - self.world.len());
             for _ in 0..wave {
-                let number = self.world.add();
+                let number = add(&mut self.world);
                 self.arrive(number);
             }
             self.wait_for_joins();

@@ -135,6 +135,8 @@ impl Run {
             Pending::Join => self.join_ended(number, outcome.copies),
             Pending::Put(mut published) => {
                 self.tally.copies.note(outcome.copies as u64);
+                self.tally.store_requests.note(outcome.requests as u64);
+                self.tally.store_took_us.note(outcome.took_us);
                 if outcome.copies == 0 {
                     self.tally.puts.1 += 1;
                     return;

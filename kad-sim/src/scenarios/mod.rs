@@ -4,6 +4,7 @@ mod calm;
 mod crowds;
 mod enemies;
 mod faults;
+mod paths;
 
 use std::time::Duration;
 
@@ -55,10 +56,11 @@ pub struct Scenario {
 }
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 12] = [
+pub const SCENARIOS: [Scenario; 13] = [
     calm::STEADY,
     calm::LOSS,
     calm::SCALE,
+    paths::LATENCY,
     faults::CHURN,
     faults::MASS_RESTART,
     faults::PARTITION_AND_HEAL,
