@@ -6,6 +6,7 @@ mod batch;
 mod bulk;
 mod clock;
 mod cluster;
+mod compared;
 mod disk;
 mod drive;
 mod echo;
@@ -16,7 +17,10 @@ mod idle;
 mod load;
 mod machine;
 mod network;
+#[cfg(feature = "peers")]
+mod peers;
 mod progress;
+mod report;
 mod requests;
 mod results;
 mod serve;
@@ -52,7 +56,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Disk(measure) => (&[Suite::Disk], measure),
         Command::Bulk(measure) => (&[Suite::Bulk], measure),
         Command::Idle(measure) => (&[Suite::Idle], measure),
-        Command::All(measure) => (&Suite::ALL, measure),
+        Command::Peers(measure) => (&[Suite::Peers], measure),
+        Command::All(measure) => (Suite::ALL, measure),
+        Command::Report { results, document } => return report::write(&results, &document),
     };
     let mut results = Results::new(Machine::here(), measure.seconds);
     for suite in suites {
@@ -71,11 +77,25 @@ enum Suite {
     Disk,
     Bulk,
     Idle,
+    Peers,
 }
 
 impl Suite {
     /// In this order: what weighs a node's memory comes before what fills it.
-    const ALL: [Self; 6] = [Self::Idle, Self::Serve, Self::Cluster, Self::Values, Self::Disk, Self::Bulk];
+    const ALL: &[Self] = if cfg!(feature = "peers") { &Self::EVERY } else { Self::EVERY.split_at(6).0 };
+    const EVERY: [Self; 7] =
+        [Self::Idle, Self::Serve, Self::Cluster, Self::Values, Self::Disk, Self::Bulk, Self::Peers];
+
+    /// Other implementations are there if they were asked for when this was built.
+    #[cfg(feature = "peers")]
+    fn peers(seconds: f64, progress: &Progress) -> Result<compared::Compared, Failure> {
+        peers::measure(seconds, progress)
+    }
+
+    #[cfg(not(feature = "peers"))]
+    fn peers(_: f64, _: &Progress) -> Result<compared::Compared, Failure> {
+        Err(Failure::NoPeers)
+    }
 
     fn run(self, measure: &Measure, results: &mut Results) -> Result<(), Failure> {
         let (seconds, progress) = (measure.seconds, Progress::new());
@@ -85,6 +105,7 @@ impl Suite {
             Self::Values => results.values = Some(values::measure(seconds, &progress)?),
             Self::Disk => results.disk = Some(disk::measure(&measure.directory, seconds, &progress)?),
             Self::Bulk => results.bulk = Some(bulk::measure(&progress)?),
+            Self::Peers => results.peers = Some(Self::peers(seconds, &progress)?),
             Self::Idle => results.idle = Some(idle::measure(seconds, &progress)?),
         }
         Ok(())
