@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask instructions` runs this under valgrind and compares it with docs/instructions.md.
 
-#![allow(missing_docs, reason = "the macros make public items")]
+#![allow(missing_docs, unused_qualifications, reason = "what the macros make is public, and spelled out")]
 
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -35,6 +35,8 @@ struct Home {
     slabs: Slabs,
     store: MemoryStore,
     datagrams: Vec<Vec<u8>>,
+    /// Bytes of the answers that must come of it.
+    answers: usize,
     out: [u8; BUFFER],
 }
 
@@ -49,7 +51,7 @@ impl Home {
         }
         let mut store = MemoryStore::new(Limits::new(id));
         store.publish(NOW, &key(), &header(), &VALUE);
-        Self { slabs, store, datagrams: Vec::new(), out: [0; BUFFER] }
+        Self { slabs, store, datagrams: Vec::new(), answers: 0, out: [0; BUFFER] }
     }
 
     /// Takes in a datagram, and answers with what it is answered with.
@@ -70,8 +72,8 @@ impl Home {
         Some(self.out[..len].to_vec())
     }
 
-    fn asked(mut self, request: Vec<u8>) -> Self {
-        self.datagrams = vec![request];
+    fn asked(mut self, request: Vec<u8>, answers: usize) -> Self {
+        (self.datagrams, self.answers) = (vec![request], answers);
         self
     }
 }
@@ -104,17 +106,17 @@ fn find_node_request() -> Vec<u8> {
 }
 
 fn a_ping() -> Home {
-    Home::new(0).asked(request(&Request::Ping))
+    Home::new(0).asked(request(&Request::Ping), 76)
 }
 
 fn a_find_node() -> Home {
-    Home::new(0).asked(find_node_request())
+    Home::new(0).asked(find_node_request(), 76 + 20 * 50)
 }
 
 fn a_find_value() -> Home {
     let (types, max_age_ms) = (TypeMask::ALL, u32::MAX);
     let find = FindValue { limit: 0, types, burst: 0, max_age_ms, cursor: 0, key: key(), padding: 411 - 100 };
-    Home::new(0).asked(request(&Request::FindValue(find)))
+    Home::new(0).asked(request(&Request::FindValue(find)), 84 + 48 + VALUE.len())
 }
 
 /// A STORE of a new value that fits the datagram, with a token.
@@ -130,7 +132,7 @@ fn a_store() -> Home {
     writer.push(&key, &header).expect("it fits").copy_from_slice(&value);
     let len = writer.finish().expect("an item");
     out.truncate(len);
-    home.asked(out)
+    home.asked(out, 84)
 }
 
 /// A lookup that has just begun: the first request is to be written.
@@ -183,14 +185,15 @@ fn handle(home: &mut Home, from: SocketAddr) -> usize {
 #[bench::find_value(a_find_value())]
 #[bench::store(a_store())]
 fn answer(mut home: Home) -> Home {
-    assert!(black_box(handle(&mut home, address(1))) > 0, "it is answered");
+    assert_eq!(black_box(handle(&mut home, address(1))), home.answers, "it is answered in full");
     home
 }
 
 #[library_benchmark]
 #[bench::chunks(chunks())]
 fn take(mut home: Home) -> Home {
-    black_box(handle(&mut home, address(0)));
+    assert_eq!(black_box(handle(&mut home, address(0))), 0, "a chunk is not answered");
+    assert!(home.slabs.node().stats().chunks >= home.datagrams.len() as u64, "they were taken");
     home
 }
 

@@ -28,8 +28,14 @@ pub(crate) enum Command {
     /// Twenty nodes that nobody uses
     Idle(Measure),
     /// mainline and libp2p-kad under the load of `cluster` (needs `--features peers`)
-    Peers(Measure),
-    /// Every suite
+    Peers {
+        #[command(flatten)]
+        measure: Measure,
+        /// One implementation, in this process
+        #[arg(long, hide = true)]
+        only: Option<String>,
+    },
+    /// Every suite, each in a process of its own
     All(Measure),
     /// Write tables and pictures of a run into docs/numbers.md
     Report {

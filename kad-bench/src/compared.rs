@@ -11,7 +11,7 @@ pub(crate) struct Peer {
     pub(crate) name: String,
     pub(crate) bytes: usize,
     pub(crate) concurrency: usize,
-    /// Bytes of memory for each node; for the first network of an implementation, later ones find what it left.
+    /// Bytes of memory for each node of this implementation.
     pub(crate) memory_per_node: f64,
     pub(crate) put: Driven,
     pub(crate) get: Driven,

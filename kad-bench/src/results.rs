@@ -43,6 +43,17 @@ impl Results {
         }
     }
 
+    /// Adds what another run has measured.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.serve = self.serve.take().or(other.serve);
+        self.cluster = self.cluster.take().or(other.cluster);
+        self.values = self.values.take().or(other.values);
+        self.disk = self.disk.take().or(other.disk);
+        self.bulk = self.bulk.take().or(other.bulk);
+        self.idle = self.idle.take().or(other.idle);
+        self.peers = self.peers.take().or(other.peers);
+    }
+
     pub(crate) fn tables(&self) -> Vec<Table> {
         let mut tables = Vec::new();
         tables.extend(self.serve.iter().flat_map(Serve::tables));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libp2p::futures::StreamExt;
 use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
@@ -13,7 +13,7 @@ use libp2p::swarm::{Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, SwarmBuilder, noise, tcp, yamux};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Members, VALUES, per_node};
+use super::{Members, TIMEOUT, VALUES, per_node};
 use crate::clock::resident;
 use crate::cluster::{NODES, item};
 use crate::drive::Outcome;
@@ -32,6 +32,8 @@ enum Ask {
     Put(Record, Answer),
     /// A key, and the value that is right.
     Get(RecordKey, Vec<u8>, Answer),
+    /// How many others it is connected to.
+    Connected(oneshot::Sender<usize>),
 }
 
 /// Nodes and clients, each a task, which ends when nobody can ask it any more.
@@ -52,25 +54,18 @@ impl Members for Swarms {
         }
         let known: Vec<(PeerId, Multiaddr)> =
             servers.iter().map(|(node, at)| (*node.local_peer_id(), at.clone())).collect();
-        let nodes: Vec<_> = servers.into_iter().map(|(node, _)| spawn(node, &known)).collect();
-        // Connections are made for the first values.
-        let mut swarms = Self { nodes, clients: Vec::new() };
-        for number in 0..NODES as u64 {
-            if swarms.put(u64::MAX - number, 64).await != Outcome::Right {
-                return Err(Failure::Void("libp2p-kad stores nothing".into()));
-            }
-        }
+        // Each dials those before it, so that there is one connection between any two.
+        let numbered = servers.into_iter().enumerate();
+        let nodes: Vec<_> = numbered.map(|(number, (node, _))| spawn(node, &known, number)).collect();
+        connected(&nodes, NODES - 1).await?;
         let memory = per_node(before)?;
+        let mut clients = Vec::new();
         for _ in 0..NODES {
             let (client, _) = listening(Mode::Client).await?;
-            swarms.clients.push(spawn(client, &known));
+            clients.push(spawn(client, &known, NODES));
         }
-        for number in 0..NODES as u64 {
-            if swarms.get(u64::MAX - number, 64).await != Outcome::Right {
-                return Err(Failure::Void("libp2p-kad finds nothing".into()));
-            }
-        }
-        Ok((swarms, memory))
+        connected(&clients, NODES).await?;
+        Ok((Self { nodes, clients }, memory))
     }
 
     async fn put(&self, number: u64, bytes: usize) -> Outcome {
@@ -84,6 +79,25 @@ impl Members for Swarms {
         let key = RecordKey::new(key.as_bytes());
         ask(&self.clients[number as usize % NODES], |answer| Ask::Get(key, value.to_vec(), answer)).await
     }
+}
+
+/// Waits until every node is connected to so many others.
+async fn connected(nodes: &[mpsc::UnboundedSender<Ask>], others: usize) -> Result<(), Failure> {
+    let begun = Instant::now();
+    for node in nodes {
+        loop {
+            let (answer, count) = oneshot::channel();
+            let asked = node.send(Ask::Connected(answer)).is_ok();
+            if asked && count.await.is_ok_and(|count| count >= others) {
+                break;
+            }
+            if begun.elapsed() > TIMEOUT {
+                return Err(Failure::Void(format!("a node of libp2p is not connected to {others} others")));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    Ok(())
 }
 
 async fn ask(node: &mpsc::UnboundedSender<Ask>, ask: impl FnOnce(Answer) -> Ask) -> Outcome {
@@ -125,11 +139,16 @@ async fn listening(mode: Mode) -> Result<(Node, Multiaddr), Failure> {
     }
 }
 
-/// Tells a node of all others, and runs it.
-fn spawn(mut node: Node, known: &[(PeerId, Multiaddr)]) -> mpsc::UnboundedSender<Ask> {
+/// Tells a node of all others, lets it dial the first ones, and runs it.
+fn spawn(mut node: Node, known: &[(PeerId, Multiaddr)], first: usize) -> mpsc::UnboundedSender<Ask> {
     let own = *node.local_peer_id();
     for (id, address) in known.iter().filter(|(id, _)| *id != own) {
         node.behaviour_mut().add_address(id, address.clone());
+    }
+    for (id, _) in known.iter().take(first).filter(|(id, _)| *id != own) {
+        if let Err(error) = node.dial(*id) {
+            eprintln!("kad-bench: libp2p: {error}");
+        }
     }
     let (sender, mut asked) = mpsc::unbounded_channel();
     tokio::spawn(async move {
@@ -155,8 +174,11 @@ fn spawn(mut node: Node, known: &[(PeerId, Multiaddr)]) -> mpsc::UnboundedSender
 type Waiting = HashMap<QueryId, (Vec<u8>, Answer)>;
 
 fn begin(node: &mut Node, ask: Ask, waiting: &mut Waiting) {
+    let connected = node.connected_peers().count();
     let behaviour = node.behaviour_mut();
     match ask {
+        // Who asked and has gone away does not want it.
+        Ask::Connected(answer) => drop(answer.send(connected)),
         Ask::Put(record, answer) => {
             // All others, as the other implementations are asked.
             let others = NonZeroUsize::new(NODES - 1).map_or(Quorum::One, Quorum::N);

@@ -4,12 +4,12 @@ mod bep44;
 mod libp2p_kad;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
 use super::cluster::{self, Network};
-use crate::clock::resident;
+use crate::clock::{process_time, resident};
 use crate::compared::{Compared, Peer};
 use crate::drive::{Demand, Driven, Outcome, drive};
 use crate::failure::Failure;
@@ -22,6 +22,11 @@ const CONCURRENCIES: [usize; 2] = [1, 64];
 const VALUES: u64 = 20_000;
 /// An operation that takes longer has failed.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A network is at rest when all of it takes less than this share of a core for so long.
+const CALM: f64 = 0.05;
+const CALM_SPAN: Duration = Duration::from_secs(1);
+const CALM_WITHIN: Duration = Duration::from_secs(120);
 
 /// A network of some implementation.
 trait Members: Sized + Send + Sync + 'static {
@@ -39,33 +44,35 @@ trait Members: Sized + Send + Sync + 'static {
     fn get(&self, number: u64, bytes: usize) -> impl Future<Output = Outcome> + Send;
 }
 
-/// Measures every implementation, one after the other, each figure for `seconds`.
-pub(crate) fn measure(seconds: f64, progress: &Progress) -> Result<Compared, Failure> {
-    let runtime = runtime()?;
-    let span = Duration::from_secs_f64(seconds);
-    let mut peers = Vec::new();
-    run::<Kad>(&runtime, span, progress, &mut peers)?;
-    run::<libp2p_kad::Swarms>(&runtime, span, progress, &mut peers)?;
-    run::<bep44::Mainline>(&runtime, span, progress, &mut peers)?;
-    Ok(Compared { peers })
+/// Implementations, by name.
+pub(crate) const NAMES: [&str; 3] = ["kad", "libp2p-kad", "mainline"];
+
+/// Measures one implementation, each figure for `seconds`.
+pub(crate) fn measure(name: &str, seconds: f64, progress: &Progress) -> Result<Compared, Failure> {
+    let run = match name {
+        "kad" => run::<Kad>,
+        "libp2p-kad" => run::<libp2p_kad::Swarms>,
+        "mainline" => run::<bep44::Mainline>,
+        other => return Err(Failure::Void(format!("nothing is known of `{other}`: try {}", NAMES.join(", ")))),
+    };
+    Ok(Compared { peers: run(&runtime()?, Duration::from_secs_f64(seconds), progress)? })
 }
 
-fn run<M: Members>(
-    runtime: &Runtime,
-    span: Duration,
-    progress: &Progress,
-    peers: &mut Vec<Peer>,
-) -> Result<(), Failure> {
+fn run<M: Members>(runtime: &Runtime, span: Duration, progress: &Progress) -> Result<Vec<Peer>, Failure> {
+    let mut peers: Vec<Peer> = Vec::new();
     for bytes in M::LENGTHS.iter().copied() {
         for concurrency in CONCURRENCIES {
             progress.say(&format!("peers: {}, {bytes} B, {concurrency} at a time", M::NAME));
             let (members, memory_per_node) = runtime.block_on(M::start())?;
+            runtime.block_on(calm())?;
+            // Later networks find memory that the first one has left.
+            let memory_per_node = peers.first().map_or(memory_per_node, |first| first.memory_per_node);
             let members = Arc::new(members);
             let (put, get) = runtime.block_on(both(&members, bytes, Demand { concurrency, span, most: VALUES }))?;
             peers.push(Peer { name: M::NAME.into(), bytes, concurrency, memory_per_node, put, get });
         }
     }
-    Ok(())
+    Ok(peers)
 }
 
 async fn both<M: Members>(members: &Arc<M>, bytes: usize, demand: Demand) -> Result<(Driven, Driven), Failure> {
@@ -86,6 +93,22 @@ async fn both<M: Members>(members: &Arc<M>, bytes: usize, demand: Demand) -> Res
 
 async fn in_time(operation: impl Future<Output = Outcome>) -> Outcome {
     tokio::time::timeout(TIMEOUT, operation).await.unwrap_or(Outcome::Timeout)
+}
+
+/// Waits until a network that has just begun leaves the processor alone: what it does to find together is no operation's.
+async fn calm() -> Result<(), Failure> {
+    let begun = Instant::now();
+    loop {
+        let (cpu, from) = (process_time()?, Instant::now());
+        tokio::time::sleep(CALM_SPAN).await;
+        let cpu = process_time()?.saturating_sub(cpu);
+        if cpu.as_secs_f64() < CALM * from.elapsed().as_secs_f64() {
+            return Ok(());
+        }
+        if begun.elapsed() > CALM_WITHIN {
+            return Err(Failure::Void("a network does not come to rest".into()));
+        }
+    }
 }
 
 /// Memory that a network has taken, for each of its nodes.
