@@ -27,8 +27,24 @@ pub(crate) enum Command {
     Bulk(Measure),
     /// Twenty nodes that nobody uses
     Idle(Measure),
-    /// Every suite
+    /// mainline and libp2p-kad under the load of `cluster` (needs `--features peers`)
+    Peers {
+        #[command(flatten)]
+        measure: Measure,
+        /// One implementation, in this process
+        #[arg(long, hide = true)]
+        only: Option<String>,
+    },
+    /// Every suite, each in a process of its own
     All(Measure),
+    /// Write tables and pictures of a run into docs/numbers.md
+    Report {
+        /// What `kad-bench all --json` has printed
+        results: PathBuf,
+        /// The document, which has markers around what is written
+        #[arg(long, default_value = "docs/numbers.md")]
+        document: PathBuf,
+    },
 }
 
 /// How a suite is run.

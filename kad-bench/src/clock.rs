@@ -67,6 +67,16 @@ pub(crate) fn resident() -> Result<u64, Failure> {
     kib.map(|kib| kib * 1024).ok_or_else(|| Failure::Void("/proc/self/status has no RssAnon".into()))
 }
 
+/// Datagrams that the system has dropped because a socket's buffer was full, of all processes on this network.
+pub(crate) fn dropped() -> Result<u64, Failure> {
+    let text = read(&PathBuf::from("/proc/net/snmp"))?;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let (names, numbers) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let place = names.split(' ').position(|name| name == "RcvbufErrors");
+    let number = place.and_then(|place| numbers.split(' ').nth(place)?.parse().ok());
+    number.ok_or_else(|| Failure::Void("/proc/net/snmp does not count RcvbufErrors".into()))
+}
+
 fn read(file: &PathBuf) -> Result<String, Failure> {
     fs::read_to_string(file).map_err(|source| Failure::File { file: file.clone(), source })
 }

@@ -46,7 +46,7 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Store => "store, all copies",
             Self::StoreQuorum => "store, three copies",
@@ -87,14 +87,14 @@ pub(crate) struct Cluster {
 }
 
 /// Nodes, and clients that read.
-struct Network {
-    nodes: Arc<Vec<Dht>>,
-    clients: Arc<Vec<Dht>>,
-    memory_per_node: f64,
+pub(crate) struct Network {
+    pub(crate) nodes: Arc<Vec<Dht>>,
+    pub(crate) clients: Arc<Vec<Dht>>,
+    pub(crate) memory_per_node: f64,
 }
 
 impl Network {
-    async fn start() -> Result<Self, Failure> {
+    pub(crate) async fn start() -> Result<Self, Failure> {
         let before = resident()?;
         let nodes = network(NODES, |builder| builder).await?;
         let memory_per_node = resident()?.saturating_sub(before) as f64 / NODES as f64;
@@ -223,7 +223,7 @@ async fn drive_network(network: &Network, asked: Asked, demand: Demand) -> Resul
     drive(demand, run, || network.rest()).await
 }
 
-async fn store(dht: &Dht, number: u64, bytes: usize, copies: Copies, elsewhere: usize) -> Outcome {
+pub(crate) async fn store(dht: &Dht, number: u64, bytes: usize, copies: Copies, elsewhere: usize) -> Outcome {
     let (key, value) = item(number, bytes);
     match dht.store(key, value).copies(copies).await {
         Ok(receipt) if receipt.elsewhere >= elsewhere => Outcome::Right,
@@ -255,6 +255,7 @@ impl Cluster {
                 "p99 ms",
                 "CPU us each",
                 "failed",
+                "dropped",
                 "rate x emo",
                 "CPU x emo",
             ],
@@ -271,6 +272,7 @@ impl Cluster {
                 two(line.driven.times.p99_ms),
                 count(line.driven.rate.cpu_us),
                 line.driven.failed().to_string(),
+                line.driven.dropped.to_string(),
                 ratio(line.rate_x_emo),
                 ratio(line.cpu_x_emo),
             ]);
@@ -280,8 +282,9 @@ impl Cluster {
         vec![
             table.with_note(
                 "Operations go through all nodes in turn if not said otherwise: stores through the twenty that hold, finds \
-                 through twenty clients that hold nothing. CPU is of the whole process, all nodes and callers. `x emo` is \
-                 against figures of another machine, scaled by the bare echo there and here.",
+                 through twenty clients that hold nothing. CPU is of the whole process, all nodes and callers; dropped are \
+                 datagrams for which a socket's buffer had no room. `x emo` is against figures of another machine, scaled \
+                 by the bare echo there and here.",
             ),
             memory.with_note("Anonymous memory that is resident when all have joined, less what was before, with default settings."),
         ]

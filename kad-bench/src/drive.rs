@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
-use crate::clock::process_time;
+use crate::clock::{dropped, process_time};
 use crate::failure::Failure;
 use crate::figures::{Rate, Times};
 
@@ -45,6 +45,8 @@ pub(crate) struct Driven {
     pub(crate) incomplete: u64,
     pub(crate) timeouts: u64,
     pub(crate) errors: u64,
+    /// Datagrams that the system dropped meanwhile because a socket's buffer was full, of the whole machine.
+    pub(crate) dropped: u64,
 }
 
 impl Driven {
@@ -66,7 +68,7 @@ where
     S: Future<Output = Result<(), Failure>>,
 {
     let next = Arc::new(AtomicU64::new(0));
-    let (cpu, begun) = (process_time()?, Instant::now());
+    let (lost, cpu, begun) = (dropped()?, process_time()?, Instant::now());
     let mut callers = JoinSet::new();
     for _ in 0..demand.concurrency {
         let (next, operation) = (next.clone(), operation.clone());
@@ -100,6 +102,7 @@ where
         incomplete: count(Outcome::Incomplete),
         timeouts: count(Outcome::Timeout),
         errors: count(Outcome::Wrong),
+        dropped: dropped()?.saturating_sub(lost),
     })
 }
 

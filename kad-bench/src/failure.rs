@@ -25,8 +25,9 @@ pub(crate) enum Failure {
     Start(#[from] kad_tokio::StartError),
     #[error("a node: {0}")]
     Node(#[from] kad_tokio::Error),
-    #[error("{0}")]
-    Setting(String),
+    #[cfg(not(feature = "peers"))]
+    #[error("built without other implementations: cargo run --release -p kad-bench --features peers -- peers")]
+    NoPeers,
     /// A figure would be worth nothing: what was measured did not happen as it should.
     #[error("the measurement is void: {0}")]
     Void(String),

@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod apart;
 mod args;
 mod batch;
 mod bulk;
 mod clock;
 mod cluster;
+mod compared;
 mod disk;
 mod drive;
 mod echo;
@@ -16,11 +18,15 @@ mod idle;
 mod load;
 mod machine;
 mod network;
+#[cfg(feature = "peers")]
+mod peers;
 mod progress;
+mod report;
 mod requests;
 mod results;
 mod serve;
 mod stream;
+mod suite;
 mod table;
 mod values;
 
@@ -28,11 +34,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command, Measure};
+use args::{Cli, Command};
 use failure::Failure;
-use machine::Machine;
-use progress::Progress;
 use results::Results;
+use suite::Suite;
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
@@ -45,50 +50,20 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Failure> {
-    let (suites, measure): (&[Suite], _) = match command {
-        Command::Serve(measure) => (&[Suite::Serve], measure),
-        Command::Cluster(measure) => (&[Suite::Cluster], measure),
-        Command::Values(measure) => (&[Suite::Values], measure),
-        Command::Disk(measure) => (&[Suite::Disk], measure),
-        Command::Bulk(measure) => (&[Suite::Bulk], measure),
-        Command::Idle(measure) => (&[Suite::Idle], measure),
-        Command::All(measure) => (&Suite::ALL, measure),
+    let (suite, measure) = match command {
+        Command::Serve(measure) => (Suite::Serve, measure),
+        Command::Cluster(measure) => (Suite::Cluster, measure),
+        Command::Values(measure) => (Suite::Values, measure),
+        Command::Disk(measure) => (Suite::Disk, measure),
+        Command::Bulk(measure) => (Suite::Bulk, measure),
+        Command::Idle(measure) => (Suite::Idle, measure),
+        Command::Peers { measure, only } => (Suite::Peers { only }, measure),
+        Command::All(measure) => (Suite::All, measure),
+        Command::Report { results, document } => return report::write(&results, &document),
     };
-    let mut results = Results::new(Machine::here(), measure.seconds);
-    for suite in suites {
-        suite.run(&measure, &mut results)?;
-    }
+    let results = suite.run(&measure)?;
     print(&results, measure.json)?;
     results.judge()
-}
-
-/// What is measured together.
-#[derive(Clone, Copy)]
-enum Suite {
-    Serve,
-    Cluster,
-    Values,
-    Disk,
-    Bulk,
-    Idle,
-}
-
-impl Suite {
-    /// In this order: what weighs a node's memory comes before what fills it.
-    const ALL: [Self; 6] = [Self::Idle, Self::Serve, Self::Cluster, Self::Values, Self::Disk, Self::Bulk];
-
-    fn run(self, measure: &Measure, results: &mut Results) -> Result<(), Failure> {
-        let (seconds, progress) = (measure.seconds, Progress::new());
-        match self {
-            Self::Serve => results.serve = Some(serve::measure(seconds, &progress)?),
-            Self::Cluster => results.cluster = Some(cluster::measure(seconds, &progress)?),
-            Self::Values => results.values = Some(values::measure(seconds, &progress)?),
-            Self::Disk => results.disk = Some(disk::measure(&measure.directory, seconds, &progress)?),
-            Self::Bulk => results.bulk = Some(bulk::measure(&progress)?),
-            Self::Idle => results.idle = Some(idle::measure(seconds, &progress)?),
-        }
-        Ok(())
-    }
 }
 
 fn print(results: &Results, json: bool) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bulk::Bulk;
 use crate::cluster::Cluster;
+use crate::compared::Compared;
 use crate::disk::Disk;
 use crate::failure::Failure;
 use crate::idle::Idle;
@@ -24,11 +25,33 @@ pub(crate) struct Results {
     pub(crate) disk: Option<Disk>,
     pub(crate) bulk: Option<Bulk>,
     pub(crate) idle: Option<Idle>,
+    pub(crate) peers: Option<Compared>,
 }
 
 impl Results {
     pub(crate) fn new(machine: Machine, seconds: f64) -> Self {
-        Self { machine, seconds, serve: None, cluster: None, values: None, disk: None, bulk: None, idle: None }
+        Self {
+            machine,
+            seconds,
+            serve: None,
+            cluster: None,
+            values: None,
+            disk: None,
+            bulk: None,
+            idle: None,
+            peers: None,
+        }
+    }
+
+    /// Adds what another run has measured.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.serve = self.serve.take().or(other.serve);
+        self.cluster = self.cluster.take().or(other.cluster);
+        self.values = self.values.take().or(other.values);
+        self.disk = self.disk.take().or(other.disk);
+        self.bulk = self.bulk.take().or(other.bulk);
+        self.idle = self.idle.take().or(other.idle);
+        self.peers = self.peers.take().or(other.peers);
     }
 
     pub(crate) fn tables(&self) -> Vec<Table> {
@@ -39,6 +62,7 @@ impl Results {
         tables.extend(self.disk.iter().flat_map(Disk::tables));
         tables.extend(self.bulk.iter().flat_map(Bulk::tables));
         tables.extend(self.idle.iter().flat_map(Idle::tables));
+        tables.extend(self.peers.iter().flat_map(Compared::tables));
         tables
     }
 

@@ -5,12 +5,12 @@ use kad_wire::{Digest, Key};
 /// Splits items into groups that the same nodes will hold, so that one lookup serves each: their keys share `bits` leading bits
 /// with the group's first ([`Node::region_bits`](kad_core::Node::region_bits)), and no group has more than `width` different
 /// ones. `name` says which item is meant; the items are sorted by it, and one that is named twice counts once.
-pub fn regions<'a, T>(
-    sorted: &'a [T],
+pub fn regions<T>(
+    sorted: &[T],
     bits: usize,
     width: usize,
     name: impl Fn(&T) -> (Key, Digest),
-) -> impl Iterator<Item = &'a [T]> {
+) -> impl Iterator<Item = &[T]> {
     let mut rest = sorted;
     core::iter::from_fn(move || {
         let (first, _) = name(rest.first()?);

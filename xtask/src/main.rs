@@ -3,13 +3,14 @@
 mod chores;
 mod footprint;
 mod fuzz;
+mod instructions;
 
 use std::process::ExitCode;
 
 /// A chore: its name, what it does, and how.
 type Chore = (&'static str, &'static str, fn() -> Result<(), String>);
 
-const CHORES: [Chore; 6] = [
+const CHORES: [Chore; 7] = [
     (
         "test",
         "everything that a change must pass: format, lints, tests, documentation, former findings, the panic-free gate",
@@ -32,6 +33,12 @@ const CHORES: [Chore; 6] = [
          (needs a toolchain for boards and QEMU)",
         footprint::footprint,
     ),
+    (
+        "instructions",
+        "how many instructions the core's hot paths take, compared with docs/instructions.md, which `cargo xtask instructions \
+         --update` writes anew (needs valgrind and gungraun-runner)",
+        instructions::instructions,
+    ),
     ("deny", "licences and sources of all dependencies (installs cargo-deny if it is missing)", chores::deny),
 ];
 
@@ -40,7 +47,7 @@ fn main() -> ExitCode {
     let Some((_, _, run)) = CHORES.iter().find(|(known, _, _)| *known == name) else {
         eprintln!("usage: cargo xtask CHORE\n");
         for (name, what, _) in CHORES {
-            eprintln!("  {name:<9} {what}");
+            eprintln!("  {name:<12} {what}");
         }
         return ExitCode::from(2);
     };
