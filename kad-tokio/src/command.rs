@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kad_wire::{Digest, ItemHeader, Key};
 
 use crate::error::Error;
-use crate::report::{Copies, Lookup, Peer, Pong, Receipt, Stats};
+use crate::report::{Copies, HeldPage, Lookup, Peer, Pong, Receipt, Stats};
 use crate::tasks::{Answer, CallId, FindCall};
 
 /// A value to be published.
@@ -33,6 +33,12 @@ pub(crate) enum Command {
     },
     Stats {
         answer: Answer<Stats>,
+    },
+    Held {
+        after: Option<(Key, Digest)>,
+        limit: usize,
+        own: bool,
+        answer: Answer<HeldPage>,
     },
     Joined {
         answer: Answer<usize>,

@@ -6,10 +6,12 @@ mod durable;
 mod events;
 mod joining;
 mod leaving;
+mod observer;
 mod upkeep;
 mod views;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
 
 use bytes::Bytes;
@@ -20,6 +22,7 @@ use kad_wire::{Digest, Instant};
 use tokio::sync::{mpsc, watch};
 
 use crate::command::Call;
+use crate::feed::Feed;
 use crate::outlet::Outlet;
 use crate::socket::{DATAGRAM, Incoming, Outgoing, Socket, Source};
 use crate::tasks::{Answer, CallId, Task, Tasks};
@@ -29,6 +32,7 @@ use crew::Told;
 pub(crate) use crew::{Crew, Note, Notes};
 use durable::{Held, Published};
 use leaving::Leaving;
+use observer::Observer;
 
 /// Longest sleep: nothing is due, but a timer must have some time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
@@ -57,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) batch: usize,
     pub(crate) cache_found: bool,
     pub(crate) recorder: Option<Recorder>,
+    pub(crate) feed: Arc<Feed>,
     /// Last, as it is dropped last: then nothing of the worker is left.
     pub(crate) stop: Stop,
 }
@@ -112,6 +117,7 @@ pub(crate) struct Worker {
     /// When the upkeep wants to be called again.
     upkeep_at: Option<Instant>,
     leaving: Leaving,
+    observer: Observer,
     done: bool,
 }
 
@@ -121,6 +127,7 @@ impl Worker {
         let queue = || Outgoing::new(parts.socket.segments());
         Self {
             incoming: Some(parts.socket.incoming()),
+            observer: Observer::new(parts.feed.clone(), parts.index == 0),
             queue: queue(),
             pledged: queue(),
             held: VecDeque::new(),
@@ -167,6 +174,7 @@ impl Worker {
         }
         loop {
             self.drive().await;
+            self.observe();
             if self.done {
                 break;
             }
@@ -215,6 +223,12 @@ impl Worker {
         if let Some(recorder) = &mut self.parts.recorder {
             recorder.note(at, input());
         }
+    }
+
+    /// Tells those who watch what is new.
+    fn observe(&mut self) {
+        let now = self.now();
+        self.observer.look(now, &self.parts.slabs.node(), &self.tasks);
     }
 
     /// How long nothing need be done if nothing comes.
