@@ -75,6 +75,11 @@ pub enum NodeEvent {
         /// Where it went.
         key: Key,
     },
+    /// An attempt to reach the network has ended.
+    Joined {
+        /// Nodes that answered: none means that it was not reached.
+        answered: usize,
+    },
     /// A node has entered the routing table.
     ContactAdded(Peer),
     /// A node has left the routing table.
@@ -89,7 +94,7 @@ impl NodeEvent {
             Self::Ended { lookup, stored, .. } => {
                 lookup.target == *wanted || stored.iter().any(|item| item.key == *wanted)
             }
-            Self::ContactAdded(_) | Self::ContactLost(_) => false,
+            Self::Joined { .. } | Self::ContactAdded(_) | Self::ContactLost(_) => false,
         }
     }
 }

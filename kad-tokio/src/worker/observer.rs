@@ -67,21 +67,19 @@ impl Observer {
         let (trace, receipt) = match event {
             Event::FoundNodes { trace, .. } | Event::FoundValues { trace, .. } => (*trace, None),
             Event::Stored { receipt, .. } => (receipt.trace(), Some(receipt)),
-            _ => return self.ended_without_trace(operation),
+            Event::Joined { answered, .. } => {
+                self.told.remove(&operation);
+                return self.feed.say(NodeEvent::Joined { answered: *answered });
+            }
+            Event::Pinged { .. } => return drop(self.told.remove(&operation)),
+            // A quorum is not an end; leaving has no task.
+            Event::Quorum { .. } | Event::Left { .. } => return,
         };
         let Some(task) = tasks.get(operation) else { return };
         begun(&mut self.told, &self.feed, operation, task, &trace);
         let Some(Told { number, purpose, .. }) = self.told.remove(&operation) else { return };
         let (lookup, stored) = (lookup_of(&trace, now), receipt.map(copies_of).unwrap_or_default());
         self.feed.say(NodeEvent::Ended { operation: number, purpose, lookup, stored });
-    }
-
-    /// A ping or a join is over. A quorum is not an end.
-    fn ended_without_trace(&mut self, operation: OperationId) {
-        let is_one = |told: &Told| matches!(told.purpose, Purpose::Ping | Purpose::Join);
-        if self.told.get(&operation).is_some_and(is_one) {
-            self.told.remove(&operation);
-        }
     }
 
     fn say_who_was_cancelled(&mut self, tasks: &Tasks) {
