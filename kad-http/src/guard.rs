@@ -50,7 +50,7 @@ pub(crate) fn may_operate(context: &Context, uri: &Uri, headers: &HeaderMap) -> 
     if has_token(context, headers)? {
         return Ok(());
     }
-    check_page(context, uri, headers)?;
+    check_page(&[], uri, headers)?;
     let is_direct = !FORWARDED.iter().any(|name| headers.contains_key(*name));
     let calls_loopback = called(uri, headers).is_some_and(|authority| is_loopback(authority.host()));
     if context.is_loopback && is_direct && calls_loopback {
@@ -63,7 +63,11 @@ fn admit(context: &Context, method: &Method, uri: &Uri, headers: &HeaderMap) -> 
     if context.is_loopback || !context.settings.hosts.is_empty() {
         check_host(context, uri, headers)?;
     }
-    if method.is_safe() || has_token(context, headers)? { Ok(()) } else { check_page(context, uri, headers) }
+    if method.is_safe() || has_token(context, headers)? {
+        Ok(())
+    } else {
+        check_page(&context.settings.origins, uri, headers)
+    }
 }
 
 /// Whoever calls by a name that is not this server's was led here: by DNS rebinding, if by a browser.
@@ -81,21 +85,23 @@ fn check_host(context: &Context, uri: &Uri, headers: &HeaderMap) -> Result<(), R
     Err(Refusal::new(StatusCode::FORBIDDEN, "host", message))
 }
 
-/// Pages of other origins are refused, unless their origin is allowed. Programs that are no browsers send neither header.
-fn check_page(context: &Context, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+/// Pages of other origins are refused, unless their origin is allowed this. Programs that are no browsers send neither header.
+fn check_page(allowed: &[String], uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let is_own = |origin: &str| {
         let authority = origin.strip_prefix("http://").or(origin.strip_prefix("https://"));
         called(uri, headers).is_some_and(|called| authority.is_some_and(|authority| authority == called.as_str()))
     };
     let refused = match (text("origin"), text("sec-fetch-site")) {
-        (Some(origin), _) if context.settings.origins.iter().any(|allowed| allowed == origin) => None,
+        (Some(origin), _) if allowed.iter().any(|one| one == origin) => None,
         (Some(origin), _) if !is_own(origin) => Some(origin),
         (_, Some(site)) if site != "same-origin" && site != "none" => Some(site),
         _ => None,
     };
     refused.map_or(Ok(()), |page| {
-        let message = format!("a page of another origin ({page}) may not do this: allow it with --http-origin");
+        let message = format!(
+            "a page of another origin ({page}) may not do this; --http-origin allows it to read and write values"
+        );
         Err(Refusal::new(StatusCode::FORBIDDEN, "cross_origin", message))
     })
 }

@@ -21,14 +21,16 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .route("/openapi.json", get(openapi))
         .merge(operations(&context));
     if context.settings.gateway {
-        router = router.merge(gateway(&context));
+        router = router.merge(gateway());
     }
     if context.token.is_some() {
         router = router.nest("/control", control(&context));
     }
+    router = router.fallback(not_found).method_not_allowed_fallback(not_allowed);
+    if context.settings.gateway && !context.settings.origins.is_empty() {
+        router = router.layer(cors(&context.settings.origins));
+    }
     router
-        .fallback(not_found)
-        .method_not_allowed_fallback(not_allowed)
         .layer(from_fn_with_state(context.clone(), guard::everybody))
         .layer(from_fn_with_state(context.clone(), metrics::count))
         .with_state(context)
@@ -36,17 +38,15 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
 
 type Routes = Router<Arc<Context>>;
 
-fn gateway(context: &Context) -> Routes {
-    let routes = Router::new()
+fn gateway() -> Routes {
+    Router::new()
         .route("/", post(gateway::post))
         .route("/{key}", get(gateway::get).put(gateway::put).delete(gateway::delete))
-        .route("/name/{name}", get(gateway::get_name).put(gateway::put_name));
-    // What cannot be a header cannot be an origin of a browser either.
-    let origins: Vec<_> =
-        context.settings.origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
-    if origins.is_empty() {
-        return routes;
-    }
+        .route("/name/{name}", get(gateway::get_name).put(gateway::put_name))
+}
+
+/// What pages of these origins may do with values. The guards refuse them everything else.
+fn cors(origins: &[String]) -> CorsLayer {
     let shown = [header::LOCATION, header::ORIGIN, header::ETAG, header::AGE].into_iter().chain([
         gateway::COPIES,
         gateway::REFUSED,
@@ -54,12 +54,13 @@ fn gateway(context: &Context) -> Routes {
         gateway::DIGEST,
         gateway::TTL,
     ]);
-    let cors = CorsLayer::new()
+    // What cannot be a header cannot be an origin of a browser either.
+    let origins: Vec<_> = origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
+    CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT])
         .allow_headers([header::CONTENT_TYPE, header::IF_NONE_MATCH, gateway::TTL])
-        .expose_headers(shown.collect::<Vec<_>>());
-    routes.layer(cors)
+        .expose_headers(shown.collect::<Vec<_>>())
 }
 
 /// For this host, or with the token.

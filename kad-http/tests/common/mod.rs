@@ -10,7 +10,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use kad_http::{Server, Settings};
-use kad_tokio::{Builder, Dht};
+use kad_tokio::{Builder, Dht, NetworkId};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -80,7 +80,10 @@ pub(crate) fn owned() -> Settings {
 
 /// A node on loopback that joins through others.
 pub(crate) fn node(through: &[&Dht]) -> Builder {
+    // A port that another test gives back must not lead one network into the other.
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
     Dht::builder()
+        .network(NetworkId::named(&format!("{test} {}", std::process::id())))
         .listen((Ipv4Addr::LOCALHOST, 0).into())
         .bootstrap(through.iter().map(|dht| dht.local_addr().to_string()))
         .socket_buffer(512 << 10)
