@@ -67,6 +67,7 @@ pub(crate) fn read(mut argv: Vec<OsString>) -> Result<Read, Failure> {
     let entries = file.as_deref().map(entries).transpose()?.unwrap_or_default();
     if let Some(path) = file.as_deref() {
         check(path, &entries)?;
+        check_place(path, daemon, &entries)?;
     }
     let given = |entry: &&Entry| {
         matches!(daemon.value_source(&id(&entry.name)), Some(ValueSource::CommandLine | ValueSource::EnvVariable))
@@ -171,6 +172,18 @@ fn check(path: &Path, entries: &[Entry]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// A file that was found in the data directory does not name another: two daemons would take it for theirs.
+fn check_place(path: &Path, daemon: &ArgMatches, entries: &[Entry]) -> Result<(), Failure> {
+    let was_named = daemon.get_one::<PathBuf>("config").is_some();
+    match entries.iter().find(|entry| entry.name == "data-dir") {
+        Some(entry) if !was_named => {
+            let message = "data-dir: only a file that is named with --config can say this".into();
+            Err(Failure::Config { path: path.into(), line: entry.line, message })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn first_line(error: &clap::Error) -> String {
