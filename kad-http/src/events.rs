@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::Stream;
 use futures_util::stream;
+use futures_util::{Stream, StreamExt as _};
 use kad_tokio::{Copied, Events, Key, NodeEvent, Purpose};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -49,8 +49,11 @@ pub(crate) async fn events(State(context): Shared, Asked(interest): Asked<Intere
     let full =
         |_| Refusal::unavailable("too_many_watchers", "as many clients as are allowed follow the events already");
     let place = context.watchers.clone().try_acquire_owned().map_err(full)?;
-    let follower = Follower::new(context, place, key, stats);
-    let mut response = Sse::new(follower.stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    let follower = Follower::new(context.clone(), place, key, stats);
+    // Asking also makes the node look at its table, which is what later changes are told against.
+    let hello = event("hello", &operations::status(&context.dht).await?);
+    let stream = stream::once(async { Ok(hello) }).chain(follower.stream());
+    let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
@@ -87,16 +90,10 @@ impl Follower {
 
     /// The client's stream. It ends with the node or the server; how fast it goes is the client's affair.
     fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
-        stream::unfold((self, true), |(mut follower, is_first)| async move {
-            let event = if is_first { follower.hello().await } else { follower.next().await };
-            event.map(|event| (Ok(event), (follower, false)))
+        stream::unfold(self, |mut follower| async move {
+            let event = follower.next().await;
+            event.map(|event| (Ok(event), follower))
         })
-    }
-
-    /// Says who the node is. Asking also makes the node look at its table, which is what later changes are told against.
-    async fn hello(&self) -> Option<Event> {
-        let status = operations::status(&self.context.dht).await.ok()?;
-        Some(event("hello", &status))
     }
 
     async fn next(&mut self) -> Option<Event> {
