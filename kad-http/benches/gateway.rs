@@ -68,6 +68,7 @@ async fn connect(address: SocketAddr) -> Connection {
 
 async fn ask(connection: &mut Connection, method: &str, path: &str, body: Bytes) -> (u16, Bytes) {
     let request = Request::builder().method(method).uri(path).header("Host", "localhost");
+    connection.ready().await.unwrap();
     let answer = connection.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
     let status = answer.status().as_u16();
     (status, answer.into_body().collect().await.unwrap().to_bytes())
