@@ -49,8 +49,8 @@ pub(crate) async fn events(State(context): Shared, Asked(interest): Asked<Intere
     let full =
         |_| Refusal::unavailable("too_many_watchers", "as many clients as are allowed follow the events already");
     let place = context.watchers.clone().try_acquire_owned().map_err(full)?;
-    let follower = Follower::new(context.clone(), place, key, stats);
-    // Asking also makes the node look at its table, which is what later changes are told against.
+    let events = context.dht.watch().await?;
+    let follower = Follower::new(context.clone(), events, place, key, stats);
     let hello = event("hello", &operations::status(&context.dht).await?);
     let stream = stream::once(async { Ok(hello) }).chain(follower.stream());
     let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
@@ -77,13 +77,19 @@ enum Next {
 }
 
 impl Follower {
-    fn new(context: Arc<Context>, place: OwnedSemaphorePermit, key: Option<Key>, stats: Duration) -> Self {
+    fn new(
+        context: Arc<Context>,
+        events: Events,
+        place: OwnedSemaphorePermit,
+        key: Option<Key>,
+        stats: Duration,
+    ) -> Self {
         let ticks = (!stats.is_zero()).then(|| {
             let mut ticks = interval(stats.max(STATS_MIN));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         });
-        let (events, running) = (context.dht.watch(), context.running.clone());
+        let running = context.running.clone();
         let counted = Counted::new(&context.counters.watchers);
         Self { events, key, ticks, running, context, _place: place, _counted: counted }
     }

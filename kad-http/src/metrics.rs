@@ -11,6 +11,7 @@ use kad_tokio::Stats;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -107,6 +108,11 @@ impl Collector for Snapshot {
             let help = name.replace('_', " ");
             let counter = ConstCounter::new(count);
             counter.encode(encoder.encode_descriptor(name, &help, None, counter.metric_type())?)?;
+        }
+        let help = "Datagrams that came in, by worker";
+        let mut workers = encoder.encode_descriptor("worker_datagrams_in", help, None, MetricType::Counter)?;
+        for (worker, count) in self.0.received.iter().enumerate() {
+            ConstCounter::new(*count).encode(workers.encode_family(&[("worker", worker.to_string())])?)?;
         }
         for (name, help, value) in gauges(&self.0) {
             let gauge = ConstGauge::new(value);

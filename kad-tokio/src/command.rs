@@ -40,6 +40,10 @@ pub(crate) enum Command {
         own: bool,
         answer: Answer<HeldPage>,
     },
+    /// Look at what is now, against which changes are told.
+    Watch {
+        answer: Answer<()>,
+    },
     Joined {
         answer: Answer<usize>,
     },

@@ -16,7 +16,7 @@ async fn next(events: &mut Events) -> NodeEvent {
 #[tokio::test]
 async fn a_lookup_is_seen_step_by_step_and_whole_at_its_end() {
     let nodes = network(8).await;
-    let (mut events, target) = (nodes[0].watch(), Key::hash("target"));
+    let (mut events, target) = (nodes[0].watch().await.unwrap(), Key::hash("target"));
     let lookup = nodes[0].lookup(target).await.unwrap();
     let (mut began, mut steps) = (None, 0);
     loop {
@@ -39,9 +39,7 @@ async fn a_lookup_is_seen_step_by_step_and_whole_at_its_end() {
 #[tokio::test]
 async fn those_who_come_and_go_are_seen() {
     let nodes = network(3).await;
-    let mut events = nodes[0].watch();
-    // A watcher hears of what happens after it began to watch, and the first look is what it compares with.
-    nodes[0].lookup(Key::hash("anything")).await.unwrap();
+    let mut events = nodes[0].watch().await.unwrap();
     let newcomer = common::node(&[&nodes[0]]).start().unwrap();
     newcomer.joined().await.unwrap();
     let came = |event: &NodeEvent| matches!(event, NodeEvent::ContactAdded(peer) if peer.contact.id == newcomer.id());
@@ -54,7 +52,7 @@ async fn those_who_come_and_go_are_seen() {
 #[tokio::test]
 async fn a_slow_watcher_hears_how_many_events_it_missed() {
     let nodes = network(3).await;
-    let mut events = nodes[0].watch();
+    let mut events = nodes[0].watch().await.unwrap();
     for number in 0..400 {
         nodes[0].lookup(Key::hash_int(number)).await.unwrap();
     }

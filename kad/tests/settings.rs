@@ -218,8 +218,19 @@ fn every_flag_of_the_daemon_can_be_in_a_file() {
     let help = String::from_utf8(help.stdout).unwrap();
     let flags = help.split_whitespace().filter_map(|word| word.strip_prefix("--"));
     let flags = flags.map(|flag| flag.trim_end_matches(|at: char| !at.is_ascii_lowercase()).to_owned());
-    let not_set =
-        ["config", "detach", "help", "id", "record", "http", "data-dir", "bootstrap", "http-host", "http-origin"];
+    let not_set = [
+        "config",
+        "detach",
+        "help",
+        "id",
+        "record",
+        "http",
+        "data-dir",
+        "bootstrap",
+        "http-host",
+        "http-origin",
+        "workers",
+    ];
     for flag in flags.filter(|flag| !not_set.contains(&flag.as_str())) {
         assert!(shown["settings"].get(&flag).is_some(), "{flag}: {shown}");
     }

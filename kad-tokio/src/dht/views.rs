@@ -11,8 +11,13 @@ use crate::report::HeldPage;
 impl Dht {
     /// What happens at the node from now on: how operations go, step by step, and who enters and leaves the routing table. A
     /// node that nobody watches makes nothing of it.
-    pub fn watch(&self) -> Events {
-        self.shared.feed.watch()
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn watch(&self) -> Result<Events, Error> {
+        let events = self.shared.feed.watch();
+        self.ask(self.shared.timeout, |answer| Command::Watch { answer }).await?;
+        Ok(events)
     }
 
     /// Up to `limit` values that the node holds, in the order of keys and digests, after a place or from the beginning.

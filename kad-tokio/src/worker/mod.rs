@@ -50,7 +50,7 @@ pub(crate) struct Parts {
     pub(crate) own_calls: mpsc::WeakUnboundedSender<Call>,
     /// Its place among the workers. The first does what a node does once: it joins, keeps values up, and leaves.
     pub(crate) index: usize,
-    pub(crate) crew: std::sync::Arc<Crew>,
+    pub(crate) crew: Arc<Crew>,
     pub(crate) notes: Notes,
     /// Whether there is a network to reach.
     pub(crate) has_network: bool,
@@ -226,7 +226,7 @@ impl Worker {
     }
 
     /// Tells those who watch what is new.
-    fn observe(&mut self) {
+    pub(super) fn observe(&mut self) {
         let now = self.now();
         self.observer.look(now, &self.parts.slabs.node(), &self.tasks);
     }
