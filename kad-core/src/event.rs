@@ -102,6 +102,8 @@ pub enum Event<'n> {
         truncated: bool,
         /// How the lookup went.
         trace: Trace<'n>,
+        /// Which of the nodes that answered had what.
+        holders: Holders<'n>,
     },
     /// A [`store`](crate::Node::store) has as many copies as were asked for. It goes on.
     Quorum {
@@ -206,6 +208,27 @@ impl<'n> Trace<'n> {
     /// Whether it was ended by its deadline.
     pub const fn timed_out(&self) -> bool {
         self.operation.timed_out
+    }
+}
+
+/// Who had the values that a find came across.
+#[derive(Clone, Copy, Debug)]
+pub struct Holders<'n> {
+    pub(crate) trace: Trace<'n>,
+    pub(crate) items: &'n [ItemSlot],
+}
+
+impl<'n> Holders<'n> {
+    /// Each item that some node named, with how many nodes did. Only a find of all values asks all k nearest nodes.
+    pub fn counts(&self) -> impl Iterator<Item = (Digest, usize)> + use<'n> {
+        let trace = self.trace;
+        let named = self.items.iter().enumerate().filter(|(_, slot)| slot.state != ItemState::Free);
+        named.map(move |(index, slot)| {
+            let bit = 1u32.checked_shl(index as u32).unwrap_or(0);
+            let had = |candidate: &Candidate| candidate.walk == Walk::Answered && candidate.carried & bit != 0;
+            let holders = nearest(trace.operation, trace.candidates).filter(|(_, candidate)| had(candidate)).count();
+            (slot.header.digest, holders)
+        })
     }
 }
 

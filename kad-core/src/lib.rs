@@ -40,7 +40,7 @@ fn repeatable(cases: u32) -> proptest::test_runner::Config {
 pub use bucket::ContactSlot;
 pub use config::{Config, ConfigError, Role};
 pub use event::{
-    Event, FindOptions, Held, ItemReceipt, KnownContact, OperationId, Receipt, StartError, Status, Step, Trace,
+    Event, FindOptions, Held, Holders, ItemReceipt, KnownContact, OperationId, Receipt, StartError, Status, Step, Trace,
 };
 pub use kad_wire::{self as wire, Contact, Instant, Key, NodeId};
 pub use memory::{Head, Memory};

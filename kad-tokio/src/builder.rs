@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use crate::Dht;
 use crate::dht::Shared;
 use crate::error::StartError;
+use crate::feed::Feed;
 use crate::socket::Options;
 use crate::vault::Vault;
 use crate::worker::{Crew, FIRST, Note, Stop, Worker};
@@ -299,7 +300,7 @@ impl Builder {
         let teller = crew.clone();
         let vault = Vault::new(store, Box::new(move |commit, result| teller.tell_all(|| Note::Commit(commit, result))));
         let (calls, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
-        let started = Clock::now();
+        let (started, feed) = (Clock::now(), Arc::new(Feed::new()));
         let (stop, stopped) = watch::channel(());
         let mut stop = Some(stop);
         let parts = sockets.into_iter().zip(nodes).zip(notes).zip(receivers).enumerate();
@@ -324,6 +325,7 @@ impl Builder {
                 batch: self.socket_batch,
                 cache_found: self.cache_found,
                 recorder,
+                feed: feed.clone(),
             }))?;
         }
         let shared = Arc::new(Shared {
@@ -333,6 +335,7 @@ impl Builder {
             timeout: self.timeout,
             leave_timeout: self.leave_timeout,
             calls,
+            feed,
             next_call: AtomicU64::new(1),
         });
         Ok(Dht { shared })

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kad_wire::{Digest, ItemHeader, Key};
 
 use crate::error::Error;
-use crate::report::{Copies, Lookup, Peer, Pong, Receipt, Stats};
+use crate::report::{Copies, HeldPage, Lookup, Peer, Pong, Receipt, Stats};
 use crate::tasks::{Answer, CallId, FindCall};
 
 /// A value to be published.
@@ -33,6 +33,16 @@ pub(crate) enum Command {
     },
     Stats {
         answer: Answer<Stats>,
+    },
+    Held {
+        after: Option<(Key, Digest)>,
+        limit: usize,
+        own: bool,
+        answer: Answer<HeldPage>,
+    },
+    /// Look at what is now, against which changes are told.
+    Watch {
+        answer: Answer<()>,
     },
     Joined {
         answer: Answer<usize>,

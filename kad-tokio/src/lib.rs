@@ -5,6 +5,7 @@ mod builder;
 mod command;
 mod dht;
 mod error;
+mod feed;
 mod outlet;
 mod report;
 mod socket;
@@ -15,7 +16,8 @@ mod worker;
 pub use builder::{Builder, WORKERS_MAX};
 pub use dht::{Dht, Find, FindAll, StoreMany, StoreOne};
 pub use error::{Error, StartError};
-pub use report::{Copies, Lookup, Peer, Pong, Receipt, Refused, SocketStats, Stats, Step, Value};
+pub use feed::{Copied, Events, Missed, NodeEvent, Purpose};
+pub use report::{Copies, Held, HeldPage, Lookup, Peer, Pong, Receipt, Refused, SocketStats, Stats, Step, Value};
 
 pub use bytes::Bytes;
 pub use kad_core::{Capacity, Config, Role, Walk};

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kad_wire::{Contact, Digest, ItemStatus, ItemType, Key, NodeId};
+use kad_wire::{Contact, Digest, Instant, ItemStatus, ItemType, Key, NodeId};
 
 /// A value that was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -119,6 +119,46 @@ pub struct Peer {
     pub idle: Duration,
     /// Requests in a row that it did not answer.
     pub failures: u8,
+}
+
+impl Peer {
+    pub(crate) fn new(known: &kad_core::KnownContact, now: Instant) -> Self {
+        Self {
+            contact: known.contact,
+            bucket: known.row,
+            rtt: known.rtt,
+            idle: now.saturating_since(known.seen),
+            failures: known.failures,
+        }
+    }
+}
+
+/// A value that this node holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Held {
+    /// Where it lives.
+    pub key: Key,
+    /// Its identity among the values of its key.
+    pub digest: Digest,
+    /// What kind of record it is.
+    pub item_type: ItemType,
+    /// Its length in bytes.
+    pub len: usize,
+    /// Time since it was published.
+    pub age: Duration,
+    /// What is left of its life.
+    pub ttl: Duration,
+    /// Whether this node publishes it.
+    pub own: bool,
+}
+
+/// Some of the values that a node holds.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct HeldPage {
+    /// The values, in the order of keys and digests. There may be none although there is a next page.
+    pub values: Vec<Held>,
+    /// Where to go on, if there may be more.
+    pub next: Option<(Key, Digest)>,
 }
 
 /// How a node is, and what it has counted.

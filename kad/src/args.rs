@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Stop(Stop),
     /// Run a whole network on this machine, and check it.
     Dev(Dev),
+    /// Check a configuration file, or show the settings that a daemon would have.
+    Config(Config),
 }
 
 /// Whom a command works with: the daemon of a data directory, or a node of its own that lives as long as the command.
@@ -79,7 +81,7 @@ pub(crate) struct Daemon {
     /// A node to join through, as ADDRESS:PORT or NAME:PORT (repeatable)
     #[arg(long, env = "KAD_BOOTSTRAP", value_delimiter = ',', value_parser = input::address, value_name = "ADDRESS")]
     pub(crate) bootstrap: Vec<String>,
-    /// Where the node keeps its identity and its control file [default: the platform's own]
+    /// Where the node keeps its identity, whom it knows, and how commands reach it [default: the platform's own]
     #[arg(long, env = "KAD_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Who the node is, as 64 hexadecimal digits [default: random, kept in the data directory]
@@ -88,9 +90,32 @@ pub(crate) struct Daemon {
     /// The network's name; nodes of other networks are ignored
     #[arg(long, env = "KAD_NETWORK", default_value = "", hide_default_value = true, value_name = "NAME")]
     pub(crate) network: String,
-    /// The TCP address of the control interface; anything but loopback is refused
-    #[arg(long, env = "KAD_CONTROL", default_value = "127.0.0.1:0", value_name = "ADDRESS")]
-    pub(crate) control: SocketAddr,
+    /// Settings as a TOML file; flags and environment variables go before it [default: `config.toml` in the data directory, or in
+    /// the platform's own directory for configuration]
+    #[arg(long, env = "KAD_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The TCP address of the HTTP server: values, operations, control [default: loopback, with the number of the UDP port if
+    /// that is free]
+    #[arg(long, env = "KAD_HTTP", value_name = "ADDRESS")]
+    pub(crate) http: Option<SocketAddr>,
+    /// Serve no values over HTTP: only health, metrics, operations and control
+    #[arg(long, env = "KAD_NO_GATEWAY")]
+    pub(crate) no_gateway: bool,
+    /// A name by which the HTTP server may be called, besides loopback's (repeatable)
+    #[arg(long, env = "KAD_HTTP_HOST", value_delimiter = ',', value_name = "NAME")]
+    pub(crate) http_host: Vec<String>,
+    /// An origin whose web pages may read and write values, as in https://app.example (repeatable)
+    #[arg(long, env = "KAD_HTTP_ORIGIN", value_delimiter = ',', value_parser = input::origin, value_name = "ORIGIN")]
+    pub(crate) http_origin: Vec<String>,
+    /// HTTP connections at a time; more wait
+    #[arg(long, env = "KAD_HTTP_CONNECTIONS", default_value_t = 4096, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) http_connections: u32,
+    /// Clients that follow `/events` at a time; more are refused
+    #[arg(long, env = "KAD_HTTP_WATCHERS", default_value_t = 64, value_name = "N")]
+    pub(crate) http_watchers: u32,
+    /// How long a client may take for a request, and a connection may be idle
+    #[arg(long, env = "KAD_HTTP_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub(crate) http_timeout: Duration,
     /// How long a call may take
     #[arg(long, env = "KAD_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub(crate) timeout: Duration,
@@ -307,4 +332,27 @@ pub(crate) struct Dev {
     pub(crate) once: bool,
     #[command(flatten)]
     pub(crate) output: Json,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum ConfigCommand {
+    /// Say whether a configuration file is right, and if not, where.
+    Check {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Show every setting that `kad daemon` would have with the same flags, and where it is from.
+    Show {
+        #[command(flatten)]
+        daemon: Box<Daemon>,
+        #[command(flatten)]
+        output: Json,
+    },
 }

@@ -23,6 +23,16 @@ pub(crate) struct ControlFile {
     pub(crate) pid: u32,
 }
 
+/// The name of a configuration file.
+const CONFIG: &str = "config.toml";
+/// The name of the file with contacts.
+const CONTACTS: &str = "contacts.json";
+
+/// Where settings are looked for if the data directory has none: `$XDG_CONFIG_HOME/kad/config.toml` on Linux.
+pub(crate) fn user_config() -> Option<PathBuf> {
+    Some(etcetera::base_strategy::choose_native_strategy().ok()?.config_dir().join("kad").join(CONFIG))
+}
+
 impl DataDir {
     /// The given directory, or the platform's own: `$XDG_DATA_HOME/kad` on Linux, and what is usual elsewhere.
     pub(crate) fn new(given: Option<PathBuf>) -> Result<Self, Failure> {
@@ -38,6 +48,11 @@ impl DataDir {
     /// Where values are kept on disk.
     pub(crate) fn values(&self) -> PathBuf {
         self.0.join("values")
+    }
+
+    /// Where settings are looked for.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.0.join(CONFIG)
     }
 
     /// Creates the directory, for its user only.
@@ -96,6 +111,20 @@ impl DataDir {
             Err(source) => return Err(self.failure("read", path, source)),
         };
         serde_json::from_slice(&text).map_err(|error| self.failure("use", path, error.into()))
+    }
+
+    /// Keeps whom the node knows.
+    pub(crate) fn write_contacts(&self, text: &[u8]) -> Result<(), Failure> {
+        self.write(CONTACTS, text)
+    }
+
+    /// Whom the node knew, if that was kept.
+    pub(crate) fn read_contacts(&self) -> Result<Option<Vec<u8>>, Failure> {
+        match fs::read(self.0.join(CONTACTS)) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(self.failure("read", self.0.join(CONTACTS), source)),
+        }
     }
 
     /// The daemon ends.

@@ -24,8 +24,8 @@ pub(crate) enum Failure {
     Stdin(io::Error),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("cannot listen on {address} for commands: {source}")]
-    Control { address: SocketAddr, source: io::Error },
+    #[error("cannot listen on {address} for HTTP: {source}")]
+    Http { address: SocketAddr, source: io::Error },
     #[error("no daemon runs with the data directory {}", .0.display())]
     NoDaemon(PathBuf),
     #[error("a daemon already runs with the data directory {}", .0.display())]
@@ -46,6 +46,8 @@ pub(crate) enum Failure {
     NotUp(String),
     #[error("{0}")]
     Setting(String),
+    #[error("{}, line {line}: {message}", path.display())]
+    Config { path: PathBuf, line: usize, message: String },
     #[error("the daemon answers: {0}")]
     Daemon(String),
     #[error("the system refused a resource: {0}")]
@@ -65,10 +67,10 @@ impl Failure {
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 "Something else uses that port. Stop it, or choose another with --listen (port 0: any free one).".into()
             }
-            Self::Control { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
-                "Something else uses that port. Choose another with --control (port 0: any free one).".into()
+            Self::Http { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+                "Something else uses that port. Choose another with --http (port 0: any free one).".into()
             }
-            Self::Control { .. } => "Choose a loopback address with --control.".into(),
+            Self::Http { .. } => "Choose an address of this host with --http.".into(),
             Self::Listen { .. } => "Choose an address of this host with --listen.".into(),
             Self::NoDaemon(_) => {
                 "Start one with `kad daemon`, name its directory with --data-dir, or give --bootstrap ADDRESS.".into()
@@ -85,6 +87,9 @@ impl Failure {
             }
             Self::Incomplete(_) => "Allow more with --timeout, or ask a node that takes larger values.".into(),
             Self::StoredNowhere(_) => "See `kad status` and `kad peers`, or try again.".into(),
+            Self::Config { .. } => {
+                "`kad daemon --help` lists the settings: in a file they have the names of the flags.".into()
+            }
             Self::CheckFailed(_) | Self::Setting(_) | Self::Daemon(_) | Self::NotUp(_) | Self::System(_) => {
                 return None;
             }
@@ -96,11 +101,11 @@ impl Failure {
         ExitCode::from(match self {
             Self::CheckFailed(_) | Self::Daemon(_) | Self::NotUp(_) | Self::System(_) => 1,
             // 2 is what the argument parser answers with.
-            Self::Setting(_) => 2,
+            Self::Setting(_) | Self::Config { .. } => 2,
             Self::NotFound(_) => 3,
             Self::BadKey { .. } => 4,
             Self::File { .. } | Self::Stdin(_) | Self::Store(_) => 5,
-            Self::Listen { .. } | Self::Control { .. } | Self::AlreadyRunning(_) => 6,
+            Self::Listen { .. } | Self::Http { .. } | Self::AlreadyRunning(_) => 6,
             Self::Unreachable(_) | Self::NoDaemon(_) => 7,
             Self::TooLarge { .. } => 8,
             Self::Timeout => 9,

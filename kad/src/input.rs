@@ -58,6 +58,18 @@ pub(crate) fn address(text: &str) -> Result<String, String> {
     }
 }
 
+/// An origin as it was typed: what a browser sends in the header of that name.
+pub(crate) fn origin(text: &str) -> Result<String, String> {
+    let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
+    match !authority.is_empty() && authority.bytes().all(is_plain) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => {
+            Err("must be a scheme, a name and perhaps a port, like https://app.example or http://localhost:8080".into())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::address;

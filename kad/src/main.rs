@@ -1,25 +1,23 @@
 //! The `kad` program: a daemon, and a command line that talks to one or is a short-lived node itself.
 
-mod api;
 mod args;
+mod client;
 mod commands;
-mod control;
+mod config;
+mod contacts;
 mod data_dir;
 mod error;
 mod input;
-mod operations;
 mod output;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Args, Command};
+use args::Command;
+use config::Read;
 use error::Failure;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    match run(args) {
+    match config::read(std::env::args_os().collect()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::remark(&format!("kad: {failure}"));
@@ -31,11 +29,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args) -> Result<(), Failure> {
+fn run(Read { args, daemon: settings }: Read) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::System)?;
     runtime.block_on(async {
         match args.command {
-            Command::Daemon(args) => commands::daemon::run(*args).await,
+            Command::Daemon(args) => commands::daemon::run(*args, settings.shown()).await,
+            Command::Config(args) => commands::config::run(args, &settings),
             Command::Put(args) => commands::put::run(args).await,
             Command::Get(args) => commands::get::run(args).await,
             Command::Forget(args) => commands::forget::run(args).await,

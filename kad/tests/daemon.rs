@@ -40,9 +40,9 @@ fn only_the_owner_of_the_data_directory_controls_the_daemon() {
     let control: serde_json::Value = serde_json::from_slice(&control).unwrap();
     let address = control["address"].as_str().unwrap();
     for header in ["", "Authorization: Bearer wrong\r\n", "Authorization: Basic abc\r\n"] {
-        for request in ["GET /v1/status", "POST /v1/stop", "PUT /v1/values/00"] {
+        for request in ["POST /control/stop", "PUT /control/values/00", "GET /control/values/00"] {
             let mut connection = std::net::TcpStream::connect(address).unwrap();
-            write!(connection, "{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}\r\n").unwrap();
+            write!(connection, "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n").unwrap();
             let mut answer = String::new();
             connection.read_to_string(&mut answer).unwrap();
             assert!(answer.starts_with("HTTP/1.1 401"), "{request} with {header:?}: {answer}");

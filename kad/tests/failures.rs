@@ -86,11 +86,14 @@ fn a_port_or_a_directory_in_use_is_said_so() {
     expect(&["daemon", "--listen", &address, "--data-dir", other], 6, &["cannot listen on", "--listen"]);
     expect(&["daemon", "--listen", "192.0.2.1:9000", "--data-dir", other], 6, &["cannot listen on 192.0.2.1:9000"]);
     expect(&["daemon", "--listen", "127.0.0.1:0", "--data-dir", daemon.dir()], 6, &["already runs", "kad stop"]);
-    let control = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = control.local_addr().unwrap().to_string();
+    let http = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = http.local_addr().unwrap().to_string();
     let listen = free_address().to_string();
-    expect(&["daemon", "--listen", &listen, "--control", &taken, "--data-dir", other], 6, &["--control (port 0"]);
-    expect(&["daemon", "--control", "0.0.0.0:0", "--data-dir", other], 2, &["loopback"]);
+    expect(&["daemon", "--listen", &listen, "--http", &taken, "--data-dir", other], 6, &["--http (port 0"]);
+    expect(&["daemon", "--http", "192.0.2.1:1", "--data-dir", other], 6, &["cannot listen on 192.0.2.1:1 for HTTP"]);
+    for bad in ["app.example", "https://", "https://a/b"] {
+        expect(&["daemon", "--http-origin", bad, "--data-dir", other], 2, &["https://app.example"]);
+    }
 }
 
 #[test]

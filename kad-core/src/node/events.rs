@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::Node;
-use crate::event::{Event, OperationId, Receipt, Trace};
+use crate::event::{Event, Holders, OperationId, Receipt, Trace};
 use crate::lookup::nearest;
 use crate::operation::{Kind, Pending, Walk};
 use crate::wake::Link;
@@ -68,7 +68,8 @@ impl Node<'_> {
             Kind::Join => Event::Joined { operation, answered: trace.closest().count() },
             Kind::FindNode => Event::FoundNodes { operation, trace },
             Kind::FindValue => {
-                Event::FoundValues { operation, values: slot.values.into(), truncated: slot.truncated, trace }
+                let holders = Holders { trace, items: self.memory.items_of(index) };
+                Event::FoundValues { operation, values: slot.values.into(), truncated: slot.truncated, trace, holders }
             }
             Kind::Store => Event::Stored { operation, receipt: self.receipt(index)? },
             Kind::Leave => Event::Left { operation },

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use kad_core::FindOptions;
-use kad_wire::{Key, TypeMask};
+use kad_wire::{Digest, Key, TypeMask};
 use tokio::sync::mpsc;
 
 use super::{Boxed, Dht, Guard, SLACK, TIMEOUT_MAX};
@@ -56,8 +56,8 @@ impl Find {
         let (caller, found) = mpsc::unbounded_channel();
         let find = Box::new(FindCall::new(self.key, self.options, caller));
         match self.dht.send(self.timeout, Command::Network(Request::Find(find))) {
-            Ok(guard) => FindAll { found, guard, ended: false },
-            Err(_) => FindAll { found, guard: Guard::disarmed(&self.dht), ended: false },
+            Ok(guard) => FindAll { found, guard, ended: false, holders: Vec::new() },
+            Err(_) => FindAll { found, guard: Guard::disarmed(&self.dht), ended: false, holders: Vec::new() },
         }
     }
 
@@ -90,9 +90,15 @@ pub struct FindAll {
     found: mpsc::UnboundedReceiver<Found>,
     guard: Guard,
     ended: bool,
+    holders: Vec<(Digest, usize)>,
 }
 
 impl FindAll {
+    /// Once the stream has ended: how many of the k nearest nodes, not counting this one, had which value.
+    pub fn holders(&self) -> &[(Digest, usize)] {
+        &self.holders
+    }
+
     /// The next value; `None` when there are no more.
     pub async fn next(&mut self) -> Option<Result<Value, Error>> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
@@ -113,7 +119,10 @@ impl Stream for FindAll {
         self.ended = true;
         self.guard.disarm();
         Poll::Ready(match found {
-            Some(Found::End(how)) => how.err().map(Err),
+            Some(Found::End(how, holders)) => {
+                self.holders = holders;
+                how.err().map(Err)
+            }
             // Nobody said that it ended: the node is gone.
             _ => Some(Err(Error::Closed)),
         })

@@ -2,6 +2,7 @@
 
 mod finds;
 mod stores;
+mod views;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::Builder;
 use crate::command::{Call, Command, Request};
 use crate::error::Error;
+use crate::feed::Feed;
 use crate::report::{Lookup, Peer, Pong, Stats};
 use crate::tasks::{Answer, CallId};
 
@@ -44,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) leave_timeout: Duration,
     /// One for each worker.
     pub(crate) calls: Vec<mpsc::UnboundedSender<Call>>,
+    pub(crate) feed: Arc<Feed>,
     pub(crate) next_call: AtomicU64,
 }
 

@@ -16,7 +16,8 @@ use crate::report::Value;
 #[derive(Debug)]
 pub(crate) enum Found {
     Value(Value),
-    End(Result<(), Error>),
+    /// How it ended, and how many other nodes had which value.
+    End(Result<(), Error>, Vec<(Digest, usize)>),
 }
 
 /// A find call.
@@ -31,11 +32,13 @@ pub(crate) struct FindCall {
     seen: HashSet<Digest>,
     /// The first value, for a copy at the closest node that did not have it.
     pub(crate) first: Option<(ItemHeader, Bytes)>,
+    /// How many of the nodes that answered had which value.
+    pub(crate) holders: Vec<(Digest, usize)>,
 }
 
 impl FindCall {
     pub(crate) fn new(key: Key, options: FindOptions, caller: mpsc::UnboundedSender<Found>) -> Self {
-        Self { key, options, caller, looked_here: false, seen: HashSet::new(), first: None }
+        Self { key, options, caller, looked_here: false, seen: HashSet::new(), first: None, holders: Vec::new() }
     }
 
     /// Hands a value out, unless it came before or the first was enough.
@@ -67,7 +70,7 @@ impl FindCall {
 
     /// Tells the caller that nothing more will come.
     pub(crate) fn end(&self, how: Result<(), Error>) {
-        let _ = self.caller.send(Found::End(how));
+        let _ = self.caller.send(Found::End(how, self.holders.clone()));
     }
 }
 

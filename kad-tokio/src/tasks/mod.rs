@@ -10,6 +10,7 @@ use kad_wire::Digest;
 use tokio::sync::oneshot;
 
 use crate::error::Error;
+use crate::feed::Purpose;
 use crate::report::{Lookup, Pong, Step};
 
 pub(crate) use find::{Collected, FindCall, Found};
@@ -47,6 +48,17 @@ pub(crate) enum Task {
 }
 
 impl Task {
+    pub(crate) const fn purpose(&self) -> Purpose {
+        match self {
+            Self::Store { .. } => Purpose::Store,
+            Self::Find { .. } => Purpose::Find,
+            Self::Ping { .. } => Purpose::Ping,
+            Self::Lookup { .. } => Purpose::Lookup,
+            Self::Join => Purpose::Join,
+            Self::Cache { .. } => Purpose::Cache,
+        }
+    }
+
     /// The call whose only operation this is: it ends when its caller goes away.
     const fn only_of(&self) -> Option<CallId> {
         match self {
@@ -78,6 +90,11 @@ impl Tasks {
 
     pub(crate) fn get(&self, operation: OperationId) -> Option<&Task> {
         self.by_operation.get(&operation)
+    }
+
+    /// Every operation with what it is for.
+    pub(crate) fn under_way(&self) -> impl Iterator<Item = (OperationId, &Task)> {
+        self.by_operation.iter().map(|(operation, task)| (*operation, task))
     }
 
     pub(crate) fn end(&mut self, operation: OperationId) -> Option<Task> {

@@ -50,7 +50,12 @@ impl Worker {
                 self.forgotten(answer, forgotten);
             }
             Command::Peers { answer } => drop(answer.send(Ok(self.peers()))),
+            Command::Held { after, limit, own, answer } => drop(answer.send(Ok(self.held(after, limit, own)))),
             Command::Stats { answer } => drop(answer.send(Ok(self.stats()))),
+            Command::Watch { answer } => {
+                self.observe();
+                let _ = answer.send(Ok(()));
+            }
             Command::Joined { answer } => match self.is_settled() {
                 true => drop(answer.send(self.joined())),
                 false => self.wait_for_join.push(answer),

@@ -45,6 +45,7 @@ impl Worker {
                 recorder.said(event.operation().to_bits());
                 recorder.note(now, Input::Event);
             }
+            self.observer.ended(now, &event, &self.tasks);
             let next = match self.upkeep.ended(event.operation()) {
                 true => Next::Nothing,
                 false => self.tasks.take(now, &event, has_network),
@@ -98,7 +99,10 @@ impl Tasks {
                 let nobody = has_network && lookup.closest().next().is_none();
                 let _ = answer.send(if nobody { Err(Error::Unreachable) } else { Ok(lookup) });
             }
-            (Task::Find { call }, Event::FoundValues { trace, truncated, .. }) => {
+            (Task::Find { call }, Event::FoundValues { trace, truncated, holders, .. }) => {
+                if let Some(find) = self.finds.get_mut(&call) {
+                    find.holders = holders.counts().collect();
+                }
                 return self.found(call, trace, *truncated, has_network);
             }
             (Task::Store { call, places }, Event::Stored { receipt, .. }) => {

@@ -6,11 +6,13 @@ mod durable;
 mod events;
 mod joining;
 mod leaving;
+mod observer;
 mod upkeep;
 mod views;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
 
 use bytes::Bytes;
@@ -22,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Sleep;
 
 use crate::command::Call;
+use crate::feed::Feed;
 use crate::outlet::Outlet;
 use crate::socket::{DATAGRAM, Incoming, Outgoing, Socket, Source};
 use crate::tasks::{Answer, CallId, Task, Tasks};
@@ -31,6 +34,7 @@ use crew::Told;
 pub(crate) use crew::{Crew, Note, Notes};
 use durable::{Held, Published};
 use leaving::Leaving;
+use observer::Observer;
 
 /// Longest sleep: nothing is due, but a timer must have some time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
@@ -48,7 +52,7 @@ pub(crate) struct Parts {
     pub(crate) own_calls: mpsc::WeakUnboundedSender<Call>,
     /// Its place among the workers. The first does what a node does once: it joins, keeps values up, and leaves.
     pub(crate) index: usize,
-    pub(crate) crew: std::sync::Arc<Crew>,
+    pub(crate) crew: Arc<Crew>,
     pub(crate) notes: Notes,
     /// Whether there is a network to reach.
     pub(crate) has_network: bool,
@@ -59,6 +63,7 @@ pub(crate) struct Parts {
     pub(crate) batch: usize,
     pub(crate) cache_found: bool,
     pub(crate) recorder: Option<Recorder>,
+    pub(crate) feed: Arc<Feed>,
     /// Last, as it is dropped last: then nothing of the worker is left.
     pub(crate) stop: Stop,
 }
@@ -114,6 +119,7 @@ pub(crate) struct Worker {
     /// When the upkeep wants to be called again.
     upkeep_at: Option<Instant>,
     leaving: Leaving,
+    observer: Observer,
     done: bool,
 }
 
@@ -123,6 +129,7 @@ impl Worker {
         let queue = || Outgoing::new(parts.socket.segments());
         Self {
             incoming: Some(parts.socket.incoming()),
+            observer: Observer::new(parts.feed.clone(), parts.index == 0),
             queue: queue(),
             pledged: queue(),
             held: VecDeque::new(),
@@ -170,6 +177,7 @@ impl Worker {
         let mut alarm = pin!(tokio::time::sleep(LONGEST_SLEEP));
         loop {
             self.drive().await;
+            self.observe();
             if self.done || !self.wait(alarm.as_mut()).await {
                 break;
             }
@@ -226,6 +234,12 @@ impl Worker {
         if let Some(recorder) = &mut self.parts.recorder {
             recorder.note(at, input());
         }
+    }
+
+    /// Tells those who watch what is new.
+    pub(super) fn observe(&mut self) {
+        let now = self.now();
+        self.observer.look(now, &self.parts.slabs.node(), &self.tasks);
     }
 
     /// How long nothing need be done if nothing comes.

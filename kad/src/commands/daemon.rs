@@ -1,14 +1,19 @@
 //! `kad daemon`
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
+use kad_http::Server;
 use kad_tokio::{Capacity, Config, Dht, Limits, NodeId};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Daemon, LogFormat, Storage};
-use crate::control::server;
+use crate::contacts;
 use crate::data_dir::{ControlFile, DataDir};
 use crate::error::Failure;
 use crate::input;
@@ -16,7 +21,7 @@ use crate::input;
 /// Largest value that any node may be told to take.
 pub(crate) const VALUE_MAX_MAX: u32 = 64 << 20;
 
-pub(crate) async fn run(args: Daemon) -> Result<(), Failure> {
+pub(crate) async fn run(args: Daemon, shown: BTreeMap<String, String>) -> Result<(), Failure> {
     if args.detach {
         return super::detach::run(&args).await;
     }
@@ -28,31 +33,48 @@ pub(crate) async fn run(args: Daemon) -> Result<(), Failure> {
         Some(text) => text.parse().map_err(|reason| Failure::BadKey { text: text.clone(), reason })?,
         None => data_dir.identity()?,
     };
-    let control = control_listener(&args).await?;
+    allow_connections(args.http_connections);
+    let listener = asked_listener(&args).await?;
     let dht = start_node(&args, id, &data_dir)?;
-    let token = random_token()?;
-    let address = control.local_addr().map_err(Failure::System)?;
-    data_dir.write_control(&ControlFile { address, token: token.clone(), pid: std::process::id() })?;
-    tracing::info!(%id, listen = %dht.local_addr(), data_dir = %data_dir.path().display(), "up");
+    let listener = match listener {
+        Some(listener) => listener,
+        None => own_listener(dht.local_addr().port()).await?,
+    };
+    let (stop, token) = (Arc::new(Notify::new()), random_token()?);
+    let settings = http_settings(&args, token.clone(), stop.clone(), shown);
+    let server = Server::new(listener, dht.clone(), settings).map_err(Failure::System)?;
+    let address = server.local_addr();
+    data_dir.write_control(&ControlFile { address: reachable(address), token, pid: std::process::id() })?;
+    tracing::info!(%id, listen = %dht.local_addr(), http = %address, data_dir = %data_dir.path().display(), "up");
 
-    let (stop, mut stopped) = mpsc::channel(1);
-    let control = tokio::spawn(server::serve(control, dht.clone(), token, stop));
+    let (drain, drained) = oneshot::channel::<()>();
+    let server = tokio::spawn(server.run(async move { drop(drained.await) }));
     let why = tokio::select! {
         signal = signal() => signal?,
-        _ = stopped.recv() => "kad stop",
+        () = stop.notified() => "kad stop",
         () = dht.closed() => "the node stopped by itself",
+        never = contacts::keep(&dht, &data_dir) => match never {},
     };
-    tracing::info!(why, "leaving: handing over, saying goodbye");
+    tracing::info!(why, "leaving: answering what is under way, handing over, saying goodbye");
+    drop(drain);
     let left = tokio::select! {
-        left = dht.close() => left.map_err(|_| Failure::CheckFailed("the node stopped by itself: see the log".into())),
+        left = leave(&dht, &data_dir, server) => left,
         // Asked twice: at once.
         again = signal() => again.map(|_| ()),
     };
-    control.abort();
     tracing::info!("down");
     // Last: `kad stop` waits for it.
     data_dir.remove_control();
     left
+}
+
+/// Answers the requests that are under way, then leaves the network.
+async fn leave(dht: &Dht, data_dir: &DataDir, server: JoinHandle<()>) -> Result<(), Failure> {
+    if let Err(error) = server.await {
+        tracing::error!(%error, "the HTTP server failed");
+    }
+    contacts::save(dht, data_dir).await;
+    dht.close().await.map_err(|_| Failure::CheckFailed("the node stopped by itself: see the log".into()))
 }
 
 fn start_log(args: &Daemon) -> Result<(), Failure> {
@@ -68,11 +90,66 @@ fn start_log(args: &Daemon) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn control_listener(args: &Daemon) -> Result<TcpListener, Failure> {
-    if !args.control.ip().is_loopback() {
-        return Err(Failure::Setting(format!("--control {}: only a loopback address is allowed", args.control)));
+/// Each connection is a file.
+fn allow_connections(connections: u32) {
+    #[cfg(unix)]
+    {
+        let wanted = 256 + u64::from(connections);
+        match rlimit::increase_nofile_limit(wanted) {
+            Ok(granted) if granted >= wanted => {}
+            granted => tracing::warn!(wanted, ?granted, "fewer files than --http-connections needs: see `ulimit -Hn`"),
+        }
     }
-    TcpListener::bind(args.control).await.map_err(|source| Failure::Control { address: args.control, source })
+}
+
+/// The listener that was asked for.
+async fn asked_listener(args: &Daemon) -> Result<Option<TcpListener>, Failure> {
+    let Some(address) = args.http else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    listener.map(Some).map_err(|source| Failure::Http { address, source })
+}
+
+/// A listener on loopback with the number of the node's UDP port, or any that is free.
+async fn own_listener(port: u16) -> Result<TcpListener, Failure> {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+        Ok(listener) => Ok(listener),
+        Err(error) => {
+            tracing::info!(port, %error, "another port serves HTTP");
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+            listener.map_err(|source| Failure::Http { address: (Ipv4Addr::LOCALHOST, 0).into(), source })
+        }
+    }
+}
+
+/// Where commands on this host reach a server that listens here.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    address
+}
+
+fn http_settings(
+    args: &Daemon,
+    token: String,
+    stop: Arc<Notify>,
+    shown: BTreeMap<String, String>,
+) -> kad_http::Settings {
+    kad_http::Settings {
+        gateway: !args.no_gateway,
+        token: Some(token),
+        hosts: args.http_host.clone(),
+        origins: args.http_origin.clone(),
+        connections: args.http_connections as usize,
+        watchers: args.http_watchers as usize,
+        header_timeout: args.http_timeout,
+        body_timeout: args.http_timeout,
+        write_timeout: args.http_timeout,
+        // A store that has begun may take as long as any call.
+        drain_timeout: args.timeout.min(args.http_timeout),
+        stop,
+        shown,
+    }
 }
 
 fn start_node(args: &Daemon, id: NodeId, data_dir: &DataDir) -> Result<Dht, Failure> {
@@ -90,6 +167,7 @@ fn start_node(args: &Daemon, id: NodeId, data_dir: &DataDir) -> Result<Dht, Fail
         .id(id)
         .listen(args.listen)
         .bootstrap(&args.bootstrap)
+        .bootstrap(contacts::load(data_dir))
         .k(args.k)
         .alpha(args.alpha)
         .limits(limits)

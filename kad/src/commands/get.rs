@@ -7,11 +7,12 @@ use kad_tokio::Key;
 
 use super::put::millis;
 use super::{Peer, leave};
-use crate::api::{FindQuery, Found, FoundAll};
 use crate::args::Get;
-use crate::control::client;
+use crate::client;
 use crate::error::Failure;
-use crate::{operations, output};
+use crate::output;
+use kad_http::api::{FindQuery, Found, FoundAll};
+use kad_http::operations;
 
 pub(crate) async fn run(args: Get) -> Result<(), Failure> {
     let key = args.key.resolve()?;

@@ -2,9 +2,10 @@
 
 use super::put::millis;
 use super::{Peer, leave};
-use crate::api::{Lookup, Patience};
 use crate::error::Failure;
-use crate::{args, operations, output};
+use crate::{args, output};
+use kad_http::api::{Lookup, Patience};
+use kad_http::operations;
 
 pub(crate) async fn run(args: args::Lookup) -> Result<(), Failure> {
     let key = args.key.resolve()?;

@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+pub(crate) mod config;
 pub(crate) mod daemon;
 pub(crate) mod detach;
 pub(crate) mod dev;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use kad_tokio::{Capacity, Dht, Role};
 
 use crate::args::Target;
-use crate::control::client::Client;
+use crate::client::Client;
 use crate::data_dir::DataDir;
 use crate::error::Failure;
 use crate::input;

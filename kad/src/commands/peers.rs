@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::Peer;
 use crate::args::Peers;
 use crate::error::Failure;
-use crate::{operations, output};
+use crate::output;
+use kad_http::operations;
 
 pub(crate) async fn run(args: Peers) -> Result<(), Failure> {
     let peers = match Peer::of(&args.target).await? {

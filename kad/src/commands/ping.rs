@@ -7,10 +7,11 @@ use kad_tokio::Dht;
 use tokio::task::JoinSet;
 
 use super::{client_node, leave};
-use crate::api::Pong;
 use crate::args::Ping;
 use crate::error::Failure;
-use crate::{operations, output};
+use crate::output;
+use kad_http::api::Pong;
+use kad_http::operations;
 
 pub(crate) async fn run(args: Ping) -> Result<(), Failure> {
     let unreachable = || Failure::Unreachable(args.address.clone());

@@ -5,11 +5,12 @@ use std::time::Duration;
 use kad_tokio::Key;
 
 use super::{Peer, leave};
-use crate::api::{StoreQuery, Stored};
 use crate::args::Put;
 use crate::commands::daemon::VALUE_MAX_MAX;
 use crate::error::Failure;
-use crate::{input, operations, output};
+use crate::{input, output};
+use kad_http::api::{StoreQuery, Stored};
+use kad_http::operations;
 
 /// Larger values are refused before anybody is asked: no node takes more than its own limit, which is not known here.
 const READ_MAX: usize = VALUE_MAX_MAX as usize;

@@ -6,7 +6,8 @@ use bytesize::ByteSize;
 
 use super::Peer;
 use crate::error::Failure;
-use crate::{api, args, operations, output};
+use crate::{args, output};
+use kad_http::{api, operations};
 
 pub(crate) async fn run(args: args::Status) -> Result<(), Failure> {
     let status = match Peer::of(&args.target).await? {

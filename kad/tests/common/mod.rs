@@ -17,6 +17,7 @@ pub(crate) fn kad() -> Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KAD_")) {
         command.env_remove(name);
     }
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
 
@@ -71,6 +72,8 @@ pub(crate) struct Daemon {
     pub(crate) child: Child,
     pub(crate) directory: TempDir,
     pub(crate) address: SocketAddr,
+    /// Where it serves HTTP.
+    pub(crate) http: SocketAddr,
 }
 
 impl Daemon {
@@ -79,10 +82,19 @@ impl Daemon {
         Self::start_in(tempfile::tempdir().expect("a temporary directory"), arguments)
     }
 
+    /// Starts a daemon at an address.
+    pub(crate) fn start_at(listen: &str, arguments: &[&str]) -> Self {
+        Self::spawn(listen, tempfile::tempdir().expect("a temporary directory"), arguments)
+    }
+
     /// Starts a daemon in a directory that one may have used before.
     pub(crate) fn start_in(directory: TempDir, arguments: &[&str]) -> Self {
+        Self::spawn("127.0.0.1:0", directory, arguments)
+    }
+
+    fn spawn(listen: &str, directory: TempDir, arguments: &[&str]) -> Self {
         let mut child = kad()
-            .args(["daemon", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["daemon", "--listen", listen, "--data-dir"])
             .arg(directory.path())
             .args(arguments)
             .stdout(Stdio::null())
@@ -93,12 +105,13 @@ impl Daemon {
         let mut lines = BufReader::new(log).lines();
         let up = lines.find_map(|line| {
             let line = line.expect("text");
-            let listen = line.split("listen=").nth(1)?;
-            listen.split_whitespace().next()?.parse().ok()
+            let address = |name| line.split(name).nth(1)?.split_whitespace().next()?.parse().ok();
+            Some((address("listen=")?, address("http=")?))
         });
         // The log must be read on, or the daemon would block on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, directory, address: up.expect("the daemon says where it listens") }
+        let (address, http) = up.expect("the daemon says where it listens");
+        Self { child, directory, address, http }
     }
 
     /// Starts a daemon that joins through another.
@@ -118,6 +131,14 @@ impl Daemon {
 
     pub(crate) fn status(&self) -> Value {
         json(&["status", "--json", "--data-dir", self.dir()])
+    }
+
+    /// Asks its HTTP server. Answers with the status and the body.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().new_agent();
+        let request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.http));
+        let mut answer = agent.run(request.body(body).expect("a request")).expect("the daemon answers");
+        (answer.status().as_u16(), answer.body_mut().read_to_vec().expect("a whole answer"))
     }
 
     /// Waits until a number of the status is as expected.

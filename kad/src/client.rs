@@ -1,15 +1,17 @@
-//! The command's side.
+//! How commands reach a running daemon: over HTTP on loopback, with the token that only the daemon's user can read.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use kad_http::api::{
+    FindQuery, Forgotten, Found, FoundAll, Lookup, Patience, Peer, Problem, Status, StoreQuery, Stored,
+};
 use kad_tokio::Key;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::api::{FindQuery, Forgotten, Found, FoundAll, Lookup, Patience, Peer, Problem, Status, StoreQuery, Stored};
 use crate::data_dir::{ControlFile, DataDir};
 use crate::error::Failure;
 
@@ -37,7 +39,7 @@ impl Client {
     }
 
     pub(crate) fn status(&self) -> Result<Status, Failure> {
-        self.call("GET", "status", &(), &[])
+        self.call("GET", "node", &(), &[])
     }
 
     pub(crate) fn peers(&self) -> Result<Vec<Peer>, Failure> {
@@ -49,22 +51,22 @@ impl Client {
     }
 
     pub(crate) fn store(&self, key: Key, value: &[u8], query: &StoreQuery) -> Result<Stored, Failure> {
-        self.call("PUT", &format!("values/{key}"), query, value).map_err(|failure| match failure {
+        self.call("PUT", &format!("control/values/{key}"), query, value).map_err(|failure| match failure {
             Failure::TooLarge { max, .. } => Failure::TooLarge { len: value.len(), max },
             other => other,
         })
     }
 
     pub(crate) fn find(&self, key: Key, query: &FindQuery) -> Result<FoundAll, Failure> {
-        self.call("GET", &format!("values/{key}"), query, &[])
+        self.call("GET", &format!("control/values/{key}"), query, &[])
     }
 
     pub(crate) fn forget(&self, key: Key) -> Result<Forgotten, Failure> {
-        self.call("DELETE", &format!("values/{key}"), &(), &[])
+        self.call("DELETE", &format!("control/values/{key}"), &(), &[])
     }
 
     pub(crate) fn stop(&self) -> Result<(), Failure> {
-        self.send("POST", "stop", "", &[]).map(drop)
+        self.send("POST", "control/stop", "", &[]).map(drop)
     }
 
     fn call<T: DeserializeOwned>(
@@ -83,9 +85,9 @@ impl Client {
     /// Sends a request, and answers with the body of a success.
     fn send(&self, method: &str, path: &str, query: &str, body: &[u8]) -> Result<String, Failure> {
         let ControlFile { address, token, .. } = &self.control;
-        let request = axum::http::Request::builder()
+        let request = ureq::http::Request::builder()
             .method(method)
-            .uri(format!("http://{address}/v1/{path}?{query}"))
+            .uri(format!("http://{address}/{path}?{query}"))
             .header("Authorization", format!("Bearer {token}"))
             .body(body)
             .map_err(|error| Failure::Daemon(error.to_string()))?;
@@ -110,10 +112,10 @@ fn problem(text: &str) -> Failure {
         return Failure::Daemon(text.trim().to_owned());
     };
     match (problem.error.as_str(), problem.len, problem.max) {
-        ("too_large", Some(len), Some(max)) => Failure::TooLarge { len, max },
+        ("too_large", len, Some(max)) => Failure::TooLarge { len: len.unwrap_or_default(), max },
         ("timeout", ..) => Failure::Timeout,
         ("unreachable", ..) => Failure::Unreachable("any address that the daemon knows".into()),
-        ("refused", ..) => Failure::StoredNowhere(problem.message),
+        ("refused" | "not_durable", ..) => Failure::StoredNowhere(problem.message),
         ("incomplete", ..) => Failure::Incomplete(problem.message),
         ("lifetime", ..) => Failure::Setting(problem.message),
         _ => Failure::Daemon(problem.message),

@@ -9,11 +9,15 @@ use base64::prelude::BASE64_STANDARD;
 use kad_tokio::{Bytes, Copies, Dht, Error, Find, ItemType, Key, Value};
 
 use crate::api::{
-    FindQuery, Forgotten, Found, FoundAll, Lookup, Peer, Pong, Refused, Status, Step, StoreQuery, Stored, milliseconds,
-    state_name, type_name,
+    FindQuery, Forgotten, Found, FoundAll, Lookup, Peer, Pong, Refused, Status, StoreQuery, Stored, millis,
+    milliseconds, type_name,
 };
 
-pub(crate) async fn store(dht: &Dht, key: Key, bytes: Bytes, query: &StoreQuery) -> Result<Stored, Error> {
+/// Stores a value, and says who holds it.
+///
+/// # Errors
+/// Those of the same call of [`Dht`].
+pub async fn store(dht: &Dht, key: Key, bytes: Bytes, query: &StoreQuery) -> Result<Stored, Error> {
     let (len, ttl) = (bytes.len(), Duration::from_millis(query.ttl_ms));
     let item_type = if query.content { ItemType::CONTENT } else { ItemType::RAW };
     let copies = query.quorum.map_or(Copies::All, Copies::AtLeast);
@@ -37,7 +41,10 @@ pub(crate) async fn store(dht: &Dht, key: Key, bytes: Bytes, query: &StoreQuery)
 }
 
 /// The values that a query asks for: the first, or all.
-pub(crate) async fn find(dht: &Dht, key: Key, query: &FindQuery) -> Result<FoundAll, Error> {
+///
+/// # Errors
+/// Those of [`Dht::find`].
+pub async fn find(dht: &Dht, key: Key, query: &FindQuery) -> Result<FoundAll, Error> {
     let start = Instant::now();
     let prepare = |find: Find| {
         let left = Duration::from_millis(query.timeout_ms).saturating_sub(start.elapsed());
@@ -47,15 +54,34 @@ pub(crate) async fn find(dht: &Dht, key: Key, query: &FindQuery) -> Result<Found
     if query.all {
         return find_all(key, prepare(dht.find_all(key))).await;
     }
-    let content = if query.content_first { prepare(dht.find_content(key)).await? } else { None };
-    let value = match content {
-        Some(content) => Some(content),
-        None => prepare(dht.find(key)).await?,
+    let value = match query.content_first {
+        true => first(dht, key, prepare).await?,
+        false => prepare(dht.find(key)).await?,
     };
     Ok(FoundAll { values: value.iter().map(|value| found(key, value)).collect(), incomplete: None })
 }
 
+/// The value under a key: the content whose hash is the key, if there is any, and else the newest of what anybody put there.
+/// Content costs one lookup, and so does nothing.
+///
+/// # Errors
+/// Those of [`Dht::find`].
+pub async fn first(dht: &Dht, key: Key, prepare: impl Fn(Find) -> Find) -> Result<Option<Value>, Error> {
+    match prepare(dht.find(key)).await? {
+        Some(other) if other.item_type != ItemType::CONTENT => {
+            Ok(prepare(dht.find_content(key)).await?.or(Some(other)))
+        }
+        found => Ok(found),
+    }
+}
+
 async fn find_all(key: Key, find: Find) -> Result<FoundAll, Error> {
+    let (values, incomplete) = all(find).await?;
+    Ok(FoundAll { values: values.iter().map(|value| found(key, value)).collect(), incomplete })
+}
+
+/// Every value of a find, newest first, and why there may be more.
+pub(crate) async fn all(find: Find) -> Result<(Vec<Value>, Option<String>), Error> {
     let (mut stream, mut values, mut incomplete) = (find.values(), Vec::new(), None);
     while let Some(value) = stream.next().await {
         match value {
@@ -65,7 +91,7 @@ async fn find_all(key: Key, find: Find) -> Result<FoundAll, Error> {
         }
     }
     values.sort_by_key(|value| (value.age, value.digest));
-    Ok(FoundAll { values: values.iter().map(|value| found(key, value)).collect(), incomplete })
+    Ok((values, incomplete))
 }
 
 fn found(key: Key, value: &Value) -> Found {
@@ -76,58 +102,49 @@ fn found(key: Key, value: &Value) -> Found {
         value: BASE64_STANDARD.encode(&value.bytes),
         item_type: type_name(value.item_type),
         origin: value.origin,
-        age_ms: u64::try_from(value.age.as_millis()).unwrap_or(u64::MAX),
-        ttl_ms: u64::try_from(value.ttl.as_millis()).unwrap_or(u64::MAX),
+        age_ms: millis(value.age),
+        ttl_ms: millis(value.ttl),
     }
 }
 
-pub(crate) async fn ping(dht: &Dht, address: SocketAddr) -> Result<Pong, Error> {
+/// Asks whoever is at an address for a sign of life.
+///
+/// # Errors
+/// Those of the same call of [`Dht`].
+pub async fn ping(dht: &Dht, address: SocketAddr) -> Result<Pong, Error> {
     let pong = dht.ping(address).await?;
     Ok(Pong { node: pong.contact.into(), milliseconds: milliseconds(pong.rtt) })
 }
 
-pub(crate) async fn lookup(dht: &Dht, target: Key) -> Result<Lookup, Error> {
-    let lookup = dht.lookup(target).await?;
-    let step = |step: &kad_tokio::Step| Step {
-        node: step.contact.into(),
-        state: state_name(step.state).into(),
-        hops: step.depth,
-        order: (step.order > 0).then_some(step.order),
-        milliseconds: step.rtt.map(milliseconds),
-    };
-    Ok(Lookup {
-        target,
-        closest: lookup.closest().map(Into::into).collect(),
-        trace: lookup.steps.iter().map(step).collect(),
-        requests: lookup.requests,
-        hops: lookup.hops,
-        milliseconds: milliseconds(lookup.duration),
-        timed_out: lookup.timed_out,
-    })
+/// Looks for the nodes nearest to a key.
+///
+/// # Errors
+/// Those of the same call of [`Dht`].
+pub async fn lookup(dht: &Dht, target: Key) -> Result<Lookup, Error> {
+    Ok(Lookup::from(&dht.lookup(target).await?))
 }
 
-pub(crate) async fn forget(dht: &Dht, key: Key) -> Result<Forgotten, Error> {
+/// Stops to publish what this node published under a key.
+///
+/// # Errors
+/// Those of the same call of [`Dht`].
+pub async fn forget(dht: &Dht, key: Key) -> Result<Forgotten, Error> {
     Ok(Forgotten { key, values: dht.forget(key).await? })
 }
 
-pub(crate) async fn peers(dht: &Dht) -> Result<Vec<Peer>, Error> {
-    let peers = dht.peers().await?;
-    let peer = |peer: &kad_tokio::Peer| Peer {
-        node: peer.contact.into(),
-        bucket: peer.bucket,
-        milliseconds: peer.rtt.map(milliseconds),
-        idle_seconds: peer.idle.as_secs_f64(),
-        failures: peer.failures,
-    };
-    Ok(peers.iter().map(peer).collect())
+/// Everyone in the routing table.
+///
+/// # Errors
+/// Those of the same call of [`Dht`].
+pub async fn peers(dht: &Dht) -> Result<Vec<Peer>, Error> {
+    let own = dht.id();
+    Ok(dht.peers().await?.iter().map(|peer| Peer::new(&own, peer)).collect())
 }
 
-pub(crate) async fn status(dht: &Dht) -> Result<Status, Error> {
-    let stats = dht.stats().await?;
-    let socket = &stats.socket;
-    let mut counters: std::collections::BTreeMap<_, _> =
-        stats.core.iter().map(|(name, count)| (name.to_owned(), count)).collect();
-    for (name, count) in [
+/// Everything that a node counts, by name. The names are documented in `docs/metrics.md`.
+pub fn counters(stats: &kad_tokio::Stats) -> impl Iterator<Item = (&'static str, u64)> {
+    let (socket, upkeep) = (&stats.socket, &stats.upkeep);
+    let beside = [
         ("socket_bytes_in", socket.bytes_in),
         ("socket_bytes_out", socket.bytes_out),
         ("socket_send_errors", socket.send_errors),
@@ -136,15 +153,25 @@ pub(crate) async fn status(dht: &Dht) -> Result<Status, Error> {
         ("socket_receive_errors", socket.receive_errors),
         ("socket_withheld", socket.withheld),
         ("worker_notes_dropped", stats.notes_dropped),
+        ("store_evicted", stats.evicted),
         ("store_failed", stats.store_failed),
-        ("upkeep_replicated", stats.upkeep.replicated),
-        ("upkeep_republished", stats.upkeep.republished),
-        ("upkeep_to_newcomers", stats.upkeep.to_newcomers),
-        ("upkeep_handed_over", stats.upkeep.handed_over),
-        ("upkeep_operations", stats.upkeep.operations),
-    ] {
-        counters.insert(name.into(), count);
-    }
+        ("upkeep_replicated", upkeep.replicated),
+        ("upkeep_republished", upkeep.republished),
+        ("upkeep_to_newcomers", upkeep.to_newcomers),
+        ("upkeep_handed_over", upkeep.handed_over),
+        ("upkeep_operations", upkeep.operations),
+    ];
+    stats.core.iter().chain(beside)
+}
+
+/// How the node is.
+///
+/// # Errors
+/// Those of the same call of [`Dht`].
+pub async fn status(dht: &Dht) -> Result<Status, Error> {
+    let stats = dht.stats().await?;
+    let socket = &stats.socket;
+    let counters = counters(&stats).map(|(name, count)| (name.to_owned(), count)).collect();
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").into(),
         pid: std::process::id(),
@@ -165,5 +192,6 @@ pub(crate) async fn status(dht: &Dht) -> Result<Status, Error> {
         receive_buffer: socket.receive_buffer,
         send_buffer: socket.send_buffer,
         counters,
+        settings: std::collections::BTreeMap::new(),
     })
 }

@@ -1,0 +1,369 @@
+//! What the server answers with and what `kad --json` prints: one set of types, so that both say the same.
+
+#![allow(missing_docs, reason = "a field without a comment is what its name says; /openapi.json describes all")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use kad_tokio::{Contact, ItemStatus, ItemType, Key, NodeId, Walk};
+use serde::{Deserialize, Serialize};
+
+/// What to store, besides the bytes.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct StoreQuery {
+    pub ttl_ms: u64,
+    pub content: bool,
+    pub quorum: Option<u8>,
+    pub timeout_ms: u64,
+}
+
+/// Which values to find.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct FindQuery {
+    pub all: bool,
+    /// Content under this hash before anything else: only that cannot be supplanted.
+    pub content_first: bool,
+    pub newer_than_ms: Option<u64>,
+    pub timeout_ms: u64,
+}
+
+/// How long to try.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Patience {
+    pub timeout_ms: u64,
+}
+
+/// What became of a store.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Stored {
+    pub key: Key,
+    pub digest: String,
+    pub bytes: usize,
+    pub ttl_ms: u64,
+    /// Nodes that hold it, the daemon included.
+    pub copies: usize,
+    /// Of these, other nodes.
+    pub elsewhere: usize,
+    pub refused: Vec<Refused>,
+    pub silent: Vec<Node>,
+    /// Whether every node that was asked has answered or failed.
+    pub complete: bool,
+    pub requests: usize,
+    pub milliseconds: f64,
+}
+
+/// A node that did not take a value.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Refused {
+    #[serde(flatten)]
+    pub node: Node,
+    pub reason: ItemStatus,
+}
+
+/// A node.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub struct Node {
+    pub id: NodeId,
+    pub address: SocketAddr,
+}
+
+impl From<Contact> for Node {
+    fn from(contact: Contact) -> Self {
+        Self { id: contact.id, address: contact.endpoint.into() }
+    }
+}
+
+/// What a find brought.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct FoundAll {
+    pub values: Vec<Found>,
+    /// Why there may be more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
+}
+
+/// A value that was found.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Found {
+    pub key: Key,
+    pub digest: String,
+    pub bytes: usize,
+    /// The bytes, in base 64.
+    pub value: String,
+    #[serde(rename = "type")]
+    pub item_type: String,
+    pub origin: NodeId,
+    pub age_ms: u64,
+    pub ttl_ms: u64,
+}
+
+/// The name of an item's type.
+pub fn type_name(item_type: ItemType) -> String {
+    match item_type {
+        ItemType::RAW => "raw".into(),
+        ItemType::CONTENT => "content".into(),
+        other => format!("type {}", other.0),
+    }
+}
+
+/// An answer to a ping.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Pong {
+    #[serde(flatten)]
+    pub node: Node,
+    pub milliseconds: f64,
+}
+
+/// How a lookup went.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Lookup {
+    pub target: Key,
+    pub closest: Vec<Node>,
+    /// Everyone who was heard of, nearest first.
+    pub trace: Vec<Step>,
+    pub requests: usize,
+    pub hops: usize,
+    pub milliseconds: f64,
+    pub timed_out: bool,
+}
+
+/// A node that a lookup heard of.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Step {
+    #[serde(flatten)]
+    pub node: Node,
+    pub state: String,
+    /// Hops from the asking node's own table.
+    pub hops: u8,
+    /// The how many-th that was asked; absent if it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub milliseconds: Option<f64>,
+}
+
+/// The name of a step's state.
+pub fn state_name(state: Walk) -> &'static str {
+    match state {
+        Walk::Free | Walk::Unasked => "not asked",
+        Walk::Asked => "waiting",
+        Walk::Answered => "answered",
+        Walk::Failed => "silent",
+    }
+}
+
+/// A node of the routing table.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Peer {
+    #[serde(flatten)]
+    pub node: Node,
+    /// XOR of its id and this node's, as hexadecimal digits.
+    pub distance: Key,
+    pub bucket: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub milliseconds: Option<f64>,
+    pub idle_seconds: f64,
+    pub failures: u8,
+}
+
+/// How a daemon is.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Status {
+    pub version: String,
+    pub pid: u32,
+    pub id: NodeId,
+    pub address: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<SocketAddr>,
+    pub uptime_seconds: f64,
+    pub joined: bool,
+    /// Largest value that it takes, in bytes.
+    pub value_max: usize,
+    pub contacts: usize,
+    pub buckets: usize,
+    pub operations: usize,
+    pub transfers: usize,
+    pub items: usize,
+    pub bytes: u64,
+    pub evicted: u64,
+    pub memory: usize,
+    pub receive_buffer: usize,
+    pub send_buffer: usize,
+    pub counters: std::collections::BTreeMap<String, u64>,
+    /// Settings of the program, where it shows them.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub settings: std::collections::BTreeMap<String, String>,
+}
+
+/// Some of the values that a node holds.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Holding {
+    pub values: Vec<HeldValue>,
+    /// What to give as `after` for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A value that a node holds.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct HeldValue {
+    pub key: Key,
+    pub digest: String,
+    #[serde(rename = "type")]
+    pub item_type: String,
+    pub bytes: usize,
+    pub age_ms: u64,
+    pub ttl_ms: u64,
+    /// Whether this node publishes it.
+    pub own: bool,
+}
+
+/// A list of the values under a key, without their bytes.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Listing {
+    pub key: Key,
+    pub values: Vec<Listed>,
+    /// Why there may be more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
+}
+
+/// One of several values under a key.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Listed {
+    /// Where its bytes are.
+    pub location: String,
+    pub digest: String,
+    #[serde(rename = "type")]
+    pub item_type: String,
+    pub bytes: usize,
+    pub origin: NodeId,
+    pub age_ms: u64,
+    pub ttl_ms: u64,
+}
+
+/// Whether the process is up.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Health {
+    pub status: String,
+    pub version: String,
+}
+
+/// Whether the network is reached.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Readiness {
+    pub ready: bool,
+    pub contacts: usize,
+    /// Time since some node last proved to be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heard_seconds: Option<f64>,
+    /// Why it is so.
+    pub reason: String,
+}
+
+/// How many copies this node's own values have, as far as it was looked.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Durability {
+    /// Whether every value that was looked for has as many copies as wanted.
+    pub durable: bool,
+    /// Copies on other nodes that a value needs to count as durable.
+    pub wanted: usize,
+    /// Values that this node publishes.
+    pub values: usize,
+    /// Of these, those that were looked for lately.
+    pub audited: usize,
+    /// How many of the audited values have so many copies on other nodes.
+    pub copies: std::collections::BTreeMap<usize, usize>,
+    /// Values with fewer copies than wanted, the first hundred.
+    pub at_risk: Vec<AtRisk>,
+    /// Age of the oldest audit that is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_audit_seconds: Option<f64>,
+    /// Values that could not be looked for this time, and why the first of them.
+    pub failed: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A value with few copies.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub struct AtRisk {
+    pub key: Key,
+    pub digest: String,
+    /// Copies on other nodes.
+    pub copies: usize,
+}
+
+/// How many values were forgotten.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Forgotten {
+    pub key: Key,
+    pub values: usize,
+}
+
+/// Why the daemon did not do what it was asked for.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Problem {
+    /// The status of the response; 0 where there is none.
+    pub status: u16,
+    /// A code for programs.
+    pub error: String,
+    /// What is wrong and what to do, for people.
+    pub message: String,
+    /// Length of the value in bytes, where that is the problem and it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub len: Option<usize>,
+    /// The limit in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<usize>,
+}
+
+/// Milliseconds with a fraction.
+pub fn milliseconds(span: Duration) -> f64 {
+    (span.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Milliseconds without a fraction.
+pub fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<&kad_tokio::Step> for Step {
+    fn from(step: &kad_tokio::Step) -> Self {
+        Self {
+            node: step.contact.into(),
+            state: state_name(step.state).into(),
+            hops: step.depth,
+            order: (step.order > 0).then_some(step.order),
+            milliseconds: step.rtt.map(milliseconds),
+        }
+    }
+}
+
+impl From<&kad_tokio::Lookup> for Lookup {
+    fn from(lookup: &kad_tokio::Lookup) -> Self {
+        Self {
+            target: lookup.target,
+            closest: lookup.closest().map(Into::into).collect(),
+            trace: lookup.steps.iter().map(Into::into).collect(),
+            requests: lookup.requests,
+            hops: lookup.hops,
+            milliseconds: milliseconds(lookup.duration),
+            timed_out: lookup.timed_out,
+        }
+    }
+}
+
+impl Peer {
+    /// A contact as the node with this id sees it.
+    pub fn new(own: &NodeId, peer: &kad_tokio::Peer) -> Self {
+        Self {
+            node: peer.contact.into(),
+            distance: Key::from_bytes(peer.contact.id.distance(own.as_key()).to_bytes()),
+            bucket: peer.bucket,
+            milliseconds: peer.rtt.map(milliseconds),
+            idle_seconds: peer.idle.as_secs_f64(),
+            failures: peer.failures,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Who may do what. A page of the web must neither read nor write through a node on its visitor's machine, and only the
+//! owner of a node looks into it or controls it.
+
+use std::net::IpAddr;
+
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use kad_tokio::Key;
+
+use crate::problem::Refusal;
+use crate::state::{Context, Shared};
+
+/// Headers by which a proxy says that a request came from elsewhere.
+const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
+/// Everybody is measured by this: the name that was called, and for what changes something the page that calls.
+pub(crate) async fn everybody(State(context): Shared, request: Request, next: Next) -> Response {
+    let admitted = admit(&context, request.method(), request.uri(), request.headers());
+    match admitted {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Operations endpoints: for this host, or with the token.
+pub(crate) async fn operators(State(context): Shared, request: Request, next: Next) -> Response {
+    match may_operate(&context, request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Control endpoints: with the token only.
+pub(crate) async fn owners(State(context): Shared, request: Request, next: Next) -> Response {
+    match has_token(&context, request.headers()) {
+        Ok(true) => next.run(request).await,
+        Ok(false) => {
+            Refusal::unauthorised("control needs the token of the daemon's data directory (Authorization: Bearer)")
+                .into_response()
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Whether a request comes from this host, as far as can be told, or shows the token.
+pub(crate) fn may_operate(context: &Context, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    if has_token(context, headers)? {
+        return Ok(());
+    }
+    check_page(&[], uri, headers)?;
+    let is_direct = !FORWARDED.iter().any(|name| headers.contains_key(*name));
+    let calls_loopback = called(uri, headers).is_some_and(|authority| is_loopback(authority.host()));
+    if context.is_loopback && is_direct && calls_loopback {
+        return Ok(());
+    }
+    Err(Refusal::unauthorised("from another host this needs the token of the daemon (Authorization: Bearer)"))
+}
+
+fn admit(context: &Context, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    if context.is_loopback || !context.settings.hosts.is_empty() {
+        check_host(context, uri, headers)?;
+    }
+    if method.is_safe() || has_token(context, headers)? {
+        Ok(())
+    } else {
+        check_page(&context.settings.origins, uri, headers)
+    }
+}
+
+/// Whoever calls by a name that is not this server's was led here: by DNS rebinding, if by a browser.
+fn check_host(context: &Context, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(authority) = called(uri, headers) else {
+        return Err(Refusal::bad("host", "exactly one Host header with a name or an address is needed"));
+    };
+    let host = authority.host();
+    let known = |name: &String| name.eq_ignore_ascii_case(host) || name.eq_ignore_ascii_case(authority.as_str());
+    if is_loopback(host) || context.settings.hosts.iter().any(known) {
+        return Ok(());
+    }
+    let message =
+        format!("this server is not called {host}: allow the name with --http-host, or call it by its address");
+    Err(Refusal::new(StatusCode::FORBIDDEN, "host", message))
+}
+
+/// Pages of other origins are refused, unless their origin is allowed this. Programs that are no browsers send neither header.
+fn check_page(allowed: &[String], uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let is_own = |origin: &str| {
+        let authority = origin.strip_prefix("http://").or(origin.strip_prefix("https://"));
+        called(uri, headers).is_some_and(|called| authority.is_some_and(|authority| authority == called.as_str()))
+    };
+    let refused = match (text("origin"), text("sec-fetch-site")) {
+        (Some(origin), _) if allowed.iter().any(|one| one == origin) => None,
+        (Some(origin), _) if !is_own(origin) => Some(origin),
+        (_, Some(site)) if site != "same-origin" && site != "none" => Some(site),
+        _ => None,
+    };
+    refused.map_or(Ok(()), |page| {
+        let message = format!(
+            "a page of another origin ({page}) may not do this; --http-origin allows it to read and write values"
+        );
+        Err(Refusal::new(StatusCode::FORBIDDEN, "cross_origin", message))
+    })
+}
+
+/// Whether the token is shown. A wrong one is refused even where none is needed.
+fn has_token(context: &Context, headers: &HeaderMap) -> Result<bool, Refusal> {
+    let Some(shown) = headers.get(header::AUTHORIZATION) else { return Ok(false) };
+    let shown = shown.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    // Comparing hashes takes the same time however much of the token is right.
+    match context.token {
+        Some(token) if Key::hash(shown) == token => Ok(true),
+        _ => Err(Refusal::unauthorised("this is not the token of the daemon's data directory")),
+    }
+}
+
+/// By which name and port the server was called.
+fn called(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+    if let Some(authority) = uri.authority() {
+        return Some(authority.clone());
+    }
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Authority::try_from(host.as_bytes()).ok(),
+        _ => None,
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}

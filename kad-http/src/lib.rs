@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod api;
+mod body;
+mod control;
+mod durable;
+mod events;
+mod form;
+mod gateway;
+mod guard;
+mod health;
+mod metrics;
+pub mod operations;
+mod problem;
+mod request;
+mod router;
+mod server;
+mod settings;
+mod state;
+mod views;
+
+pub use server::Server;
+pub use settings::Settings;
+
+/// The description of everything that is served, as OpenAPI 3.1.
+pub const OPENAPI: &str = include_str!("../openapi.json");

@@ -1,0 +1,142 @@
+//! The listener and its connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use kad_tokio::{Dht, Key};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
+
+use crate::durable::Audits;
+use crate::health::Reached;
+use crate::metrics::{Counted, Counters};
+use crate::router::router;
+use crate::settings::Settings;
+use crate::state::Context;
+
+/// Pause after the system refused a connection: it has run out of something.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// An HTTP server for one node.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    context: Arc<Context>,
+    /// Dropped when the server stops.
+    running: watch::Sender<()>,
+}
+
+impl Server {
+    /// Opens the listener. Requests are answered once [`run`](Self::run) is awaited.
+    ///
+    /// # Errors
+    /// What the system says when it does not give out the address.
+    pub async fn bind(address: SocketAddr, dht: Dht, settings: Settings) -> io::Result<Self> {
+        Self::new(TcpListener::bind(address).await?, dht, settings)
+    }
+
+    /// A server on a listener that is open already.
+    ///
+    /// # Errors
+    /// What the system says when the listener has no address.
+    pub fn new(listener: TcpListener, dht: Dht, settings: Settings) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let (running, stopped) = watch::channel(());
+        let context = Context {
+            is_loopback: address.ip().to_canonical().is_loopback(),
+            token: settings.token.as_ref().map(Key::hash),
+            watchers: Arc::new(Semaphore::new(settings.watchers)),
+            audits: Audits::default(),
+            reached: Reached::default(),
+            counters: Counters::new(),
+            running: stopped,
+            dht,
+            settings,
+        };
+        Ok(Self { listener, address, context: Arc::new(context), running })
+    }
+
+    /// Where it listens.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers requests until `stop` is ready. Then no more connections are taken, streams of events end, and requests that
+    /// are under way are answered, but no longer than [`Settings::drain_timeout`].
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self { listener, context, running, .. } = self;
+        let (places, graceful) = (Arc::new(Semaphore::new(context.settings.connections)), GracefulShutdown::new());
+        let service = router(context.clone());
+        let drain = context.settings.drain_timeout;
+        let mut connections = JoinSet::new();
+        tokio::pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                accepted = accept(&listener, &places, &context) => accepted,
+                Some(_) = connections.join_next() => None,
+                () = &mut stop => break,
+            };
+            if let Some((stream, place)) = accepted {
+                connections.spawn(serve(stream, place, service.clone(), &context, graceful.watcher()));
+            }
+        }
+        drop((listener, running));
+        if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+            tracing::warn!(?drain, "some requests were not answered in time: their connections are cut");
+            connections.shutdown().await;
+        }
+    }
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    context: &Context,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    // The semaphore is never closed.
+    let place = places.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, place)),
+        Err(error) => {
+            tracing::warn!(%error, "a connection was not accepted");
+            context.counters.accept_errors.inc();
+            tokio::time::sleep(PAUSE).await;
+            None
+        }
+    }
+}
+
+/// Answers the requests of one connection until it ends.
+fn serve(
+    stream: TcpStream,
+    place: OwnedSemaphorePermit,
+    service: Router,
+    context: &Context,
+    graceful: Watcher,
+) -> impl Future<Output = ()> + use<> {
+    // An answer that is small must not wait for the acknowledgement of the last. Without it everything works, only slower.
+    let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(context.settings.write_timeout));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(context.settings.header_timeout)
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(service));
+    let (connection, counted) = (graceful.watch(connection), Counted::new(&context.counters.connections));
+    async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+        drop((place, counted));
+    }
+}

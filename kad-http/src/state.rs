@@ -1,0 +1,31 @@
+//! What all handlers share.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use kad_tokio::{Dht, Key};
+use tokio::sync::{Semaphore, watch};
+
+use crate::durable::Audits;
+use crate::health::Reached;
+use crate::metrics::Counters;
+use crate::settings::Settings;
+
+/// What a handler gets.
+pub(crate) type Shared = State<Arc<Context>>;
+
+/// See the [module](self).
+pub(crate) struct Context {
+    pub(crate) dht: Dht,
+    pub(crate) settings: Settings,
+    /// Whether only this host can reach the listener.
+    pub(crate) is_loopback: bool,
+    /// The hash of the token.
+    pub(crate) token: Option<Key>,
+    pub(crate) watchers: Arc<Semaphore>,
+    pub(crate) audits: Audits,
+    pub(crate) reached: Reached,
+    pub(crate) counters: Counters,
+    /// Closed when the server stops.
+    pub(crate) running: watch::Receiver<()>,
+}

@@ -1,0 +1,296 @@
+//! Values over HTTP, row by row of the contract.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Gateway, TOKEN, bytes, multipart, network, node, owned, url_encoded};
+use kad_http::Settings;
+use kad_tokio::{Key, Limits};
+
+const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+const MAX: usize = 32 * 1024;
+
+#[tokio::test]
+async fn a_posted_value_is_echoed_located_by_its_hash_and_read_byte_for_byte() {
+    let gateways = network(3).await;
+    for len in [1, 100, 1084, 1085, 5000, MAX] {
+        let value = bytes(len);
+        let (kind, form) = multipart(&[("other", b"x"), ("value", &value)]);
+        let encoded = format!("a=b&value={}&c", url_encoded(&value));
+        for (headers, body) in
+            [(vec![], value.clone()), (vec![("Content-Type", &kind[..])], form), (vec![FORM], encoded.into_bytes())]
+        {
+            let posted = gateways[0].ask("POST", "/?copies=all", &headers, body).await;
+            assert_eq!((posted.status.as_u16(), &posted.body[..]), (202, &value[..]), "{len} bytes, {headers:?}");
+            assert_eq!(posted.header("location"), format!("/{}", Key::hash(&value)));
+            assert_eq!((posted.header("kad-copies"), posted.header("kad-refused")), ("3", "0"));
+        }
+        for gateway in &gateways {
+            let got = gateway.get(&format!("/{}", Key::hash(&value))).await;
+            assert_eq!((got.status.as_u16(), &got.body[..]), (200, &value[..]));
+            assert_eq!(got.header("origin"), gateway.dht.id().to_string(), "all three hold it");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_plus_in_a_form_is_a_space_and_names_of_fields_may_be_escaped() {
+    let gateway = Gateway::lone().await;
+    let posted = gateway.ask("POST", "/", &[FORM], "v%61lue=a+b%2Bc").await;
+    assert_eq!((posted.status.as_u16(), &posted.body[..]), (202, &b"a b+c"[..]));
+}
+
+/// A field that is there but empty, or a body that is empty although its type is named, is the empty value.
+#[tokio::test]
+async fn an_empty_value_is_a_value_and_no_value_is_a_mistake() {
+    let gateway = Gateway::lone().await;
+    let (kind, form) = multipart(&[("value", b"")]);
+    let named = [("Content-Type", "text/plain")];
+    for (headers, body) in [(&[FORM][..], &b"value="[..]), (&[("Content-Type", &kind)], &form), (&named, b"")] {
+        let posted = gateway.ask("POST", "/", headers, body.to_vec()).await;
+        assert_eq!((posted.status.as_u16(), posted.body.len()), (202, 0), "{headers:?}");
+        let got = gateway.get(posted.header("location")).await;
+        assert_eq!((got.status.as_u16(), got.body.len(), got.header("content-length")), (200, 0, "0"));
+    }
+    let (kind, form) = multipart(&[("other", b"x")]);
+    for (headers, body) in
+        [(&[][..], &b""[..]), (&[FORM], b""), (&[FORM], b"other=x"), (&[("Content-Type", &kind)], &form)]
+    {
+        gateway.ask("POST", "/", headers, body.to_vec()).await.is_problem(400, "no_value");
+    }
+}
+
+#[tokio::test]
+async fn malformed_forms_are_refused_and_nothing_is_stored() {
+    let gateway = Gateway::lone().await;
+    for body in ["value=%", "value=%4", "value=%zz", "%g1=x&value=y", "value=a&value=b"] {
+        gateway.ask("POST", "/", &[FORM], body).await.is_problem(400, "malformed");
+    }
+    let (kind, whole) = multipart(&[("value", b"something")]);
+    let (_, twice) = multipart(&[("value", b"a"), ("value", b"b")]);
+    for (kind, body) in [
+        ("multipart/form-data", whole.clone()),
+        (&kind, whole[..whole.len() - 12].to_vec()),
+        (&kind, b"no boundary at all".to_vec()),
+        (&kind, twice),
+    ] {
+        gateway.ask("POST", "/", &[("Content-Type", kind)], body).await.is_problem(400, "malformed");
+    }
+    assert_eq!(gateway.dht.stats().await.unwrap().items, 0);
+}
+
+#[tokio::test]
+async fn one_byte_too_many_is_refused_and_nothing_is_stored() {
+    let gateway = Gateway::serve(node(&[]).start().unwrap(), owned()).await;
+    let value = bytes(MAX + 1);
+    let (kind, form) = multipart(&[("value", &value)]);
+    let kind = [("Content-Type", &kind[..])];
+    let encoded = format!("value={}", url_encoded(&value));
+    for (headers, body) in [(&[][..], value.clone()), (&kind, form), (&[FORM], encoded.into_bytes())] {
+        let refused = gateway.ask("POST", "/", headers, body).await;
+        let problem = refused.is_problem(413, "too_large").json();
+        assert_eq!((problem["max"].as_u64(), problem["len"].as_u64()), (Some(MAX as u64), Some(MAX as u64 + 1)));
+    }
+    // Larger than any form with a value can be: it is not even kept in memory.
+    for headers in [&[][..], &[FORM], &kind] {
+        gateway.ask("POST", "/", headers, bytes(900_000)).await.is_problem(413, "too_large");
+    }
+    let key = Key::hash("k");
+    let bearer = format!("Bearer {TOKEN}");
+    let query = "ttl_ms=1000&content=false&timeout_ms=1000";
+    let path = format!("/control/values/{key}?{query}");
+    gateway.ask("PUT", &path, &[("Authorization", &bearer)], value.clone()).await.is_problem(413, "too_large");
+    gateway.ask("PUT", &format!("/{key}"), &[], value).await.is_problem(413, "too_large");
+    assert_eq!(gateway.dht.stats().await.unwrap().items, 0);
+}
+
+#[tokio::test]
+async fn what_can_be_stored_nowhere_is_said_so() {
+    let first = node(&[]).start().unwrap();
+    let limits = Limits { bytes: 1000, ..Limits::new(first.id()) };
+    let gateway = Gateway::serve(node(&[]).limits(limits).start().unwrap(), Settings::default()).await;
+    gateway.ask("POST", "/", &[], bytes(900)).await;
+    let refused = gateway.ask("POST", "/", &[], bytes(901)).await;
+    assert!(refused.is_problem(503, "refused").json()["message"].as_str().unwrap().contains("Full"));
+    assert_eq!(refused.header("retry-after"), "1");
+    gateway.get(&format!("/{}", Key::hash(bytes(901)))).await.is_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn chosen_keys_and_names_take_several_values_and_each_can_be_read() {
+    let gateways = network(3).await;
+    let key = Key::hash("numbers");
+    for value in ["one", "two", "three"] {
+        let put = gateways[0].ask("PUT", &format!("/{key}"), &[], value).await;
+        assert_eq!((put.status.as_u16(), put.header("location")), (202, &format!("/{key}")[..]));
+        // Ages are told in milliseconds.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let put = gateways[1].ask("PUT", "/name/numbers", &[], "four").await;
+    assert_eq!(put.status.as_u16(), 202);
+    let listed = gateways[2].get(&format!("/{key}?all")).await.json();
+    let values = listed["values"].as_array().unwrap();
+    assert_eq!(values.len(), 4);
+    let mut texts = Vec::new();
+    for value in values {
+        let got = gateways[2].get(value["location"].as_str().unwrap()).await;
+        assert_eq!(got.header("etag"), format!("\"{}\"", value["digest"].as_str().unwrap()));
+        assert!(got.header("cache-control").contains("immutable"), "a named digest never changes");
+        texts.push(String::from_utf8(got.body.to_vec()).unwrap());
+    }
+    assert_eq!(texts, ["four", "three", "two", "one"], "newest first");
+    let newest = gateways[2].get("/name/numbers").await;
+    assert_eq!((&newest.body[..], newest.header("cache-control")), (&b"four"[..], "no-cache"));
+    let unknown = format!("/{key}?digest={}", "0".repeat(32));
+    gateways[2].get(&unknown).await.is_problem(404, "not_found");
+    gateways[2].get(&format!("/{key}?digest=xyz")).await.is_problem(400, "digest");
+    gateways[2].get("/name/nobody?all").await.is_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn content_cannot_be_supplanted_by_whoever_puts_something_under_its_key() {
+    let gateways = network(3).await;
+    let posted = gateways[0].ask("POST", "/", &[], "true").await;
+    gateways[1].ask("PUT", posted.header("location"), &[], "false").await;
+    for gateway in &gateways {
+        assert_eq!(gateway.get(posted.header("location")).await.body, "true");
+    }
+}
+
+#[tokio::test]
+async fn keys_have_exactly_64_hexadecimal_digits_and_unknown_ones_are_not_found() {
+    let gateway = Gateway::lone().await;
+    let key = "a".repeat(64);
+    gateway.get(&format!("/{key}")).await.is_problem(404, "not_found");
+    for bad in ["a", &key[1..], &format!("{key}a"), &format!("g{}", &key[1..]), &format!("%20{}", &key[1..])] {
+        for method in ["GET", "PUT", "DELETE"] {
+            gateway.ask(method, &format!("/{bad}"), &[], "").await.is_problem(400, "key");
+        }
+        assert_eq!(gateway.ask("HEAD", &format!("/{bad}"), &[], "").await.status.as_u16(), 400);
+    }
+    gateway.get("/no/such/path").await.is_problem(404, "no_such_path");
+    gateway.get(&format!("/{key}?unknown=1")).await.is_problem(400, "query");
+}
+
+#[tokio::test]
+async fn heads_tags_and_ages_are_as_caches_want_them() {
+    let gateway = Gateway::lone().await;
+    let posted = gateway.ask("POST", "/?ttl=100s", &[], bytes(5000)).await;
+    let path = posted.header("location");
+    let got = gateway.get(path).await;
+    let head = gateway.ask("HEAD", path, &[], "").await;
+    assert_eq!((head.status.as_u16(), head.header("content-length"), head.body.len()), (200, "5000", 0));
+    assert_eq!((head.header("etag"), got.header("etag")), (got.header("etag"), head.header("etag")));
+    assert_eq!(got.header("etag"), format!("\"{}\"", posted.header("kad-digest")));
+    assert!(got.header("age").parse::<u64>().unwrap() < 60 && got.header("kad-ttl").parse::<u64>().unwrap() <= 100);
+    assert_eq!(got.header("cache-control"), "public, max-age=100, immutable");
+    for tags in [got.header("etag"), "*", &format!("\"x\", W/{}", got.header("etag"))] {
+        let same = gateway.ask("GET", path, &[("If-None-Match", tags)], "").await;
+        assert_eq!((same.status.as_u16(), same.body.len(), same.header("etag")), (304, 0, got.header("etag")));
+    }
+    let other = gateway.ask("GET", path, &[("If-None-Match", "\"other\"")], "").await;
+    assert_eq!((other.status.as_u16(), other.body.len()), (200, 5000));
+}
+
+#[tokio::test]
+async fn a_value_never_runs_as_a_page_of_this_server() {
+    let gateway = Gateway::lone().await;
+    let posted = gateway.ask("POST", "/", &[("Content-Type", "text/html")], "<script>alert(1)</script>").await;
+    for answer in [gateway.get(posted.header("location")).await, posted] {
+        assert_eq!(answer.header("content-type"), "application/octet-stream");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("content-security-policy"), "sandbox");
+    }
+}
+
+#[tokio::test]
+async fn deleting_ends_publishing_once() {
+    let gateway = Gateway::lone().await;
+    let path = gateway.ask("POST", "/", &[], "mine").await.header("location").to_owned();
+    assert_eq!(gateway.ask("DELETE", &path, &[], "").await.status.as_u16(), 204);
+    gateway.ask("DELETE", &path, &[], "").await.is_problem(404, "not_published");
+    let put = gateway.ask("PUT", &path, &[], "two").await;
+    gateway.ask("PUT", &path, &[], "three").await;
+    let one = format!("{path}?digest={}", put.header("kad-digest"));
+    assert_eq!(gateway.ask("DELETE", &one, &[], "").await.status.as_u16(), 204);
+    gateway.ask("DELETE", &one, &[], "").await.is_problem(404, "not_published");
+    assert_eq!(gateway.dht.held(None, 10, true).await.unwrap().values.len(), 1, "the other is still published");
+}
+
+#[tokio::test]
+async fn lifetimes_come_from_the_query_or_a_header_and_are_kept() {
+    let gateway = Gateway::lone().await;
+    for (path, headers) in [("/?ttl=1s", &[][..]), ("/", &[("Kad-TTL", "1s")]), ("/?ttl=1s", &[("Kad-TTL", "1h")])] {
+        let value = format!("{path} {headers:?}");
+        let posted = gateway.ask("POST", path, headers, value).await;
+        let location = posted.header("location").to_owned();
+        assert_eq!(gateway.get(&location).await.status.as_u16(), 200);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        while gateway.get(&location).await.status.as_u16() != 404 {
+            assert!(tokio::time::Instant::now() < deadline, "it lives for a second");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    for bad in ["/?ttl=soon", "/?ttl=", "/?timeout=x", "/?copies=256", "/?copies=-1", "/?copies=many", "/?what=x"] {
+        gateway.ask("POST", bad, &[], "x").await.is_problem(400, "query");
+    }
+    for bad in ["/?ttl=0s", "/?ttl=8days"] {
+        gateway.ask("POST", bad, &[], "x").await.is_problem(400, "lifetime");
+    }
+}
+
+#[tokio::test]
+async fn copies_that_were_asked_for_exist_or_the_answer_is_an_error() {
+    let gateways = network(4).await;
+    let posted = gateways[0].ask("POST", "/?copies=3", &[], "enough").await;
+    assert_eq!((posted.status.as_u16(), posted.header("kad-copies")), (202, "4"));
+    gateways[0].ask("POST", "/?copies=4", &[], "too much").await.is_problem(503, "too_few_copies");
+    assert_eq!(
+        gateways[2].get(&format!("/{}", Key::hash("too much"))).await.status.as_u16(),
+        200,
+        "published all the same"
+    );
+}
+
+#[tokio::test]
+async fn other_methods_are_refused_with_those_that_are_allowed() {
+    let gateway = Gateway::serve(node(&[]).start().unwrap(), owned()).await;
+    let key = "a".repeat(64);
+    for (path, allowed) in [
+        ("/".to_owned(), "POST"),
+        (format!("/{key}"), "GET,HEAD,PUT,DELETE"),
+        ("/name/x".into(), "GET,HEAD,PUT"),
+        ("/node".into(), "GET,HEAD"),
+        ("/metrics".into(), "GET,HEAD"),
+    ] {
+        for method in ["PATCH", "OPTIONS", "TRACE"] {
+            let refused = gateway.ask(method, &path, &[], "").await;
+            assert_eq!(refused.is_problem(405, "method_not_allowed").header("allow"), allowed, "{path}");
+        }
+    }
+    gateway.get("/").await.is_problem(405, "method_not_allowed");
+}
+
+/// Pairs of a write and a read through another node right after it: as many as `KAD_HTTP_PAIRS` says, a thousand otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_accepted_is_there_at_once_through_any_other_node() {
+    let pairs: usize = std::env::var("KAD_HTTP_PAIRS").map_or(1000, |text| text.parse().expect("a number"));
+    let gateways = std::sync::Arc::new(network(20).await);
+    let workers = (0..16).map(|worker| {
+        let gateways = gateways.clone();
+        tokio::spawn(async move {
+            for number in (worker..pairs).step_by(16) {
+                let (to, from) = (number % 20, (number + 1 + number / 20 % 19) % 20);
+                let value = [&number.to_le_bytes()[..], &bytes([10, 300, 2000][number % 3])].concat();
+                let posted = gateways[to].ask("POST", "/", &[], value.clone()).await;
+                assert_eq!(posted.status.as_u16(), 202, "{posted:?}");
+                let got = gateways[from].get(posted.header("location")).await;
+                assert_eq!((got.status.as_u16(), &got.body[..]), (200, &value[..]), "pair {number}");
+            }
+        })
+    });
+    for worker in workers.collect::<Vec<_>>() {
+        worker.await.unwrap();
+    }
+}

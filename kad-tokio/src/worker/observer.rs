@@ -1,0 +1,141 @@
+//! Tells those who watch how operations go and who comes and goes. Without watchers it does nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kad_core::{Event, Held, Node, OperationId, Receipt, Step, Trace, Walk};
+use kad_wire::{Contact, Endpoint, Instant, Key, NodeId};
+
+use crate::feed::{Copied, Feed, NodeEvent, Purpose};
+use crate::report::Peer;
+use crate::tasks::{Task, Tasks, lookup_of};
+
+/// See the [module](self).
+pub(crate) struct Observer {
+    feed: Arc<Feed>,
+    /// Whether this worker's table is the one that is told of: each has one, and tells the others whom it meets.
+    tells_contacts: bool,
+    /// What was told of each operation that is under way.
+    told: HashMap<OperationId, Told>,
+    /// Who was in the table when it was last looked at; `None` while nobody watches.
+    contacts: Option<HashMap<NodeId, Contact>>,
+    /// The counters of the table at that time.
+    changes: [u64; 3],
+}
+
+struct Told {
+    number: u64,
+    purpose: Purpose,
+    key: Key,
+    states: HashMap<Endpoint, Walk>,
+}
+
+impl Observer {
+    pub(crate) fn new(feed: Arc<Feed>, tells_contacts: bool) -> Self {
+        Self { feed, tells_contacts, told: HashMap::new(), contacts: None, changes: [0; 3] }
+    }
+
+    /// Looks at everything that is under way, and says what is new.
+    pub(super) fn look(&mut self, now: Instant, node: &Node<'_>, tasks: &Tasks) {
+        if !self.feed.is_watched() {
+            self.told.clear();
+            self.contacts = None;
+            return;
+        }
+        if self.tells_contacts {
+            self.look_at_contacts(now, node);
+        }
+        self.say_who_was_cancelled(tasks);
+        for (operation, task) in tasks.under_way() {
+            let Some(trace) = node.progress(operation) else { continue };
+            let told = begun(&mut self.told, &self.feed, operation, task, &trace);
+            for step in trace.steps().filter(|step| step.state != Walk::Unasked) {
+                let before = told.states.insert(step.contact.endpoint, step.state);
+                if before != Some(step.state) {
+                    self.feed.say(progress(told, step, &trace, now));
+                }
+            }
+        }
+    }
+
+    /// An operation has ended: says how it went.
+    pub(super) fn ended(&mut self, now: Instant, event: &Event<'_>, tasks: &Tasks) {
+        if !self.feed.is_watched() {
+            return;
+        }
+        let operation = event.operation();
+        let (trace, receipt) = match event {
+            Event::FoundNodes { trace, .. } | Event::FoundValues { trace, .. } => (*trace, None),
+            Event::Stored { receipt, .. } => (receipt.trace(), Some(receipt)),
+            Event::Joined { answered, .. } => {
+                self.told.remove(&operation);
+                return self.feed.say(NodeEvent::Joined { answered: *answered });
+            }
+            Event::Pinged { .. } => return drop(self.told.remove(&operation)),
+            // A quorum is not an end; leaving has no task.
+            Event::Quorum { .. } | Event::Left { .. } => return,
+        };
+        let Some(task) = tasks.get(operation) else { return };
+        begun(&mut self.told, &self.feed, operation, task, &trace);
+        let Some(Told { number, purpose, .. }) = self.told.remove(&operation) else { return };
+        let (lookup, stored) = (lookup_of(&trace, now), receipt.map(copies_of).unwrap_or_default());
+        self.feed.say(NodeEvent::Ended { operation: number, purpose, lookup, stored });
+    }
+
+    fn say_who_was_cancelled(&mut self, tasks: &Tasks) {
+        for (_, told) in self.told.extract_if(|operation, _| tasks.get(*operation).is_none()) {
+            let Told { number: operation, purpose, key, .. } = told;
+            self.feed.say(NodeEvent::Cancelled { operation, purpose, key });
+        }
+    }
+
+    /// Compares the routing table with what it was, if it may have changed.
+    fn look_at_contacts(&mut self, now: Instant, node: &Node<'_>) {
+        let stats = node.stats();
+        let changes = [stats.contacts_added, stats.contacts_lost, stats.identities_changed];
+        if self.contacts.is_some() && self.changes == changes {
+            return;
+        }
+        self.changes = changes;
+        let present: HashMap<_, _> = node.contacts().map(|known| (known.contact.id, known.contact)).collect();
+        let Some(before) = self.contacts.replace(present) else { return };
+        let Some(present) = &self.contacts else { return };
+        for lost in before.values().filter(|contact| !present.contains_key(&contact.id)) {
+            self.feed.say(NodeEvent::ContactLost(*lost));
+        }
+        for known in node.contacts().filter(|known| !before.contains_key(&known.contact.id)) {
+            self.feed.say(NodeEvent::ContactAdded(Peer::new(&known, now)));
+        }
+    }
+}
+
+/// What was told of an operation. If that is nothing, that it has begun.
+fn begun<'t>(
+    told: &'t mut HashMap<OperationId, Told>,
+    feed: &Feed,
+    operation: OperationId,
+    task: &Task,
+    trace: &Trace<'_>,
+) -> &'t mut Told {
+    told.entry(operation).or_insert_with(|| {
+        let (number, purpose, key) = (feed.number(), task.purpose(), *trace.target());
+        feed.say(NodeEvent::Began { operation: number, purpose, key });
+        Told { number, purpose, key, states: HashMap::new() }
+    })
+}
+
+fn progress(told: &Told, step: Step, trace: &Trace<'_>, now: Instant) -> NodeEvent {
+    NodeEvent::Step { operation: told.number, key: told.key, step, after: trace.duration(now) }
+}
+
+fn copies_of(receipt: &Receipt<'_>) -> Vec<Copied> {
+    let count = |item: kad_core::ItemReceipt<'_>| {
+        let mut copied = Copied { key: item.key, digest: item.digest, elsewhere: item.copies, refused: 0, silent: 0 };
+        for (_, held) in item.holders() {
+            copied.refused += usize::from(matches!(held, Held::Refused(_)));
+            copied.silent += usize::from(matches!(held, Held::Silent | Held::Asked));
+        }
+        copied
+    };
+    receipt.items().map(count).collect()
+}

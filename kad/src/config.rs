@@ -1,0 +1,239 @@
+//! Settings from the command line, the environment and a file: the first that names one decides.
+//!
+//! A file has the flags of `kad daemon` by their long names. Its settings go through the same parser as flags do, behind
+//! those that were really given, so that there is one set of rules.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+use toml::de::{DeTable, DeValue};
+
+use crate::args::Args;
+use crate::data_dir::{DataDir, user_config};
+use crate::error::Failure;
+
+/// Flags that make no sense in a file.
+const NOT_IN_FILES: [&str; 4] = ["config", "detach", "help", "json"];
+
+/// What was asked for, and the settings of a daemon if it is about one.
+pub(crate) struct Read {
+    pub(crate) args: Args,
+    pub(crate) daemon: Settings,
+}
+
+/// The settings of a daemon, as text.
+#[derive(Default)]
+pub(crate) struct Settings {
+    /// The file that was read, if any.
+    pub(crate) file: Option<PathBuf>,
+    /// Each setting that has a value, by its long name.
+    pub(crate) values: BTreeMap<String, Setting>,
+}
+
+/// One setting.
+pub(crate) struct Setting {
+    pub(crate) values: Vec<String>,
+    pub(crate) source: &'static str,
+    pub(crate) is_list: bool,
+}
+
+impl Settings {
+    /// Each setting as one text.
+    pub(crate) fn shown(&self) -> BTreeMap<String, String> {
+        self.values.iter().map(|(name, setting)| (name.clone(), setting.values.join(","))).collect()
+    }
+}
+
+/// A setting of a file.
+struct Entry {
+    name: String,
+    values: Vec<String>,
+    line: usize,
+}
+
+/// Reads the command line and, for a daemon, its file. What clap has to say about a wrong command line it says itself.
+pub(crate) fn read(mut argv: Vec<OsString>) -> Result<Read, Failure> {
+    let matches = Args::command().get_matches_from(&argv);
+    let Some(daemon) = daemon_matches(&matches) else {
+        return Ok(Read { args: parsed(&matches)?, daemon: Settings::default() });
+    };
+    let file = file_of(daemon)?;
+    let entries = file.as_deref().map(entries).transpose()?.unwrap_or_default();
+    if let Some(path) = file.as_deref() {
+        check(path, &entries)?;
+        check_place(path, daemon, &entries)?;
+    }
+    let given = |entry: &&Entry| {
+        matches!(daemon.value_source(&id(&entry.name)), Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+    };
+    let taken: Vec<_> = entries.iter().filter(|entry| !given(entry)).collect();
+    argv.extend(taken.iter().flat_map(|entry| flags(entry)));
+    let matches = Args::command().get_matches_from(&argv);
+    let from_file: BTreeSet<&str> = taken.iter().map(|entry| entry.name.as_str()).collect();
+    let values = daemon_matches(&matches).map(|daemon| settings(daemon, &from_file)).unwrap_or_default();
+    Ok(Read { args: parsed(&matches)?, daemon: Settings { file, values } })
+}
+
+/// Checks a file, and says how many settings it has.
+pub(crate) fn check_file(path: &Path) -> Result<usize, Failure> {
+    let entries = entries(path)?;
+    check(path, &entries)?;
+    Ok(entries.len())
+}
+
+fn parsed(matches: &ArgMatches) -> Result<Args, Failure> {
+    Args::from_arg_matches(matches).map_err(|error| Failure::Setting(error.to_string()))
+}
+
+/// The part of a command line that has the flags of a daemon.
+fn daemon_matches(matches: &ArgMatches) -> Option<&ArgMatches> {
+    match matches.subcommand()? {
+        ("daemon", daemon) => Some(daemon),
+        ("config", config) => config.subcommand_matches("show"),
+        _ => None,
+    }
+}
+
+fn daemon_command() -> Command {
+    Args::command().find_subcommand("daemon").cloned().unwrap_or_default()
+}
+
+/// How clap calls a flag.
+fn id(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+/// The file that was named, or the first that is where files are looked for.
+fn file_of(daemon: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
+    if let Some(named) = daemon.get_one::<PathBuf>("config") {
+        return Ok(Some(named.clone()));
+    }
+    let data_dir = DataDir::new(daemon.get_one::<PathBuf>("data_dir").cloned())?;
+    let places = [Some(data_dir.config()), user_config()];
+    Ok(places.into_iter().flatten().find(|path| path.exists()))
+}
+
+/// The settings of a file, with their lines.
+fn entries(path: &Path) -> Result<Vec<Entry>, Failure> {
+    let unreadable = |source: io::Error| Failure::File { what: "read", path: path.into(), source };
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    let line_of = |at: usize| text.get(..at).unwrap_or_default().matches('\n').count() + 1;
+    let wrong = |line, message: String| Failure::Config { path: path.into(), line, message };
+    let table = DeTable::parse(&text).map_err(|error| {
+        let line = error.span().map_or(1, |span| line_of(span.start));
+        wrong(line, error.message().to_owned())
+    })?;
+    let mut entries = Vec::new();
+    for (name, value) in table.get_ref() {
+        let line = line_of(name.span().start);
+        let name = name.get_ref().to_string();
+        let values = texts(value.get_ref()).ok_or_else(|| {
+            wrong(line, format!("{name}: a text, a number, true, false, or a list of these is wanted"))
+        })?;
+        entries.push(Entry { name, values, line });
+    }
+    entries.sort_by_key(|entry| entry.line);
+    Ok(entries)
+}
+
+fn texts(value: &DeValue<'_>) -> Option<Vec<String>> {
+    let one = |value: &DeValue<'_>| match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
+        DeValue::Boolean(is) => Some(is.to_string()),
+        _ => None,
+    };
+    match value {
+        DeValue::Array(values) => values.iter().map(|value| one(value.get_ref())).collect(),
+        single => one(single).map(|text| vec![text]),
+    }
+}
+
+/// Checks each setting of a file by itself, so that what is wrong has a line.
+fn check(path: &Path, entries: &[Entry]) -> Result<(), Failure> {
+    let command = daemon_command();
+    let known: BTreeSet<&str> = command.get_arguments().filter_map(|argument| argument.get_long()).collect();
+    for entry in entries {
+        let wrong = |message: String| Failure::Config { path: path.into(), line: entry.line, message };
+        if !known.contains(entry.name.as_str()) || NOT_IN_FILES.contains(&entry.name.as_str()) {
+            return Err(wrong(format!("there is no setting `{}`", entry.name)));
+        }
+        if is_switch(&command, &entry.name) && !matches!(&entry.values[..], [one] if one == "true" || one == "false") {
+            return Err(wrong(format!("{}: true or false is wanted", entry.name)));
+        }
+        if let Err(error) = command.clone().try_get_matches_from(["daemon".into()].into_iter().chain(flags(entry))) {
+            return Err(wrong(first_line(&error)));
+        }
+    }
+    Ok(())
+}
+
+/// A file that was found in the data directory does not name another: two daemons would take it for theirs.
+fn check_place(path: &Path, daemon: &ArgMatches, entries: &[Entry]) -> Result<(), Failure> {
+    let was_named = daemon.get_one::<PathBuf>("config").is_some();
+    match entries.iter().find(|entry| entry.name == "data-dir") {
+        Some(entry) if !was_named => {
+            let message = "data-dir: only a file that is named with --config can say this".into();
+            Err(Failure::Config { path: path.into(), line: entry.line, message })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let text = text.lines().next().unwrap_or_default();
+    match error.kind() {
+        ErrorKind::ArgumentConflict => "it is there more than once, or together with what excludes it".into(),
+        _ => text.trim_start_matches("error: ").to_owned(),
+    }
+}
+
+fn is_switch(command: &Command, name: &str) -> bool {
+    let argument = command.get_arguments().find(|argument| argument.get_long() == Some(name));
+    argument.is_some_and(|argument| !argument.get_action().takes_values())
+}
+
+/// A setting of a file as flags.
+fn flags(entry: &Entry) -> Vec<OsString> {
+    let Entry { name, values, .. } = entry;
+    let is_switch = is_switch(&daemon_command(), name);
+    let flag = |value: &String| match (is_switch, value.as_str()) {
+        (true, "true") => Some(format!("--{name}").into()),
+        (true, _) => None,
+        (false, value) => Some(format!("--{name}={value}").into()),
+    };
+    values.iter().filter_map(flag).collect()
+}
+
+/// Every setting that has a value, and where it is from.
+fn settings(daemon: &ArgMatches, from_file: &BTreeSet<&str>) -> BTreeMap<String, Setting> {
+    let command = daemon_command();
+    let mut settings = BTreeMap::new();
+    for argument in command.get_arguments() {
+        let Some(name) = argument.get_long().filter(|name| !NOT_IN_FILES.contains(name)) else { continue };
+        let id = argument.get_id().as_str();
+        let source = match daemon.value_source(id) {
+            Some(ValueSource::CommandLine) if from_file.contains(name) => "file",
+            Some(ValueSource::CommandLine) => "flag",
+            Some(ValueSource::EnvVariable) => "environment",
+            Some(_) => "default",
+            None => continue,
+        };
+        let values: Vec<_> = match argument.get_action().takes_values() {
+            true => {
+                daemon.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy().into_owned()).collect()
+            }
+            false => vec![daemon.get_flag(id).to_string()],
+        };
+        let is_list = matches!(argument.get_action(), clap::ArgAction::Append);
+        settings.insert(name.to_owned(), Setting { values, source, is_list });
+    }
+    settings
+}
