@@ -205,20 +205,26 @@ fn transmit(mut home: Home) -> Home {
     home
 }
 
+/// Hashing keys is no part of what is counted.
+fn a_target() -> (Home, Key, [Contact; 20]) {
+    (Home::new(0), Key::hash("target"), [Contact { id: id(0), endpoint: address(0).into() }; 20])
+}
+
 #[library_benchmark]
-#[bench::twenty(Home::new(0))]
-fn closest(mut home: Home) -> Home {
-    let mut out = [Contact { id: id(0), endpoint: address(0).into() }; 20];
-    assert_eq!(home.slabs.node().closest(black_box(&Key::hash_int(9)), &mut out), 20);
+#[bench::twenty(a_target())]
+fn closest((mut home, target, mut out): (Home, Key, [Contact; 20])) -> Home {
+    assert_eq!(home.slabs.node().closest(black_box(&target), &mut out), 20);
+    black_box(out);
     home
 }
 
-fn contacts() -> Vec<Contact> {
-    (0..20).map(|number| Contact { id: id(number), endpoint: address(number).into() }).collect()
+fn contacts() -> (Envelope, Vec<Contact>) {
+    let contacts = (0..20).map(|number| Contact { id: id(number), endpoint: address(number).into() });
+    (envelope(Token::NONE), contacts.collect())
 }
 
-fn write_nodes(contacts: &[Contact], out: &mut [u8]) -> usize {
-    let mut writer = NodesWriter::begin(&envelope(Token::NONE), &ReplyHead::default(), out).expect("it fits");
+fn write_nodes(envelope: &Envelope, contacts: &[Contact], out: &mut [u8]) -> usize {
+    let mut writer = NodesWriter::begin(envelope, &ReplyHead::default(), out).expect("it fits");
     for contact in contacts {
         writer.push(contact).expect("it fits");
     }
@@ -227,15 +233,18 @@ fn write_nodes(contacts: &[Contact], out: &mut [u8]) -> usize {
 
 fn nodes() -> Vec<u8> {
     let mut out = vec![0; DATAGRAM_MAX];
-    let len = write_nodes(&contacts(), &mut out);
+    let (envelope, contacts) = contacts();
+    let len = write_nodes(&envelope, &contacts, &mut out);
     out.truncate(len);
     out
 }
 
 #[library_benchmark]
 #[bench::twenty_contacts(contacts())]
-fn encode(contacts: Vec<Contact>) -> Vec<Contact> {
-    assert_eq!(black_box(write_nodes(&contacts, &mut [0; DATAGRAM_MAX])), 76 + 20 * 50);
+fn encode((envelope, contacts): (Envelope, Vec<Contact>)) -> Vec<Contact> {
+    let mut out = [0; DATAGRAM_MAX];
+    assert_eq!(black_box(write_nodes(&envelope, &contacts, &mut out)), 76 + 20 * 50);
+    black_box(out);
     contacts
 }
 
@@ -245,8 +254,8 @@ fn decode(datagram: Vec<u8>) -> Vec<u8> {
     let Ok(Datagram::Reply { reply: Reply::Nodes(contacts), .. }) = Datagram::decode(black_box(&datagram)) else {
         panic!("NODES")
     };
-    let ports: u32 = contacts.iter().map(|contact| u32::from(contact.endpoint.port)).sum();
-    assert_eq!(black_box(ports), 20 * 9000);
+    // As a lookup does: it looks at each.
+    assert_eq!(contacts.iter().map(black_box).filter(|contact| contact.endpoint.port == 9000).count(), 20);
     datagram
 }
 
