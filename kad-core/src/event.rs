@@ -62,7 +62,7 @@ pub struct FindOptions {
 
 impl FindOptions {
     /// The first value of any type and age.
-    pub const FIRST: Self = Self { types: TypeMask::ALL, max_age: None, all: false };
+    pub const FIRST: Self = Self { types: TypeMask::VALUES, max_age: None, all: false };
     /// Every value of any type and age.
     pub const ALL: Self = Self { all: true, ..Self::FIRST };
 }

@@ -190,6 +190,7 @@ impl<V, W: Watch> Catalog<V, W> {
         let instead = match place_under_key(&self.limits, &record, alive.clone()) {
             PlaceUnderKey::Free => None,
             PlaceUnderKey::Instead(digest) => Some(digest),
+            PlaceUnderKey::Deleted => return Some(Answer::refused(ItemStatus::Deleted)),
             PlaceUnderKey::None => return Some(Answer::refused(ItemStatus::Full)),
         };
         let freed = instead.and_then(|digest| alive.clone().find(|held| held.digest == digest));

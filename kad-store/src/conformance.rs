@@ -16,7 +16,7 @@ use core::time::Duration;
 use kad_wire::limits::TTL_MAX_MS;
 use kad_wire::{
     Answer, Digest, Endpoint, Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId, Offer, Query, Sink,
-    StoreMode, TypeMask,
+    StoreMode, Tombstone, TypeMask,
 };
 
 use crate::{Limits, Store};
@@ -45,6 +45,8 @@ pub fn run<S: Store>(mut make: impl FnMut(Limits) -> S) {
     near_items_stay_when_room_is_short(&mut fresh(&|limits| limits.items = 10));
     bytes_in_total_are_bounded(&mut fresh(&|limits| limits.bytes = 8 * 1024));
     own_items_stay_until_forgotten(&mut fresh(&|limits| limits.items = 4));
+    a_tombstone_ends_what_it_deletes_and_keeps_it_away(&mut fresh(&|_| {}));
+    a_tombstone_finds_room_where_what_it_deletes_was(&mut fresh(&|limits| limits.items = 1));
     is_due_hourly_unless_somebody_else_did_it(&mut fresh(&|_| {}));
     own_items_are_republished_daily(&mut fresh(&|_| {}));
     lists_every_item_once(&mut fresh(&|_| {}));
@@ -401,6 +403,49 @@ fn own_items_stay_until_forgotten(store: &mut impl Store) {
     assert_eq!(values(store, now, &key(250)).len(), 1, "a forgotten item is still held");
     put(store, now, StoreMode::Publish, &key(1), HOUR_MS, b"near");
     assert!(values(store, now, &key(250)).is_empty(), "until its place is needed");
+}
+
+fn a_tombstone_ends_what_it_deletes_and_keeps_it_away(store: &mut impl Store) {
+    let (now, key, secret) = (at_ms(0), key(1), [7; 32]);
+    let locked = |value: &[u8]| ItemHeader::publish(&key, ItemType::RAW, Lock::of(&secret), HOUR_MS, value);
+    let give = |store: &mut dyn Store, header: ItemHeader, value: &[u8]| {
+        store
+            .offer(now, &offer(now, StoreMode::Publish, &key, header, value))
+            .expect("with bytes there is an answer")
+            .status
+    };
+    assert_eq!(give(store, locked(b"mine"), b"mine"), ItemStatus::Stored);
+    assert_eq!(put(store, now, StoreMode::Publish, &key, HOUR_MS, b"another's").status, ItemStatus::Stored);
+    let tombstone = Tombstone::of(&key, ItemType::RAW, &secret, b"mine");
+    let (header, bytes) = (tombstone.header(&key), tombstone.to_bytes());
+    assert_eq!(store.offer(now, &Offer { bytes: None, ..offer(now, StoreMode::Publish, &key, header, &bytes) }), None);
+    let query = Query { types: TypeMask::VALUES, ..Query::all(key) };
+    assert_eq!(find(store, now, &query).len(), 2, "a name alone deletes nothing");
+    assert_eq!(give(store, header, &bytes), ItemStatus::Stored);
+    let left: Vec<_> = find(store, now, &query).into_iter().map(|(_, bytes)| bytes).collect();
+    assert_eq!(left, [b"another's"], "it ends what it names, and nothing else");
+    assert_eq!(give(store, locked(b"mine"), b"mine"), ItemStatus::Deleted);
+    let named = Offer { bytes: None, ..offer(now, StoreMode::Replicate, &key, locked(b"mine"), b"mine") };
+    assert_eq!(store.offer(now, &named).map(|answer| answer.status), Some(ItemStatus::Deleted), "nor is it asked for");
+    assert_eq!(store.publish(now, &key, &locked(b"mine"), b"mine").status, ItemStatus::Deleted);
+    assert_eq!(give(store, locked(b"next"), b"next"), ItemStatus::Stored, "other values of the same owner are others");
+    assert_eq!(give(store, header, &bytes), ItemStatus::Already);
+    let over = at_ms(u64::from(TTL_MAX_MS) + 1);
+    store.expire(over);
+    assert_eq!(put(store, over, StoreMode::Publish, &key, HOUR_MS, b"later").status, ItemStatus::Stored);
+    let late = offer(over, StoreMode::Publish, &key, locked(b"mine"), b"mine");
+    assert_eq!(store.offer(over, &late).map(|answer| answer.status), Some(ItemStatus::Stored), "when it has lapsed");
+}
+
+fn a_tombstone_finds_room_where_what_it_deletes_was(store: &mut impl Store) {
+    let (now, key, secret) = (at_ms(0), key(200), [7; 32]);
+    let header = ItemHeader::publish(&key, ItemType::RAW, Lock::of(&secret), HOUR_MS, &[1; 100]);
+    assert_eq!(store.publish(now, &key, &header, &[1; 100]).status, ItemStatus::Stored);
+    let tombstone = Tombstone::of(&key, ItemType::RAW, &secret, &[1; 100]);
+    let (header, bytes) = (tombstone.header(&key), tombstone.to_bytes());
+    let given = store.offer(now, &offer(now, StoreMode::Publish, &key, header, &bytes));
+    assert_eq!(given.map(|answer| answer.status), Some(ItemStatus::Stored));
+    assert_eq!(store.usage().items, 1, "only the tombstone is left");
 }
 
 fn is_due_hourly_unless_somebody_else_did_it(store: &mut impl Store) {

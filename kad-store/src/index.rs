@@ -166,6 +166,7 @@ impl<'m, B: Block> Index<'m, B> {
         let freed = match place_under_key(&self.limits, &record, under_key) {
             PlaceUnderKey::Free => None,
             PlaceUnderKey::Instead(digest) => self.position(&record.key, &digest),
+            PlaceUnderKey::Deleted => return Err(ItemStatus::Deleted),
             PlaceUnderKey::None => return Err(ItemStatus::Full),
         };
         if blocks_for::<B>(record.len) > self.blocks.len() {

@@ -250,7 +250,19 @@ pub(crate) enum PlaceUnderKey {
     Free,
     /// If the item with this digest leaves.
     Instead(Digest),
+    /// It was deleted.
+    Deleted,
     None,
+}
+
+/// A tombstone takes the place of what it deletes, whoever publishes that; and as long as it is held that does not come back.
+fn by_tombstones<'a>(newcomer: &Record, mut held: impl Iterator<Item = &'a Record>) -> Option<PlaceUnderKey> {
+    if newcomer.item_type == ItemType::TOMBSTONE {
+        let deleted = held.find(|record| record.digest.0 == newcomer.lock.0)?;
+        return Some(PlaceUnderKey::Instead(deleted.digest));
+    }
+    let is_deleted = |record: &Record| record.item_type == ItemType::TOMBSTONE && record.lock.0 == newcomer.digest.0;
+    held.any(is_deleted).then_some(PlaceUnderKey::Deleted)
 }
 
 /// Decides the place of a newcomer among the items of its key and type.
@@ -259,6 +271,9 @@ pub(crate) fn place_under_key<'a>(
     newcomer: &Record,
     held: impl Iterator<Item = &'a Record> + Clone,
 ) -> PlaceUnderKey {
+    if let Some(decided) = by_tombstones(newcomer, held.clone()) {
+        return decided;
+    }
     let same = held.filter(|record| record.item_type == newcomer.item_type);
     let (mut count, mut bytes) = (0, 0);
     for record in same.clone() {

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::DecodeError;
 use crate::codec::{Reader, Writer};
 use crate::key::Key;
+use crate::tombstone::Tombstone;
 
 /// What kind of record an item is, which fixes what its key must be and how many a key holds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -21,12 +22,12 @@ impl ItemType {
     pub const CONTENT: Self = Self(1);
     /// One per key and owner, with a signature and a sequence number. Reserved: answered UNSUPPORTED.
     pub const SIGNED: Self = Self(2);
-    /// The proof that an item was deleted by whoever published it. Reserved: answered UNSUPPORTED.
+    /// The proof that an item was deleted by whoever published it: see [`Tombstone`](crate::Tombstone).
     pub const TOMBSTONE: Self = Self(3);
 
     /// Whether this version of the crate can check items of this type.
     pub const fn is_known(self) -> bool {
-        self.0 <= Self::CONTENT.0
+        matches!(self, Self::RAW | Self::CONTENT | Self::TOMBSTONE)
     }
 }
 
@@ -50,6 +51,9 @@ pub struct TypeMask(pub u8);
 impl TypeMask {
     /// Every type.
     pub const ALL: Self = Self(0xff);
+
+    /// Every type but tombstones: what somebody who looks for values wants.
+    pub const VALUES: Self = Self(0xff & !Self::only(ItemType::TOMBSTONE).0);
 
     /// The set of one type; empty for a type past the eight that a mask can name.
     pub const fn only(item_type: ItemType) -> Self {
@@ -103,7 +107,7 @@ impl Digest {
 }
 
 /// The one place where SHA-256 is instantiated.
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
@@ -119,8 +123,8 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// What a tombstone will have to open: the first 16 bytes of the SHA-256 of a secret that only the publisher knows. All
-/// zeros: nobody can delete the item, it can only lapse.
+/// What a tombstone has to open: the first 16 bytes of the SHA-256 of a secret that only the publisher knows. All zeros:
+/// nobody can delete the item, it can only lapse. Of a tombstone: the digest of the item that it deletes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, Debug)]
 #[serde(transparent)]
 pub struct Lock(pub [u8; 16]);
@@ -128,6 +132,15 @@ pub struct Lock(pub [u8; 16]);
 impl Lock {
     /// No lock.
     pub const NONE: Self = Self([0; 16]);
+
+    /// The lock that this secret opens.
+    pub fn of(secret: &[u8; 32]) -> Self {
+        let mut lock = [0; 16];
+        for (to, from) in lock.iter_mut().zip(sha256(secret)) {
+            *to = from;
+        }
+        Self(lock)
+    }
 }
 
 /// Bits of [`ItemHeader::flags`]. Unknown ones are kept and ignored.
@@ -231,6 +244,9 @@ impl ItemHeader {
         if Digest::of(key, self.item_type, &self.lock, value) != self.digest {
             return Err(Invalid::Digest);
         }
+        if self.item_type == ItemType::TOMBSTONE && !Tombstone::is_proof(&self.lock, value) {
+            return Err(Invalid::Proof);
+        }
         Ok(())
     }
 
@@ -271,6 +287,8 @@ pub enum Invalid {
     Key,
     /// Other bytes than the digest names.
     Digest,
+    /// A tombstone that does not open the lock of what it deletes.
+    Proof,
 }
 
 impl fmt::Display for Invalid {
@@ -280,6 +298,7 @@ impl fmt::Display for Invalid {
             Self::Length => "the value has another length than its header says",
             Self::Key => "the key is not the hash of the value",
             Self::Digest => "the value is not the one that its digest names",
+            Self::Proof => "the tombstone does not open the lock of what it deletes",
         })
     }
 }

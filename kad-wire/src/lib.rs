@@ -15,6 +15,7 @@ mod reply;
 mod request;
 mod steering;
 mod time;
+mod tombstone;
 
 pub use contact::{Contact, Contacts, Endpoint};
 pub use item::{Digest, Invalid, ItemHeader, ItemType, Lock, TypeMask, item_flags};
@@ -31,3 +32,4 @@ pub use request::{
 };
 pub use steering::Steering;
 pub use time::Instant;
+pub use tombstone::Tombstone;

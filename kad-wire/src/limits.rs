@@ -32,6 +32,9 @@ pub const STORE_ITEMS_MAX: usize = (DATAGRAM_MAX - STORE_HEAD_LEN) / (KEY_LEN + 
 /// Bytes of a contact in a list.
 pub const CONTACT_LEN: usize = 50;
 
+/// Bytes of a tombstone: a type, a secret, a hash.
+pub const TOMBSTONE_LEN: usize = 1 + 32 + 32;
+
 /// Bytes of an item's header.
 pub const ITEM_HEADER_LEN: usize = 48;
 

@@ -1,5 +1,6 @@
 //! The handle: what applications call.
 
+mod deletes;
 mod finds;
 mod stores;
 mod views;

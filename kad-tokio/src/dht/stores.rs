@@ -57,6 +57,12 @@ impl StoreMany {
         self
     }
 
+    /// What [`Dht::delete`] has to open: [`Lock::of`] a secret of the publisher's. Without one the values can only lapse.
+    pub fn lock(mut self, lock: Lock) -> Self {
+        self.lock = lock;
+        self
+    }
+
     /// How long to wait at the most.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -114,6 +120,11 @@ impl StoreOne {
     /// How many copies to wait for; three on other nodes if not set.
     pub fn copies(self, copies: Copies) -> Self {
         Self { inner: self.inner.copies(copies) }
+    }
+
+    /// What [`Dht::delete`] has to open: [`Lock::of`] a secret of the publisher's. Without one the value can only lapse.
+    pub fn lock(self, lock: Lock) -> Self {
+        Self { inner: self.inner.lock(lock) }
     }
 
     /// What kind of record it is; [raw](ItemType::RAW) if not set.
