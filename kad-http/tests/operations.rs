@@ -28,7 +28,9 @@ async fn the_node_its_contacts_and_a_lookup_are_shown() {
         let id: kad_tokio::NodeId = peer["id"].as_str().unwrap().parse().unwrap();
         let distance = id.distance(gateways[0].dht.id().as_key());
         assert_eq!(peer["distance"], Key::from_bytes(distance.to_bytes()).to_string());
-        assert!(peer["milliseconds"].as_f64().unwrap() > 0.0 && peer["idle_seconds"].as_f64().unwrap() < 60.0);
+        // One that another worker has met may have no round-trip time here yet.
+        let rtt = peer.get("milliseconds").map(|span| span.as_f64().unwrap());
+        assert!(rtt.is_none_or(|span| span > 0.0) && peer["idle_seconds"].as_f64().unwrap() < 60.0);
     }
     let lookup = gateways[0].get(&format!("/lookup/{}", Key::hash("x"))).await.json();
     assert_eq!((lookup["closest"].as_array().unwrap().len(), lookup["timed_out"].as_bool()), (5, Some(false)));
