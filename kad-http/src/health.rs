@@ -32,7 +32,7 @@ pub(crate) async fn health() -> Json<Health> {
 /// `GET /ready`: whether other nodes answer.
 pub(crate) async fn ready(State(context): Shared) -> Result<Response, Refusal> {
     let stats = context.dht.stats().await?;
-    let heard = context.dht.peers().await?.iter().filter(|peer| peer.rtt.is_some()).map(|peer| peer.idle).min();
+    let heard = context.dht.peers().await?.iter().map(|peer| peer.idle).min();
     let (ready, reason) = judge(&context.dht, &context.reached, &stats, heard).await;
     let readiness = Readiness {
         ready,

@@ -52,7 +52,9 @@ async fn who_is_slow_with_a_body_is_told_so() {
 #[tokio::test]
 async fn who_takes_no_answer_loses_the_connection() {
     let dht = node(&[]).value_max(32 << 20).start().unwrap();
-    let gateway = Gateway::serve(dht, hurried()).await;
+    // Only this limit: so large a value takes its time to come.
+    let settings = Settings { write_timeout: Duration::from_millis(300), ..Settings::default() };
+    let gateway = Gateway::serve(dht, settings).await;
     let posted = gateway.ask("POST", "/", &[], bytes(32 << 20)).await;
     assert_eq!(posted.status.as_u16(), 202);
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();

@@ -32,6 +32,7 @@ pub enum Purpose {
 }
 
 /// What happened at a node. The operations are those of its owner; what the upkeep does is in [`Stats`](crate::Stats) only.
+/// Contacts are those of the first worker's table, which is what [`Dht::peers`](crate::Dht::peers) shows.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum NodeEvent {

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::network;
+use common::{network, network_of};
 use kad_tokio::{Copies, Dht, Events, Key, NodeEvent, Purpose};
 
 /// The next event, which must come soon.
@@ -38,7 +38,8 @@ async fn a_lookup_is_seen_step_by_step_and_whole_at_its_end() {
 
 #[tokio::test]
 async fn those_who_come_and_go_are_seen() {
-    let nodes = network(3).await;
+    // With several workers a goodbye reaches one of them, which need not be the one whose table is told of.
+    let nodes = network_of(3, |builder| builder.workers(1)).await;
     let mut events = nodes[0].watch().await.unwrap();
     let newcomer = common::node(&[&nodes[0]]).start().unwrap();
     newcomer.joined().await.unwrap();

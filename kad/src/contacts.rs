@@ -60,10 +60,10 @@ pub(crate) async fn save(dht: &Dht, data_dir: &DataDir) {
     }
 }
 
-/// Those that have answered, the latest first, from all buckets in turn: a part of the network may be gone at once.
+/// Those that have answered last, the latest first, from all buckets in turn: a part of the network may be gone at once.
 fn choose(peers: Vec<Peer>) -> Vec<Kept> {
     let mut by_bucket: BTreeMap<usize, Vec<Peer>> = BTreeMap::new();
-    for peer in peers.into_iter().filter(|peer| peer.rtt.is_some() && peer.failures == 0) {
+    for peer in peers.into_iter().filter(|peer| peer.failures == 0) {
         by_bucket.entry(peer.bucket).or_default().push(peer);
     }
     for bucket in by_bucket.values_mut() {

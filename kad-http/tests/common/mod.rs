@@ -91,10 +91,15 @@ pub(crate) fn node(through: &[&Dht]) -> Builder {
 
 /// Servers of one network, all of whose nodes have joined.
 pub(crate) async fn network(count: usize) -> Vec<Gateway> {
+    network_of(count, |builder| builder).await
+}
+
+/// The same, of nodes that are configured.
+pub(crate) async fn network_of(count: usize, configure: impl Fn(Builder) -> Builder) -> Vec<Gateway> {
     let mut gateways: Vec<Gateway> = Vec::new();
     for number in 0..count {
         let through: Vec<_> = gateways.get(number * 7919 % number.max(1)).into_iter().map(|one| &one.dht).collect();
-        let dht = node(&through).start().unwrap();
+        let dht = configure(node(&through)).start().unwrap();
         dht.joined().await.unwrap();
         gateways.push(Gateway::serve(dht, Settings::default()).await);
     }
