@@ -29,7 +29,7 @@ pub struct Config {
     /// Requests of one lookup that wait for an answer at a time (paper: alpha).
     pub alpha: u8,
     /// Whether a lookup first asks those who answer fast, among contacts that bring it about as far: a contact that is nearer
-    /// to the target by one bit may take a third of the usual round trip longer. Proximity routing (Dabek et al., NSDI
+    /// to the target by one bit may take the usual round trip longer. Proximity routing (Dabek et al., NSDI
     /// 2004). It changes the order, and not who must have answered in the end.
     pub proximity_routing: bool,
     /// Which of its owner's workers this node is; echoed by everyone who answers it.

@@ -7,7 +7,7 @@ use crate::operation::{Candidate, Give, ItemSlot, ItemState, Operation, Rank, Wa
 
 /// Bits by which a hop is taken to bring a lookup nearer, in comparing who is nearer with who is faster. More of them mean more
 /// weight on the faster: shorter lookups and more requests (docs/decisions, 2026-11-20-proximity.md).
-const BITS_A_HOP: u64 = 3;
+const BITS_A_HOP: u64 = 1;
 
 /// One operation with its shortlist and its items.
 pub(crate) struct Lookup<'a> {
@@ -488,8 +488,8 @@ mod tests {
     #[test]
     fn a_faster_contact_goes_before_one_that_is_a_little_nearer() {
         let known = [(5, Some(200)), (4, Some(20)), (3, None), (2, Some(90))];
-        // A bit is worth 33 ms here: what is to be waited for is 200, 53, 166 and 190 ms.
-        assert_eq!(order_of_asking(100, &known), [4, 3, 2, 5]);
+        // A bit is worth 100 ms here: what is to be waited for is 200, 120, 300 and 390 ms.
+        assert_eq!(order_of_asking(100, &known), [4, 5, 3, 2]);
         // Alike on paths that are alike, and where nothing is known.
         assert_eq!(order_of_asking(100, &known.map(|(shared, _)| (shared, Some(100)))), [5, 4, 3, 2]);
         assert_eq!(order_of_asking(0, &known.map(|(shared, _)| (shared, None))), [5, 4, 3, 2]);
@@ -497,7 +497,7 @@ mod tests {
 
     #[test]
     fn a_fast_contact_that_is_much_farther_comes_later() {
-        assert_eq!(order_of_asking(100, &[(12, Some(200)), (8, Some(1)), (1, Some(1))]), [8, 12, 1]);
+        assert_eq!(order_of_asking(100, &[(12, Some(200)), (11, Some(1)), (1, Some(1))]), [11, 12, 1]);
     }
 
     #[test]

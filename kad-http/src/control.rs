@@ -25,7 +25,7 @@ pub(crate) async fn store(
 ) -> Answer<Stored> {
     let key = key(&text)?;
     let value = body::read(&context, body, context.dht.value_max()).await?;
-    Ok(Json(operations::store(&context.dht, key, value, &query).await?))
+    Ok(Json(operations::store_locked(&context.dht, &context.locks, key, value, &query).await?))
 }
 
 /// `GET /control/values/{key}`: values with everything that is known of them.

@@ -39,7 +39,8 @@ pub(crate) async fn post(
     if value.len() > max {
         return Err(Refusal::too_large(Some(value.len()), max));
     }
-    store(context.dht.store_content(value.clone()), value, &storing, &headers).await
+    let (key, store) = (Key::hash(&value), context.dht.store_content(value.clone()));
+    stored_as_asked(&context, (key, value), store, &storing, &headers).await
 }
 
 /// `PUT /{key}`: stores a value under a chosen key, beside those that are there.
@@ -72,10 +73,17 @@ async fn put_at(
     body: Body,
 ) -> Result<Response, Refusal> {
     let value = body::read(context, body, context.dht.value_max()).await?;
-    store(context.dht.store(key, value.clone()), value, storing, headers).await
+    let store = context.dht.store(key, value.clone());
+    stored_as_asked(context, (key, value), store, storing, headers).await
 }
 
-async fn store(mut store: StoreOne, value: Bytes, storing: &Storing, headers: &HeaderMap) -> Result<Response, Refusal> {
+async fn stored_as_asked(
+    context: &Context,
+    (key, value): (Key, Bytes),
+    mut store: StoreOne,
+    storing: &Storing,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
     let copies = storing.copies()?;
     if let Some(ttl) = storing.ttl(headers)? {
         store = store.ttl(ttl);
@@ -86,7 +94,7 @@ async fn store(mut store: StoreOne, value: Bytes, storing: &Storing, headers: &H
     if let Some(timeout) = storing.timeout()? {
         store = store.timeout(timeout);
     }
-    let receipt = store.await?;
+    let receipt = context.locks.store(&key, &value, store).await?;
     match copies {
         _ if receipt.copies == 0 => Err(nowhere(&receipt)),
         Some(Copies::AtLeast(wanted)) if receipt.elsewhere < usize::from(wanted) => Err(too_few(&receipt, wanted)),
@@ -224,7 +232,8 @@ pub(crate) struct Forgetting {
     digest: Option<String>,
 }
 
-/// `DELETE /{key}`: this node no longer publishes what it published there. Only for its owner: others could undo writes.
+/// `DELETE /{key}`: what was published through this server is deleted, at all who hold it; what the node published otherwise is
+/// no longer published. Only for its owner: others could undo writes.
 pub(crate) async fn delete(
     State(context): Shared,
     Path(text): Path<String>,
@@ -234,11 +243,17 @@ pub(crate) async fn delete(
 ) -> Result<StatusCode, Refusal> {
     guard::may_operate(&context, &uri, &headers)?;
     let key = key(&text)?;
-    let forgotten = match forgetting.digest.as_deref() {
-        Some(text) => usize::from(context.dht.forget_value(key, digest(text)?).await?),
+    let chosen = forgetting.digest.as_deref().map(digest).transpose()?;
+    // First: the proof that they are deleted is published too, and is to stay so.
+    let forgotten = match chosen {
+        Some(digest) => usize::from(context.dht.forget_value(key, digest).await?),
         None => context.dht.forget(key).await?,
     };
-    if forgotten > 0 {
+    let is_chosen = |value: &Value| chosen.is_none_or(|digest| value.digest == digest);
+    let deleted = context.locks.delete(&context.dht, key, is_chosen).await;
+    // What is no longer published is so, whether or not anybody could be told.
+    let deleted = if forgotten > 0 { deleted.unwrap_or(0) } else { deleted? };
+    if forgotten + deleted > 0 {
         return Ok(StatusCode::NO_CONTENT);
     }
     let message = format!("this node publishes no such value under {key}");

@@ -10,6 +10,7 @@ mod form;
 mod gateway;
 mod guard;
 mod health;
+mod locks;
 mod metrics;
 pub mod operations;
 mod problem;

@@ -12,17 +12,30 @@ use crate::api::{
     FindQuery, Forgotten, Found, FoundAll, Lookup, Peer, Pong, Refused, Status, StoreQuery, Stored, millis,
     milliseconds, type_name,
 };
+use crate::locks::Locks;
 
 /// Stores a value, and says who holds it.
 ///
 /// # Errors
 /// Those of the same call of [`Dht`].
 pub async fn store(dht: &Dht, key: Key, bytes: Bytes, query: &StoreQuery) -> Result<Stored, Error> {
+    store_locked(dht, &Locks(None), key, bytes, query).await
+}
+
+/// The same, with a lock.
+pub(crate) async fn store_locked(
+    dht: &Dht,
+    locks: &Locks,
+    key: Key,
+    bytes: Bytes,
+    query: &StoreQuery,
+) -> Result<Stored, Error> {
     let (len, ttl) = (bytes.len(), Duration::from_millis(query.ttl_ms));
     let item_type = if query.content { ItemType::CONTENT } else { ItemType::RAW };
     let copies = query.quorum.map_or(Copies::All, Copies::AtLeast);
     let timeout = Duration::from_millis(query.timeout_ms);
-    let receipt = dht.store(key, bytes).ttl(ttl).item_type(item_type).copies(copies).timeout(timeout).await?;
+    let store = dht.store(key, bytes.clone()).ttl(ttl).item_type(item_type).copies(copies).timeout(timeout);
+    let receipt = locks.store(&key, &bytes, store).await?;
     let refused =
         receipt.refused.iter().map(|refused| Refused { node: refused.contact.into(), reason: refused.status });
     Ok(Stored {

@@ -18,6 +18,7 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::durable::Audits;
 use crate::health::Reached;
+use crate::locks::Locks;
 use crate::metrics::{Counted, Counters};
 use crate::router::router;
 use crate::settings::Settings;
@@ -54,6 +55,7 @@ impl Server {
         let context = Context {
             is_loopback: address.ip().to_canonical().is_loopback(),
             token: settings.token.as_ref().map(Key::hash),
+            locks: Locks(settings.secret),
             watchers: Arc::new(Semaphore::new(settings.watchers)),
             audits: Audits::default(),
             reached: Reached::default(),

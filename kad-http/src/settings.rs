@@ -14,6 +14,9 @@ pub struct Settings {
     pub gateway: bool,
     /// What opens the control endpoints, and the operations endpoints from anywhere. Without one there is no control.
     pub token: Option<String>,
+    /// What locks the values that are published through this server, so that a DELETE is obeyed by all who hold them. Keep it:
+    /// with another one they can only lapse. Without one nothing is locked.
+    pub secret: Option<[u8; 32]>,
     /// Names and addresses, besides those of loopback, by which browsers and others may call this server (`Host`). If there
     /// are any, or if the listener is on loopback, other names are refused: that is what stops DNS rebinding.
     pub hosts: Vec<String>,
@@ -42,6 +45,7 @@ impl Default for Settings {
         Self {
             gateway: true,
             token: None,
+            secret: None,
             hosts: Vec::new(),
             origins: Vec::new(),
             connections: 4096,

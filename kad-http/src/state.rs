@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::durable::Audits;
 use crate::health::Reached;
+use crate::locks::Locks;
 use crate::metrics::Counters;
 use crate::settings::Settings;
 
@@ -22,6 +23,7 @@ pub(crate) struct Context {
     pub(crate) is_loopback: bool,
     /// The hash of the token.
     pub(crate) token: Option<Key>,
+    pub(crate) locks: Locks,
     pub(crate) watchers: Arc<Semaphore>,
     pub(crate) audits: Audits,
     pub(crate) reached: Reached,

@@ -294,3 +294,35 @@ async fn what_was_accepted_is_there_at_once_through_any_other_node() {
         worker.await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_delete_is_obeyed_by_all_who_hold_the_value_and_it_can_be_posted_again() {
+    let first = node(&[]).start().unwrap();
+    let other = node(&[&first]).start().unwrap();
+    let reader = node(&[&first]).start().unwrap();
+    for dht in [&other, &reader] {
+        dht.joined().await.unwrap();
+    }
+    let here = Gateway::serve(first, Settings { secret: Some([5; 32]), ..Settings::default() }).await;
+    let there = Gateway::serve(other, Settings { secret: Some([6; 32]), ..Settings::default() }).await;
+    let reader = Gateway::serve(reader, Settings::default()).await;
+    for value in [bytes(10), bytes(MAX)] {
+        for _ in 0..3 {
+            let posted = here.ask("POST", "/?copies=all", &[], value.clone()).await;
+            assert_eq!((posted.status.as_u16(), posted.header("kad-copies")), (202, "3"));
+            let path = posted.header("location");
+            assert_eq!(&reader.get(path).await.body[..], &value[..]);
+            there.ask("DELETE", path, &[], "").await.is_problem(404, "not_published");
+            assert_eq!(reader.get(path).await.status.as_u16(), 200, "nobody else deletes it");
+            assert_eq!(here.ask("DELETE", path, &[], "").await.status.as_u16(), 204);
+            for gateway in [&here, &there, &reader] {
+                gateway.get(path).await.is_problem(404, "not_found");
+            }
+        }
+    }
+    // What another gateway has published under the same key is another publisher's.
+    let posted = there.ask("POST", "/?copies=all", &[], "shared").await;
+    here.ask("POST", "/?copies=all", &[], "shared").await;
+    assert_eq!(here.ask("DELETE", posted.header("location"), &[], "").await.status.as_u16(), 204);
+    assert_eq!(&reader.get(posted.header("location")).await.body[..], b"shared");
+}

@@ -80,6 +80,22 @@ async fn workers_share_their_contacts() {
 }
 
 #[tokio::test]
+async fn all_workers_hear_a_goodbye() {
+    let nodes = network_of(3, |builder| builder.workers(3)).await;
+    let leaver = node(&[&nodes[0]]).workers(2).start().unwrap();
+    leaver.joined().await.unwrap();
+    leaver.lookup(Key::hash("x")).await.unwrap();
+    leaver.close().await.unwrap();
+    let asker = node(&[&nodes[0]]).workers(1).start().unwrap();
+    asker.joined().await.unwrap();
+    // Whichever worker is asked, it names nobody who has left.
+    for number in 0..12 {
+        let lookup = asker.lookup(Key::hash_int(number)).await.unwrap();
+        assert!(lookup.steps.iter().all(|step| step.contact.id != leaver.id()), "{lookup:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_port_that_another_node_has_is_refused_however_many_workers() {
     let first = lone().workers(3).start().unwrap();
     for workers in [1, 3] {

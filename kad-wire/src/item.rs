@@ -53,7 +53,7 @@ impl TypeMask {
     pub const ALL: Self = Self(0xff);
 
     /// Every type but tombstones: what somebody who looks for values wants.
-    pub const VALUES: Self = Self(0xff & !Self::only(ItemType::TOMBSTONE).0);
+    pub const VALUES: Self = Self(!Self::only(ItemType::TOMBSTONE).0);
 
     /// The set of one type; empty for a type past the eight that a mask can name.
     pub const fn only(item_type: ItemType) -> Self {

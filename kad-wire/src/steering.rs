@@ -14,6 +14,8 @@ pub enum Steering {
     /// Any worker, but the same for every attempt of a request: this number modulo their count. It takes the requester's
     /// nonce, so that one requester's requests are spread whatever its address and port.
     Spread(u32),
+    /// Every worker: it tells them something of its sender.
+    All,
     /// Any worker at all: it is no datagram of this protocol, or a reply to a node with one worker.
     Any,
 }
@@ -25,6 +27,9 @@ impl Steering {
         let [_, kind, lane, ..] = *prefix;
         if kind & kind::REPLY != 0 {
             return Self::lane(lane).unwrap_or(Self::Any);
+        }
+        if kind == kind::GOODBYE {
+            return Self::All;
         }
         let offered = if kind == kind::PULL { datagram.get(PULL_LANE_AT).copied() } else { None };
         offered.and_then(Self::lane).unwrap_or_else(|| Self::spread(prefix))
@@ -79,6 +84,11 @@ mod tests {
     fn a_pull_goes_to_the_lane_that_offered() {
         assert_eq!(request(pull(2), 7, Tag::new(1, 2, 0)), Steering::Lane(2));
         assert!(matches!(request(pull(0), 7, Tag::new(1, 2, 0)), Steering::Spread(_)));
+    }
+
+    #[test]
+    fn a_goodbye_is_for_all() {
+        assert_eq!(request(Request::Goodbye, 0, Tag::new(1, 2, 0)), Steering::All);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) struct ControlFile {
 
 /// The name of a configuration file.
 const CONFIG: &str = "config.toml";
+/// The name of the file with what locks values.
+const SECRET: &str = "secret";
 /// The name of the file with contacts.
 const CONTACTS: &str = "contacts.json";
 
@@ -91,6 +93,24 @@ impl DataDir {
                 let id = NodeId::from_bytes(bytes);
                 self.write("id", format!("{id}\n").as_bytes())?;
                 Ok(id)
+            }
+            Err(source) => Err(self.failure("read", path, source)),
+        }
+    }
+
+    /// The secret that locks what is published here, so that it can be deleted; a new random one the first time.
+    pub(crate) fn secret(&self) -> Result<[u8; 32], Failure> {
+        let path = self.0.join(SECRET);
+        match fs::read(&path) {
+            Ok(bytes) => bytes.try_into().map_err(|_| {
+                let reason = "it should have 32 bytes; without it, what was published with it can only lapse";
+                self.failure("use", path, io::Error::new(io::ErrorKind::InvalidData, reason))
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut bytes = [0; 32];
+                getrandom::fill(&mut bytes).map_err(|error| Failure::System(error.into()))?;
+                self.write(SECRET, &bytes)?;
+                Ok(bytes)
             }
             Err(source) => Err(self.failure("read", path, source)),
         }

@@ -15,18 +15,18 @@ use crate::world::Settings;
 pub(super) const LATENCY: Scenario = Scenario {
     name: "latency",
     about: "each pair of nodes has a round trip of its own; the same use of the same nodes without and with proximity routing",
-    pass_line: "with it reads take a fifth less time (median, mean, p90), lookups a twentieth, stores less on average; none costs \
-                a quarter more requests; all reads succeed, lookups find 99.9 % of the true k nearest",
+    pass_line: "with it reads take an eighth less time (median, mean, p90), lookups a thirtieth, stores no more on average; none \
+                costs a tenth more requests; all reads succeed, lookups find 99.9 % of the true k nearest",
     nodes: 1_000,
     hours: 0.0,
     known_gap: None,
     play: |stage| {
         let without = use_it(stage, false);
         let with = use_it(stage, true);
-        compare(stage, &without.reads, &with.reads, &READS, [0.8; 3]);
-        compare(stage, &without.lookups, &with.lookups, &LOOKUPS, [0.95; 3]);
+        compare(stage, &without.reads, &with.reads, &READS, [0.875; 3]);
+        compare(stage, &without.lookups, &with.lookups, &LOOKUPS, [0.967; 3]);
         // The slowest of twenty holders decides: their p90 is mostly chance.
-        compare(stage, &without.stores, &with.stores, &STORES, [0.98, 0.98, 1.1]);
+        compare(stage, &without.stores, &with.stores, &STORES, [1.0, 1.0, 1.1]);
         let recall = share(with.lookups.recall.0, with.lookups.recall.1);
         stage.figure("lookup_recall", recall);
         stage.demand(recall >= 0.999, format!("lookups find only {recall} of the nodes that they should"));
@@ -109,7 +109,7 @@ fn compare(stage: &mut Stage, without: &Tally, with: &Tally, kind: &Kind, parts:
     let (before, after) = ((kind.requests)(without).mean(), (kind.requests)(with).mean());
     stage.figure(kind.cost.0, before);
     stage.figure(kind.cost.1, after);
-    stage.demand(after <= 1.25 * before, format!("{} take {after} requests, and took {before}", kind.name));
+    stage.demand(after <= 1.1 * before, format!("{} take {after} requests, and took {before}", kind.name));
 }
 
 /// What came of each kind of operation.

@@ -26,10 +26,10 @@ pub(crate) struct Options {
 
 /// Opens sockets on one port. They become part of a runtime only in [`Socket::attach`], on the threads that will use them.
 pub(crate) fn bind(options: &Options) -> Result<Vec<Socket>, StartError> {
-    let opened = open_all(options).and_then(|(sockets, steered)| {
+    let opened = open_all(options).and_then(|sockets| {
         let mut opened = Vec::new();
         for socket in sockets {
-            opened.push(finish(socket, options, steered)?);
+            opened.push(finish(socket, options)?);
         }
         if let Some(first) = opened.first() {
             warn_if_clamped(options.buffer, first.stats());
@@ -39,18 +39,18 @@ pub(crate) fn bind(options: &Options) -> Result<Vec<Socket>, StartError> {
     opened.map_err(|source| StartError::Bind { address: options.listen, source })
 }
 
-/// The sockets, and whether the system brings each worker what is its own.
-fn open_all(options: &Options) -> io::Result<(Vec<socket2::Socket>, bool)> {
+/// The sockets. Where the system does not bring each worker what is its own, they are all one, and workers pass it on.
+fn open_all(options: &Options) -> io::Result<Vec<socket2::Socket>> {
     let first = open(options.listen)?;
     // Without this option yet: a port that another node has is not shared with it, but refused.
     first.bind(&options.listen.into())?;
     let mut sockets = vec![first];
     if options.workers == 1 {
-        return Ok((sockets, true));
+        return Ok(sockets);
     }
     if options.steering {
         match steering::join(&mut sockets, options.workers, open) {
-            Ok(()) => return Ok((sockets, true)),
+            Ok(()) => return Ok(sockets),
             Err(error) => tracing::warn!(%error, "the system does not spread datagrams over workers"),
         }
     }
@@ -58,7 +58,7 @@ fn open_all(options: &Options) -> io::Result<(Vec<socket2::Socket>, bool)> {
     for _ in 1..options.workers {
         sockets.push(sockets[0].try_clone()?);
     }
-    Ok((sockets, false))
+    Ok(sockets)
 }
 
 fn open(listen: SocketAddr) -> io::Result<socket2::Socket> {
@@ -75,7 +75,7 @@ fn is_dual(listen: SocketAddr) -> bool {
     matches!(listen.ip(), IpAddr::V6(ip) if ip.is_unspecified())
 }
 
-fn finish(socket: socket2::Socket, options: &Options, steered: bool) -> io::Result<Socket> {
+fn finish(socket: socket2::Socket, options: &Options) -> io::Result<Socket> {
     // The system grants what it allows; what that was is read back.
     let _ = socket.set_recv_buffer_size(options.buffer);
     let _ = socket.set_send_buffer_size(options.buffer);
@@ -90,7 +90,7 @@ fn finish(socket: socket2::Socket, options: &Options, steered: bool) -> io::Resu
     steering::simplify(&std, address.ip(), options.offload);
     let (is_v6, dual) = (address.is_ipv6(), is_dual(options.listen));
     let offload = options.offload;
-    Ok(Socket { udp: None, std: Some(std), state, address, is_v6, dual, offload, steered, drained: false, stats })
+    Ok(Socket { udp: None, std: Some(std), state, address, is_v6, dual, offload, drained: false, stats })
 }
 
 /// Linux shows twice the size that was asked for, for what it keeps besides the bytes.

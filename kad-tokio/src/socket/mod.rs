@@ -32,8 +32,6 @@ pub(crate) struct Socket {
     dual: bool,
     /// Whether the system may be asked to join and to split datagrams.
     offload: bool,
-    /// Whether replies come to the worker that asked; otherwise workers pass on what is not theirs.
-    steered: bool,
     /// Whether the last read left nothing.
     drained: bool,
     stats: SocketStats,
@@ -55,10 +53,6 @@ impl Socket {
     /// Whether it reaches IPv4, and IPv6.
     pub(crate) fn families(&self) -> (bool, bool) {
         (!self.is_v6 || self.dual, self.is_v6)
-    }
-
-    pub(crate) fn is_steered(&self) -> bool {
-        self.steered
     }
 
     pub(crate) fn stats(&self) -> &SocketStats {

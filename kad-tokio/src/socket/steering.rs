@@ -161,7 +161,7 @@ mod linux {
                 let mut packet = vec![0; dice.usize(..100)];
                 dice.fill(&mut packet);
                 if let Some(kind) = packet.get_mut(1) {
-                    *kind = *dice.choice(&[1, 2, 3, 4, 4, 4, 5, 0x81, 0x84, *kind]).unwrap();
+                    *kind = *dice.choice(&[1, 2, 3, 4, 4, 4, 5, 6, 0x81, 0x84, *kind]).unwrap();
                 }
                 if let Some(lane) = packet.get_mut(57) {
                     *lane = dice.u8(..3);
@@ -173,6 +173,8 @@ mod linux {
                     Steering::Lane(lane) => assert_eq!(place, u32::from(lane) - 1),
                     Steering::Any => assert_eq!(place, u32::MAX),
                     Steering::Spread(_) => {}
+                    // Whoever gets it tells the others.
+                    Steering::All => assert!(place < 3),
                 }
             }
         }

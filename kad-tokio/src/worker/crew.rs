@@ -140,14 +140,25 @@ impl Worker {
         }
     }
 
-    /// Passes on a datagram that is another worker's, and says whether it was.
+    /// Passes on a datagram that other workers need, and says whether it is not for this one.
     pub(super) fn pass_on(&self, source: Source, datagram: &[u8]) -> bool {
-        let Steering::Lane(lane) = Steering::of(datagram) else { return false };
-        if lane == self.parts.crew.lane(self.parts.index) || usize::from(lane) > self.parts.crew.boxes.len() {
+        let (workers, own) = (self.parts.crew.boxes.len(), self.parts.index);
+        if workers == 1 {
             return false;
         }
-        self.parts.crew.tell(usize::from(lane) - 1, Note::Datagram(source, datagram.into()));
-        true
+        match Steering::of(datagram) {
+            Steering::Lane(lane) if usize::from(lane) <= workers && usize::from(lane) != own + 1 => {
+                self.parts.crew.tell(usize::from(lane) - 1, Note::Datagram(source, datagram.into()));
+                true
+            }
+            Steering::All => {
+                for other in (0..workers).filter(|other| *other != own) {
+                    self.parts.crew.tell(other, Note::Datagram(source, datagram.into()));
+                }
+                false
+            }
+            _ => false,
+        }
     }
 
     /// Tells the others who has come into this worker's table.

@@ -261,10 +261,9 @@ impl Worker {
         let mut left = self.parts.batch;
         while left > 0 && self.parts.socket.receive(&mut incoming) {
             let now = self.now();
-            let steered = self.parts.socket.is_steered();
             for (source, datagram) in incoming.datagrams() {
                 left = left.saturating_sub(1);
-                if steered || !self.pass_on(source, datagram) {
+                if !self.pass_on(source, datagram) {
                     self.receive_one(now, source, datagram);
                 }
                 if self.queue.is_full() || self.pledged.is_full() {

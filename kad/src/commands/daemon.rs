@@ -41,7 +41,10 @@ pub(crate) async fn run(args: Daemon, shown: BTreeMap<String, String>) -> Result
         None => own_listener(dht.local_addr().port()).await?,
     };
     let (stop, token) = (Arc::new(Notify::new()), random_token()?);
-    let settings = http_settings(&args, token.clone(), stop.clone(), shown);
+    let settings = kad_http::Settings {
+        secret: Some(data_dir.secret()?),
+        ..http_settings(&args, token.clone(), stop.clone(), shown)
+    };
     let server = Server::new(listener, dht.clone(), settings).map_err(Failure::System)?;
     let address = server.local_addr();
     data_dir.write_control(&ControlFile { address: reachable(address), token, pid: std::process::id() })?;
@@ -149,6 +152,7 @@ fn http_settings(
         drain_timeout: args.timeout.min(args.http_timeout),
         stop,
         shown,
+        ..kad_http::Settings::default()
     }
 }
 
