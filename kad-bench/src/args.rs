@@ -17,6 +17,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// One node that answers PING, FIND_NODE and FIND_VALUE, against a bare echo
     Serve(Measure),
+    /// A node with two threads against one with one, under two loaders
+    Workers(Measure),
     /// Twenty nodes that store and find
     Cluster(Measure),
     /// Large values that one node reads from another, against a bare transfer

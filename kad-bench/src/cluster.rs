@@ -227,7 +227,8 @@ pub(crate) async fn store(dht: &Dht, number: u64, bytes: usize, copies: Copies, 
     let (key, value) = item(number, bytes);
     match dht.store(key, value).copies(copies).await {
         Ok(receipt) if receipt.elsewhere >= elsewhere => Outcome::Right,
-        Ok(_) => Outcome::Incomplete,
+        Ok(receipt) if receipt.refused.is_empty() => Outcome::Silent,
+        Ok(_) => Outcome::Refused,
         Err(Error::Timeout) => Outcome::Timeout,
         Err(_) => Outcome::Wrong,
     }

@@ -16,8 +16,10 @@ use crate::figures::{Rate, Times};
 pub(crate) enum Outcome {
     /// As it should.
     Right,
-    /// A store with fewer copies than it should have.
-    Incomplete,
+    /// A store with too few copies, because a holder did not answer.
+    Silent,
+    /// A store with too few copies, because a holder refused.
+    Refused,
     /// It took longer than it may.
     Timeout,
     /// Nothing, something wrong, or an error.
@@ -42,7 +44,8 @@ pub(crate) struct Driven {
     pub(crate) rate: Rate,
     pub(crate) times: Times,
     pub(crate) operations: u64,
-    pub(crate) incomplete: u64,
+    pub(crate) silent: u64,
+    pub(crate) refused: u64,
     pub(crate) timeouts: u64,
     pub(crate) errors: u64,
     /// Datagrams that the system dropped meanwhile because a socket's buffer was full, of the whole machine.
@@ -52,7 +55,7 @@ pub(crate) struct Driven {
 impl Driven {
     /// How many did not end as they should.
     pub(crate) const fn failed(&self) -> u64 {
-        self.incomplete + self.timeouts + self.errors
+        self.silent + self.refused + self.timeouts + self.errors
     }
 }
 
@@ -99,7 +102,8 @@ where
         rate: Rate::of(ended.len() as u64, wall, cpu),
         times: Times::of(&times),
         operations: ended.len() as u64,
-        incomplete: count(Outcome::Incomplete),
+        silent: count(Outcome::Silent),
+        refused: count(Outcome::Refused),
         timeouts: count(Outcome::Timeout),
         errors: count(Outcome::Wrong),
         dropped: dropped()?.saturating_sub(lost),
@@ -114,16 +118,17 @@ mod tests {
     async fn operations_are_counted_by_how_they_end() {
         let demand = Demand { concurrency: 3, span: Duration::from_secs(60), most: 100 };
         let operation = |number: u64| async move {
-            match number % 4 {
+            match number % 5 {
                 0 => Outcome::Right,
-                1 => Outcome::Incomplete,
-                2 => Outcome::Timeout,
+                1 => Outcome::Silent,
+                2 => Outcome::Refused,
+                3 => Outcome::Timeout,
                 _ => Outcome::Wrong,
             }
         };
         let driven = drive(demand, operation, || async { Ok(()) }).await.unwrap();
-        assert_eq!((driven.operations, driven.incomplete, driven.timeouts, driven.errors), (100, 25, 25, 25));
-        assert_eq!(driven.failed(), 75);
+        assert_eq!((driven.silent, driven.refused, driven.timeouts, driven.errors), (20, 20, 20, 20));
+        assert_eq!((driven.operations, driven.failed()), (100, 80));
         assert!(driven.rate.per_second > 0.0);
     }
 }

@@ -15,6 +15,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// A round in which more of the replies are lost or wrong has measured something else.
 const LOST_MAX: f64 = 0.01;
 
+/// Bits of a nonce (docs/protocol.md, section 2.1).
+const NONCE: u64 = (1 << 46) - 1;
+
 /// What is asked, and what a right answer is.
 pub(crate) trait Exchange {
     /// Writes the request of a place of the window to `out`, which is empty; its reply must show place and nonce.
@@ -27,6 +30,8 @@ pub(crate) trait Exchange {
 /// What a round of load brought.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Round {
+    /// Requests that were answered rightly.
+    pub(crate) answered: u64,
     /// Requests a second, and processor time of the server's threads.
     pub(crate) rate: Rate,
     /// Share of the time in which the server's threads ran.
@@ -40,8 +45,10 @@ pub(crate) struct Round {
 /// A window of requests.
 struct Window<'e, E> {
     exchange: &'e mut E,
-    /// The nonce of each place, odd while it waits for a reply.
-    nonces: Vec<u64>,
+    /// The nonce that each place waits for.
+    nonces: Vec<Option<u64>>,
+    /// How many nonces there were.
+    made: u64,
     free: Vec<u16>,
     requests: Vec<Vec<u8>>,
     answered: u64,
@@ -50,9 +57,9 @@ struct Window<'e, E> {
 
 impl<'e, E: Exchange> Window<'e, E> {
     fn new(exchange: &'e mut E) -> Self {
-        let nonces = vec![0; WINDOW.into()];
+        let nonces = vec![None; WINDOW.into()];
         let requests = Vec::with_capacity(WINDOW.into());
-        Self { exchange, nonces, free: (0..WINDOW).collect(), requests, answered: 0, wrong: 0 }
+        Self { exchange, nonces, made: 0, free: (0..WINDOW).collect(), requests, answered: 0, wrong: 0 }
     }
 
     /// Asks for everything that is free.
@@ -62,10 +69,11 @@ impl<'e, E: Exchange> Window<'e, E> {
             self.requests.resize_with(count, Vec::new);
         }
         for (request, place) in self.requests.iter_mut().zip(self.free.drain(..)) {
-            let nonce = &mut self.nonces[usize::from(place)];
-            *nonce += 1;
+            let nonce = scattered(self.made);
+            self.made += 1;
+            self.nonces[usize::from(place)] = Some(nonce);
             request.clear();
-            self.exchange.request(place, *nonce, request);
+            self.exchange.request(place, nonce, request);
         }
         batch.send(&self.requests[..count])
     }
@@ -73,12 +81,9 @@ impl<'e, E: Exchange> Window<'e, E> {
     /// Takes in what the last read brought.
     fn take(&mut self, batch: &Batch) {
         for datagram in batch.datagrams() {
-            let shown = self.exchange.reply(datagram);
-            let expected =
-                shown.and_then(|(place, nonce)| Some((place, nonce, self.nonces.get_mut(usize::from(place))?)));
-            match expected {
-                Some((place, nonce, current)) if nonce == *current && nonce % 2 == 1 => {
-                    *current += 1;
+            match self.exchange.reply(datagram) {
+                Some((place, nonce)) if self.nonces.get(usize::from(place)) == Some(&Some(nonce)) => {
+                    self.nonces[usize::from(place)] = None;
                     self.free.push(place);
                     self.answered += 1;
                 }
@@ -94,12 +99,21 @@ impl<'e, E: Exchange> Window<'e, E> {
     /// Gives up what was not answered, and says how much that was.
     fn give_up(&mut self) -> u64 {
         let before = self.free.len();
-        for (place, nonce) in self.nonces.iter_mut().enumerate().filter(|(_, nonce)| **nonce % 2 == 1) {
-            *nonce += 1;
+        for (place, nonce) in self.nonces.iter_mut().enumerate().filter(|(_, nonce)| nonce.is_some()) {
+            *nonce = None;
             self.free.push(place as u16);
         }
         (self.free.len() - before) as u64
     }
+}
+
+/// The next of a row of nonces that look like chance, as real ones do: servers spread requests over their threads by them.
+/// (SplitMix64: Steele, Lea and Flood 2014.)
+fn scattered(number: u64) -> u64 {
+    let mut bits = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (bits ^ (bits >> 31)) & NONCE
 }
 
 /// Loads a server for some time. `threads` are the server's.
@@ -134,5 +148,5 @@ pub(crate) fn load(
         return Err(Failure::Void(format!("{lost} requests were lost or answered wrongly, {answered} rightly")));
     }
     let share = |time: Duration| time.as_secs_f64() / wall.as_secs_f64();
-    Ok(Round { rate: Rate::of(answered, wall, cpu), server_busy: share(cpu), loader_busy: share(own), lost })
+    Ok(Round { answered, rate: Rate::of(answered, wall, cpu), server_busy: share(cpu), loader_busy: share(own), lost })
 }

@@ -29,6 +29,7 @@ mod stream;
 mod suite;
 mod table;
 mod values;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     let (suite, measure) = match command {
         Command::Serve(measure) => (Suite::Serve, measure),
+        Command::Workers(measure) => (Suite::Workers, measure),
         Command::Cluster(measure) => (Suite::Cluster, measure),
         Command::Values(measure) => (Suite::Values, measure),
         Command::Disk(measure) => (Suite::Disk, measure),

@@ -37,19 +37,19 @@ pub(crate) fn node(bootstrap: Option<&Dht>) -> Builder {
         .limits(limits)
 }
 
-/// Starts a node, and says which threads it has.
-pub(crate) fn start(builder: Builder) -> Result<(Dht, Vec<ThreadId>), Failure> {
+/// Starts a node with so many workers, and says which threads they are.
+pub(crate) fn start(builder: Builder, count: usize) -> Result<(Dht, Vec<ThreadId>), Failure> {
     let before = workers()?;
     let dht = builder.start()?;
     // A thread has its name a moment after it was started.
     let begun = Instant::now();
     loop {
         let threads: Vec<ThreadId> = workers()?.difference(&before).copied().collect();
-        if !threads.is_empty() {
+        if threads.len() == count {
             return Ok((dht, threads));
         }
         if begun.elapsed() > PATIENCE {
-            return Err(Failure::Void("a node has no thread".into()));
+            return Err(Failure::Void("a node does not have as many threads as it was told".into()));
         }
         std::thread::sleep(Duration::from_millis(1));
     }

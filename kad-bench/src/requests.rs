@@ -84,7 +84,7 @@ impl Exchange for Requests {
         if let Question::FindNode { .. } = self.question {
             // The targets need not be hashes; they must differ in their first bits.
             let target = FIND_NODE - kad_wire::limits::KEY_LEN;
-            let point = nonce.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(place) << 48;
+            let point = nonce << 18;
             out[target..target + 8].copy_from_slice(&point.to_be_bytes());
         }
     }

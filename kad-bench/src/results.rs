@@ -12,6 +12,7 @@ use crate::machine::Machine;
 use crate::serve::Serve;
 use crate::table::Table;
 use crate::values::Values;
+use crate::workers::Workers;
 
 /// One run. A suite that was not run is missing.
 #[derive(Serialize, Deserialize, Debug)]
@@ -19,6 +20,9 @@ pub(crate) struct Results {
     pub(crate) machine: Machine,
     /// How long each figure was measured.
     pub(crate) seconds: f64,
+    /// Suites that have no figures, and why.
+    pub(crate) missing: Vec<String>,
+    pub(crate) workers: Option<Workers>,
     pub(crate) serve: Option<Serve>,
     pub(crate) cluster: Option<Cluster>,
     pub(crate) values: Option<Values>,
@@ -33,6 +37,8 @@ impl Results {
         Self {
             machine,
             seconds,
+            missing: Vec::new(),
+            workers: None,
             serve: None,
             cluster: None,
             values: None,
@@ -45,6 +51,8 @@ impl Results {
 
     /// Adds what another run has measured.
     pub(crate) fn add(&mut self, other: Self) {
+        self.missing.extend(other.missing);
+        self.workers = self.workers.take().or(other.workers);
         self.serve = self.serve.take().or(other.serve);
         self.cluster = self.cluster.take().or(other.cluster);
         self.values = self.values.take().or(other.values);
@@ -57,6 +65,7 @@ impl Results {
     pub(crate) fn tables(&self) -> Vec<Table> {
         let mut tables = Vec::new();
         tables.extend(self.serve.iter().flat_map(Serve::tables));
+        tables.extend(self.workers.iter().map(Workers::table));
         tables.extend(self.cluster.iter().flat_map(Cluster::tables));
         tables.extend(self.values.iter().flat_map(Values::tables));
         tables.extend(self.disk.iter().flat_map(Disk::tables));
@@ -69,8 +78,11 @@ impl Results {
     /// Whether what was measured happened as it should.
     ///
     /// # Errors
-    /// [`Failure::Void`] when operations failed.
+    /// [`Failure::Void`] when operations failed, or a suite has no figures.
     pub(crate) fn judge(&self) -> Result<(), Failure> {
+        if !self.missing.is_empty() {
+            return Err(Failure::Void(self.missing.join("; ")));
+        }
         let cluster = self.cluster.as_ref().map_or(0, |cluster| cluster.failed);
         let values = self.values.as_ref().map_or(0, Values::failed);
         match cluster + values + self.disk.as_ref().map_or(0, Disk::failed) {

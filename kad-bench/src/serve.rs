@@ -56,7 +56,7 @@ pub(crate) struct Serve {
 pub(crate) fn measure(seconds: f64, progress: &Progress) -> Result<Serve, Failure> {
     let runtime = runtime()?;
     progress.say("serve: a node and its table");
-    let (server, threads) = start(node(None))?;
+    let (server, threads) = start(node(None), 1)?;
     let (key, value) = (Key::hash("served"), vec![7; VALUE]);
     let others = runtime.block_on(prepare(&server, key, &value))?;
     let echo = Echo::start()?;

@@ -21,8 +21,10 @@ const OF_VALUE: usize = DATAGRAM_MAX - CHUNK_HEAD_LEN;
 /// The most that one call sends or reads, in bytes.
 const CALL: usize = 65_507;
 const BUFFER: usize = 4 << 20;
-/// How often the server looks whether it is to stop; a value that takes longer is lost.
+/// How often the server looks whether it is to stop.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// What has not come after this is lost: on a busy machine a thread may wait for its turn for long.
+const LOST: Duration = Duration::from_secs(2);
 
 /// Whether the system cuts and joins the datagrams (UDP_SEGMENT, UDP_GRO), or they are sent in batches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,11 +119,11 @@ enum Reader {
 impl Reader {
     fn new(stream: &Stream) -> Result<Self, Failure> {
         if stream.offload == Offload::Batches {
-            return Ok(Self::Batches(Batch::connected(stream.address, PATIENCE)?));
+            return Ok(Self::Batches(Batch::connected(stream.address, LOST)?));
         }
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.connect(stream.address)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(LOST))?;
         let _ = setsockopt(&socket, sockopt::RcvBuf, &BUFFER);
         setsockopt(&socket, sockopt::UdpGroSegment, &true)?;
         Ok(Self::Segments(socket, vec![0; CALL]))

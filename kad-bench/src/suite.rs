@@ -7,12 +7,13 @@ use crate::failure::Failure;
 use crate::machine::Machine;
 use crate::progress::Progress;
 use crate::results::Results;
-use crate::{bulk, cluster, disk, idle, serve, values};
+use crate::{bulk, cluster, disk, idle, serve, values, workers};
 
 /// A suite, by its name on the command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Suite {
     Serve,
+    Workers,
     Cluster,
     Values,
     Disk,
@@ -26,7 +27,7 @@ pub(crate) enum Suite {
 }
 
 /// What `all` runs, each in a process of its own: memory that one suite has left would hide what the next one takes.
-const ALL: [&str; 6] = ["serve", "cluster", "values", "disk", "bulk", "idle"];
+const ALL: [&str; 7] = ["serve", "workers", "cluster", "values", "disk", "bulk", "idle"];
 
 impl Suite {
     pub(crate) fn run(self, measure: &Measure) -> Result<Results, Failure> {
@@ -34,6 +35,7 @@ impl Suite {
         let (seconds, progress) = (measure.seconds, Progress::new());
         match self {
             Self::Serve => results.serve = Some(serve::measure(seconds, &progress)?),
+            Self::Workers => results.workers = Some(workers::measure(seconds, &progress)?),
             Self::Cluster => results.cluster = Some(cluster::measure(seconds, &progress)?),
             Self::Values => results.values = Some(values::measure(seconds, &progress)?),
             Self::Disk => results.disk = Some(disk::measure(&measure.directory, seconds, &progress)?),
@@ -44,7 +46,11 @@ impl Suite {
                 drop(progress);
                 let peers = cfg!(feature = "peers").then_some("peers");
                 for suite in ALL.into_iter().chain(peers) {
-                    results.add(apart(&[suite], measure)?);
+                    // One that measured nothing must not take the others' figures along.
+                    match apart(&[suite], measure) {
+                        Ok(more) => results.add(more),
+                        Err(failure) => results.missing.push(format!("{suite}: {failure}")),
+                    }
                 }
             }
         }

@@ -31,6 +31,8 @@ const ROUND: f64 = 0.25;
 pub(crate) struct Line {
     pub(crate) bytes: usize,
     pub(crate) concurrency: usize,
+    /// Whether the nodes let the system cut and join datagrams.
+    pub(crate) offload: bool,
     /// Megabytes (a million bytes) of values a second.
     pub(crate) mb_per_second: f64,
     /// Over the bare transfer with UDP_SEGMENT and UDP_GRO, and with batches of datagrams: medians of rounds side by side.
@@ -54,7 +56,8 @@ pub(crate) struct Values {
 /// Measures each figure for `seconds`.
 pub(crate) fn measure(seconds: f64, progress: &Progress) -> Result<Values, Failure> {
     let runtime = runtime()?;
-    let (holder, reader) = runtime.block_on(prepare())?;
+    let with = runtime.block_on(prepare(true))?;
+    let without = runtime.block_on(prepare(false))?;
     let rounds = (seconds / ROUND).ceil() as usize;
     let span = Duration::from_secs_f64(ROUND);
     let (mut lines, mut bare) = (Vec::new(), Vec::new());
@@ -63,20 +66,23 @@ pub(crate) fn measure(seconds: f64, progress: &Progress) -> Result<Values, Failu
         let batches = Stream::start(bytes, Offload::Batches)?;
         for concurrency in CONCURRENCIES {
             progress.say(&format!("values: {bytes} B, {concurrency} at a time"));
-            let mut of_line = Vec::new();
+            let demand = Demand { concurrency, span, most: u64::MAX };
+            let mut rounds_of = [Vec::new(), Vec::new()];
             for _ in 0..rounds {
                 let segments = segments.read(BARE_AT_A_TIME, span)?;
                 let batches = batches.read(BARE_AT_A_TIME, span)?;
-                let driven = runtime.block_on(read(&reader, bytes, Demand { concurrency, span, most: u64::MAX }))?;
-                of_line.push((driven, segments, batches));
+                for ((_, reader), of_line) in [&with, &without].into_iter().zip(&mut rounds_of) {
+                    of_line.push((runtime.block_on(read(reader, bytes, demand))?, segments, batches));
+                }
+                bare.extend((bytes == LENGTHS[1]).then_some((segments, batches)));
             }
-            lines.push(line(bytes, concurrency, &of_line));
-            bare.extend(
-                of_line.iter().filter(|_| bytes == LENGTHS[1]).map(|(_, segments, batches)| (*segments, *batches)),
-            );
+            let [on, off] = rounds_of;
+            lines.extend([line(bytes, concurrency, true, &on), line(bytes, concurrency, false, &off)]);
         }
     }
-    runtime.block_on(close(&[reader, holder]))?;
+    for (holder, reader) in [with, without] {
+        runtime.block_on(close(&[reader, holder]))?;
+    }
     let mb = |values: f64| values * LENGTHS[1] as f64 / 1e6;
     Ok(Values {
         segments_mb_per_second: mb(median(bare.iter().map(|(segments, _)| *segments))),
@@ -86,15 +92,15 @@ pub(crate) fn measure(seconds: f64, progress: &Progress) -> Result<Values, Failu
 }
 
 /// A node that holds every value, and a client that holds nothing.
-async fn prepare() -> Result<(Dht, Dht), Failure> {
-    let holder = node(None).start()?;
+async fn prepare(offload: bool) -> Result<(Dht, Dht), Failure> {
+    let holder = node(None).socket_offload(offload).start()?;
     for bytes in LENGTHS {
         for number in 0..VALUES {
             let (key, value) = named(number, bytes);
             holder.store(key, value).copies(Copies::AtLeast(0)).await?;
         }
     }
-    let reader = node(Some(&holder)).role(Role::Client).cache_found(false).start()?;
+    let reader = node(Some(&holder)).socket_offload(offload).role(Role::Client).cache_found(false).start()?;
     reader.joined().await?;
     Ok((holder, reader))
 }
@@ -113,11 +119,12 @@ async fn read(reader: &Dht, bytes: usize, demand: Demand) -> Result<Driven, Fail
     drive(demand, operation, || async { Ok(()) }).await
 }
 
-fn line(bytes: usize, concurrency: usize, rounds: &[(Driven, f64, f64)]) -> Line {
+fn line(bytes: usize, concurrency: usize, offload: bool, rounds: &[(Driven, f64, f64)]) -> Line {
     let of = |figure: fn(&(Driven, f64, f64)) -> f64| median(rounds.iter().map(figure));
     Line {
         bytes,
         concurrency,
+        offload,
         mb_per_second: of(|(driven, ..)| driven.rate.per_second) * bytes as f64 / 1e6,
         segments_ratio: of(|(driven, segments, _)| driven.rate.per_second / segments),
         batches_ratio: of(|(driven, _, batches)| driven.rate.per_second / batches),
@@ -141,6 +148,7 @@ impl Values {
             [
                 "value",
                 "at a time",
+                "offload",
                 "MB/s",
                 "x bare with segments",
                 "x bare in batches",
@@ -153,6 +161,7 @@ impl Values {
             table.row([
                 format!("{} B", line.bytes),
                 line.concurrency.to_string(),
+                if line.offload { "yes" } else { "no" }.into(),
                 count(line.mb_per_second),
                 two(line.segments_ratio),
                 two(line.batches_ratio),
@@ -163,7 +172,7 @@ impl Values {
         }
         vec![
             bare.with_note("Datagrams of 1232 bytes, as CHUNKs are; nothing is found, and nothing checked."),
-            table.with_note("CPU is of both nodes and the callers. Each value is compared, byte for byte."),
+            table.with_note("CPU is of both nodes and the callers. Offload is `Builder::socket_offload`. Each value is compared, byte for byte."),
         ]
     }
 }

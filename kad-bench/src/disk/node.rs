@@ -54,7 +54,7 @@ pub(super) fn puts(directory: &Path, span: Duration, progress: &Progress) -> Res
                 async move {
                     match dht.store(Key::hash_int(number), vec![7; PUT]).copies(Copies::AtLeast(0)).await {
                         Ok(receipt) if receipt.copies == 1 => Outcome::Right,
-                        Ok(_) => Outcome::Incomplete,
+                        Ok(_) => Outcome::Refused,
                         Err(kad_tokio::Error::Timeout) => Outcome::Timeout,
                         Err(_) => Outcome::Wrong,
                     }

@@ -195,7 +195,7 @@ fn progress(node: &mut Node, query: QueryId, result: QueryResult, waiting: &mut 
     let Some((value, answer)) = waiting.remove(&query) else { return };
     let outcome = match result {
         QueryResult::PutRecord(Ok(_)) => Outcome::Right,
-        QueryResult::PutRecord(Err(PutRecordError::QuorumFailed { .. })) => Outcome::Incomplete,
+        QueryResult::PutRecord(Err(PutRecordError::QuorumFailed { .. })) => Outcome::Silent,
         QueryResult::PutRecord(Err(PutRecordError::Timeout { .. })) => Outcome::Timeout,
         QueryResult::GetRecord(Ok(GetRecordOk::FoundRecord(found))) if found.record.value == value => Outcome::Right,
         _ => Outcome::Wrong,

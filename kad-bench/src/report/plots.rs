@@ -81,14 +81,21 @@ fn bars(file: &Path, picture: &Picture) -> Result<(), Box<dyn Error>> {
         .x_label_area_size(40)
         .y_label_area_size(NAMES)
         // The first bar is on top.
-        .build_cartesian_2d(0.0..most * 1.1, (0..count).into_segmented())?;
+        .build_cartesian_2d(0.0..most * 1.1, (0..count - 1).into_segmented())?;
     let name = |place: &SegmentValue<usize>| match place {
         SegmentValue::CenterOf(place) => {
             picture.bars.get(count - 1 - place).map_or(String::new(), |(name, _)| name.clone())
         }
         SegmentValue::Exact(_) | SegmentValue::Last => String::new(),
     };
-    chart.configure_mesh().disable_y_mesh().x_desc(picture.unit).y_labels(count).y_label_formatter(&name).draw()?;
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_desc(picture.unit)
+        .y_labels(count)
+        .y_label_formatter(&name)
+        .draw()?;
     let values = picture.bars.iter().rev().enumerate();
     chart.draw_series(values.map(|(place, (_, value))| {
         let mut bar = Rectangle::new(
