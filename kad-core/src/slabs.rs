@@ -40,7 +40,7 @@ impl Capacity {
     pub const SERVER: Self = Self {
         rows: 24,
         spares: 4,
-        operations: 8,
+        operations: 2,
         operations_max: 1024,
         candidates: 32,
         items: 32,

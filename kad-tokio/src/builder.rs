@@ -81,7 +81,7 @@ impl Default for Builder {
             id: None,
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             bootstrap: Vec::new(),
-            config: Config::default(),
+            config: Self::CONFIG,
             capacity: Capacity::SERVER,
             limits: None,
             store: None,
@@ -101,6 +101,10 @@ impl Default for Builder {
 }
 
 impl Builder {
+    /// The core's settings if no others are given: more patience than the core has by itself, because a busy server answers late,
+    /// and whoever is given up too early holds no copy.
+    pub const CONFIG: Config = Config { attempts: 3, min_timeout: Duration::from_millis(100), ..Config::DEFAULT };
+
     /// Who the node is. A random id if not set; keep it over restarts, so that others find the node again.
     pub fn id(mut self, id: NodeId) -> Self {
         self.id = Some(id);
@@ -132,7 +136,7 @@ impl Builder {
         self
     }
 
-    /// Every setting of the core; see [`Config`]. Comes before the others, which change single ones.
+    /// Every setting of the core instead of [`CONFIG`](Self::CONFIG); see [`Config`]. Comes before the others, which change single ones.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self

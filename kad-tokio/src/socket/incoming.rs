@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use tokio::net::UdpSocket;
@@ -20,20 +21,53 @@ pub(crate) struct Source {
     pub(crate) to: Option<IpAddr>,
 }
 
+/// Memory that nobody reads to now. Nodes of a process share it: a node that waits has none.
+static IDLE: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
+/// As much of it as is kept.
+const KEPT: usize = 16;
+
+/// One buffer for each read of a batch. Pages that nothing is read to cost nothing.
+#[derive(Default)]
+struct Memory {
+    bytes: Vec<u8>,
+    room: usize,
+}
+
+impl Memory {
+    fn take(room: usize) -> Self {
+        let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+        match idle.iter().rposition(|memory| memory.room == room) {
+            Some(place) => idle.swap_remove(place),
+            None => Self { bytes: vec![0; room * BATCH_SIZE], room },
+        }
+    }
+
+    fn give_back(self) {
+        let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < KEPT {
+            idle.push(self);
+        }
+    }
+}
+
 /// Datagrams as they were read.
 pub(crate) struct Incoming {
-    /// One buffer for each read of a batch. Pages that nothing is read to cost nothing.
-    memory: Vec<u8>,
-    room: usize,
+    memory: Memory,
     metas: [RecvMeta; BATCH_SIZE],
     filled: usize,
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        std::mem::take(&mut self.memory).give_back();
+    }
 }
 
 impl Incoming {
     /// For a socket that joins up to so many datagrams.
     pub(super) fn new(segments: usize) -> Self {
         let room = if segments > 1 { JOINED } else { DATAGRAM };
-        Self { memory: vec![0; room * BATCH_SIZE], room, metas: [RecvMeta::default(); BATCH_SIZE], filled: 0 }
+        Self { memory: Memory::take(room), metas: [RecvMeta::default(); BATCH_SIZE], filled: 0 }
     }
 
     pub(super) fn clear(&mut self) {
@@ -42,7 +76,7 @@ impl Incoming {
 
     /// Reads a batch, and says how many bytes that was.
     pub(super) fn read(&mut self, state: &UdpSocketState, udp: &UdpSocket) -> io::Result<usize> {
-        let mut chunks = self.memory.chunks_exact_mut(self.room);
+        let mut chunks = self.memory.bytes.chunks_exact_mut(self.memory.room);
         let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
         self.filled = state.recv(udp.into(), &mut buffers, &mut self.metas)?;
@@ -56,7 +90,7 @@ impl Incoming {
 
     /// The datagrams, in the order in which they came.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = (Source, &[u8])> {
-        let read = self.memory.chunks_exact(self.room).zip(&self.metas[..self.filled]);
+        let read = self.memory.bytes.chunks_exact(self.memory.room).zip(&self.metas[..self.filled]);
         read.flat_map(|(buffer, meta)| {
             let source = Source { from: meta.addr, to: meta.dst_ip };
             let bytes = buffer.get(..meta.len).unwrap_or_default();

@@ -64,7 +64,7 @@ impl Socket {
         if self.offload { self.state.max_gso_segments() } else { 1 }
     }
 
-    /// Where this socket's datagrams are read to.
+    /// Where this socket's datagrams are read to: memory that is taken for as long as they are looked at.
     pub(crate) fn incoming(&self) -> Incoming {
         Incoming::new(if self.offload { self.state.gro_segments() } else { 1 })
     }

@@ -127,6 +127,12 @@ impl Outgoing {
         self.datagrams = 0;
     }
 
+    /// Gives memory back.
+    pub(crate) fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.groups.shrink_to_fit();
+    }
+
     /// What is to be handed to the system, in order.
     pub(super) fn sends(&self) -> impl Iterator<Item = Send<'_>> {
         self.groups.iter().map(|group| Send {

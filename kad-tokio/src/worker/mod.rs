@@ -26,7 +26,7 @@ use tokio::time::Sleep;
 use crate::command::Call;
 use crate::feed::Feed;
 use crate::outlet::Outlet;
-use crate::socket::{DATAGRAM, Incoming, Outgoing, Socket, Source};
+use crate::socket::{DATAGRAM, Outgoing, Socket, Source};
 use crate::tasks::{Answer, CallId, Task, Tasks};
 use crate::vault::Vault;
 use calls::Waiting;
@@ -97,7 +97,6 @@ impl Stop {
 /// See the [module](self).
 pub(crate) struct Worker {
     parts: Parts,
-    incoming: Option<Incoming>,
     /// Datagrams that may be sent.
     queue: Outgoing,
     /// Answers that say that the store holds something, since the last commit.
@@ -128,7 +127,6 @@ impl Worker {
         let joining = Joining::new(!parts.bootstrap.is_empty(), parts.rejoin_interval, random_seed());
         let queue = || Outgoing::new(parts.socket.segments());
         Self {
-            incoming: Some(parts.socket.incoming()),
             observer: Observer::new(parts.feed.clone(), parts.index == 0),
             queue: queue(),
             pledged: queue(),
@@ -224,7 +222,11 @@ impl Worker {
                     return false;
                 }
             },
-            () = alarm => {}
+            () = alarm => {
+                // Nothing has come for a while: what a burst has taken is given back.
+                self.queue.shrink();
+                self.pledged.shrink();
+            }
         }
         true
     }
@@ -257,7 +259,7 @@ impl Worker {
     /// Reads datagrams. Their answers leave when there is nothing left to read, and those that promise something when that
     /// is durable.
     async fn receive(&mut self) {
-        let Some(mut incoming) = self.incoming.take() else { return };
+        let mut incoming = self.parts.socket.incoming();
         let mut left = self.parts.batch;
         while left > 0 && self.parts.socket.receive(&mut incoming) {
             let now = self.now();
@@ -271,7 +273,6 @@ impl Worker {
                 }
             }
         }
-        self.incoming = Some(incoming);
         self.send_answers().await;
     }
 

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use kad_http::Server;
-use kad_tokio::{Capacity, Config, Dht, Limits, NodeId};
+use kad_tokio::{Capacity, Dht, Limits, NodeId};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -166,7 +166,8 @@ fn start_node(args: &Daemon, id: NodeId, data_dir: &DataDir) -> Result<Dht, Fail
         Limits { items: args.capacity_items, bytes: args.capacity.as_u64(), bytes_per_key: per_key, ..Limits::new(id) };
     let socket_buffer = usize::try_from(args.socket_buffer.as_u64()).unwrap_or(usize::MAX);
     let mut builder = Dht::builder()
-        .config(Config { network: input::network(&args.network), value_max, ..Config::default() })
+        .network(input::network(&args.network))
+        .value_max(value_max)
         .capacity(Capacity::SERVER)
         .id(id)
         .listen(args.listen)
