@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use tokio::net::UdpSocket;
@@ -23,8 +23,8 @@ pub(crate) struct Source {
 
 /// Memory that nobody reads to now. Nodes of a process share it: a node that waits has none.
 static IDLE: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
-/// As much of it as is kept.
-const KEPT: usize = 16;
+/// How much of it is kept: a little more than can be in use at a time.
+static KEPT: LazyLock<usize> = LazyLock::new(|| 2 + std::thread::available_parallelism().map_or(1, usize::from));
 
 /// One buffer for each read of a batch. Pages that nothing is read to cost nothing.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl Memory {
 
     fn give_back(self) {
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < KEPT {
+        if idle.len() < *KEPT {
             idle.push(self);
         }
     }
