@@ -1,7 +1,7 @@
 //! What a node tells those who watch it. Nobody watches a node for most of its life, so nothing is made up in advance.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kad_core::Step;
@@ -140,22 +140,25 @@ impl Events {
 /// The node's side.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    sender: broadcast::Sender<Arc<NodeEvent>>,
+    /// Made when somebody watches for the first time.
+    sender: OnceLock<broadcast::Sender<Arc<NodeEvent>>>,
     next_operation: AtomicU64,
 }
 
 impl Feed {
     pub(crate) fn new() -> Self {
-        Self { sender: broadcast::Sender::new(CAPACITY), next_operation: AtomicU64::new(1) }
+        Self { sender: OnceLock::new(), next_operation: AtomicU64::new(1) }
     }
 
     pub(crate) fn is_watched(&self) -> bool {
-        self.sender.receiver_count() > 0
+        self.sender.get().is_some_and(|sender| sender.receiver_count() > 0)
     }
 
     pub(crate) fn say(&self, event: NodeEvent) {
         // Whoever watched may just have gone.
-        let _ = self.sender.send(Arc::new(event));
+        if let Some(sender) = self.sender.get() {
+            let _ = sender.send(Arc::new(event));
+        }
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -163,6 +166,6 @@ impl Feed {
     }
 
     pub(crate) fn watch(&self) -> Events {
-        Events { receiver: self.sender.subscribe() }
+        Events { receiver: self.sender.get_or_init(|| broadcast::Sender::new(CAPACITY)).subscribe() }
     }
 }
