@@ -31,6 +31,8 @@ static KEPT: LazyLock<usize> = LazyLock::new(|| 2 + std::thread::available_paral
 struct Memory {
     bytes: Vec<u8>,
     room: usize,
+    /// What is known of each read.
+    metas: Vec<RecvMeta>,
 }
 
 impl Memory {
@@ -38,7 +40,7 @@ impl Memory {
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
         match idle.iter().rposition(|memory| memory.room == room) {
             Some(place) => idle.swap_remove(place),
-            None => Self { bytes: vec![0; room * BATCH_SIZE], room },
+            None => Self { bytes: vec![0; room * BATCH_SIZE], room, metas: vec![RecvMeta::default(); BATCH_SIZE] },
         }
     }
 
@@ -53,7 +55,6 @@ impl Memory {
 /// Datagrams as they were read.
 pub(crate) struct Incoming {
     memory: Memory,
-    metas: [RecvMeta; BATCH_SIZE],
     filled: usize,
 }
 
@@ -67,7 +68,7 @@ impl Incoming {
     /// For a socket that joins up to so many datagrams.
     pub(super) fn new(segments: usize) -> Self {
         let room = if segments > 1 { JOINED } else { DATAGRAM };
-        Self { memory: Memory::take(room), metas: [RecvMeta::default(); BATCH_SIZE], filled: 0 }
+        Self { memory: Memory::take(room), filled: 0 }
     }
 
     pub(super) fn clear(&mut self) {
@@ -79,8 +80,8 @@ impl Incoming {
         let mut chunks = self.memory.bytes.chunks_exact_mut(self.memory.room);
         let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-        self.filled = state.recv(udp.into(), &mut buffers, &mut self.metas)?;
-        Ok(self.metas[..self.filled].iter().map(|meta| meta.len).sum())
+        self.filled = state.recv(udp.into(), &mut buffers, &mut self.memory.metas)?;
+        Ok(self.memory.metas[..self.filled].iter().map(|meta| meta.len).sum())
     }
 
     /// Whether there may be more to read.
@@ -90,7 +91,7 @@ impl Incoming {
 
     /// The datagrams, in the order in which they came.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = (Source, &[u8])> {
-        let read = self.memory.bytes.chunks_exact(self.memory.room).zip(&self.metas[..self.filled]);
+        let read = self.memory.bytes.chunks_exact(self.memory.room).zip(&self.memory.metas[..self.filled]);
         read.flat_map(|(buffer, meta)| {
             let source = Source { from: meta.addr, to: meta.dst_ip };
             let bytes = buffer.get(..meta.len).unwrap_or_default();
