@@ -21,7 +21,7 @@ const PAGE: &str = "";
 
 macro_rules! files {
     ($($name:literal: $kind:literal),* $(,)?) => {
-        [
+        &[
             (PAGE, "text/html; charset=utf-8", include_str!("../dashboard/index.html")),
             $(($name, $kind, include_str!(concat!("../dashboard/", $name)))),*
         ]
@@ -31,7 +31,7 @@ macro_rules! files {
 /// Name, type and content.
 type Source = (&'static str, &'static str, &'static str);
 
-const SOURCES: [Source; 15] = files! {
+const SOURCES: &[Source] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "api.js": "text/javascript; charset=utf-8",
@@ -57,7 +57,7 @@ struct File {
 
 static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
     let tagged = |source: Source| File { source, tag: format!("\"{}\"", Key::hash(source.2)) };
-    SOURCES.into_iter().map(tagged).collect()
+    SOURCES.iter().copied().map(tagged).collect()
 });
 
 /// `GET /` and `HEAD /`
