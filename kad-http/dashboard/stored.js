@@ -77,7 +77,7 @@ function confirm(value) {
 async function remove(value) {
   try {
     await ask(`${value.key}?digest=${value.digest}`, { method: "DELETE" });
-    tell(find("stored-said"), `No longer published: ${value.key}. Copies on other nodes stay until they expire.`, true);
+    tell(find("stored-said"), `No longer published: ${value.key}. Its copies stay until they expire.`, true);
   } catch (problem) {
     tell(find("stored-said"), problem.message, false);
   }

@@ -3,8 +3,9 @@
 
 use std::sync::LazyLock;
 
+use axum::body::Body;
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use kad_tokio::Key;
 
@@ -75,23 +76,18 @@ async fn serve(name: &str, uri: Uri, asked: &HeaderMap) -> Response {
     let Some(File { source: (_, kind, content), tag }) = FILES.iter().find(|file| file.source.0 == name) else {
         return router::not_found(uri).await.into_response();
     };
-    let mut response = match has_already(asked, tag) {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => (*content).into_response(),
-    };
-    let headers = response.headers_mut();
     // A program that is exchanged has another page at the same place: ask each time, and load what has changed.
-    let fixed: [(HeaderName, &'static str); 6] = [
-        (header::CONTENT_TYPE, kind),
+    let headers = [
+        (header::CONTENT_TYPE, *kind),
         (header::CACHE_CONTROL, "no-cache"),
+        (header::ETAG, tag),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ];
-    headers.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
-    if let Ok(tag) = HeaderValue::try_from(tag) {
-        headers.insert(header::ETAG, tag);
+    match has_already(asked, tag) {
+        true => (StatusCode::NOT_MODIFIED, headers, Body::empty()).into_response(),
+        false => (headers, *content).into_response(),
     }
-    response
 }

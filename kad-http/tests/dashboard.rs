@@ -76,7 +76,8 @@ async fn several_values_under_a_name_are_all_found() {
         assert!(page.text("#found").await.contains("expires in 1 h 59 min"), "{}", page.text("#found").await);
         for shown in 1..=2 {
             page.click("#found li > button:last-child").await;
-            page.until("it is shown", &format!("return document.querySelectorAll('#found pre').length === {shown}")).await;
+            page.until("it is shown", &format!("return document.querySelectorAll('#found pre').length === {shown}"))
+                .await;
         }
         let mut values: Vec<String> =
             page.run("return [...document.querySelectorAll('#found pre')].map((one) => one.textContent)").await;
@@ -172,7 +173,8 @@ async fn hostile_values_are_shown_as_what_they_are() {
             let stored = gateway.ask("POST", "/", &[("Content-Type", "text/html")], value.to_vec()).await;
             page.fill("#get-at", &stored.header("location")[1..]).await;
             page.click("#get-form > button").await;
-            page.until(how, &format!("return document.querySelector('#found pre')?.textContent === {}", json!(shown))).await;
+            page.until(how, &format!("return document.querySelector('#found pre')?.textContent === {}", json!(shown)))
+                .await;
             assert!(page.text("#found .small").await.contains(how), "{}", page.text("#found").await);
         }
         assert!(page.run::<bool>("return window.hacked === undefined").await);
@@ -231,8 +233,11 @@ async fn lives_run_out_before_the_readers_eyes_page_by_page() {
         page.until("a page", "return document.querySelectorAll('#held tr').length === 10").await;
         let left = page.text("#held .expires").await;
         assert!(left.starts_with("59 min") || left == "1 h 0 min", "{left}");
-        page.until("time goes by", &format!("return document.querySelector('#held .expires').textContent !== {}", json!(left)))
-            .await;
+        page.until(
+            "time goes by",
+            &format!("return document.querySelector('#held .expires').textContent !== {}", json!(left)),
+        )
+        .await;
         page.click("#page-after").await;
         page.until("the rest", "return document.querySelectorAll('#held tr').length === 2").await;
         assert!(!page.web.find(By::Id("page-after")).await.unwrap().is_enabled().await.unwrap());

@@ -150,7 +150,11 @@ impl With<'_> {
     }
 
     fn target(&self, path: &str) -> String {
-        format!("{}?{}", path.replace("{key}", &self.key).replace("{name}", &self.key).replace("{file}", &self.key), self.query)
+        format!(
+            "{}?{}",
+            path.replace("{key}", &self.key).replace("{name}", &self.key).replace("{file}", &self.key),
+            self.query
+        )
     }
 }
 

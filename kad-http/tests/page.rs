@@ -29,6 +29,14 @@ async fn everything_that_the_page_loads_is_here_and_is_loaded_once() {
     for path in &files {
         let full = gateway.get(path).await;
         assert_eq!((full.status.as_u16(), full.header("cache-control")), (200, "no-cache"), "{path}");
+        let types: Vec<_> = full.headers.get_all("content-type").iter().collect();
+        let kind = match path.rsplit_once('.') {
+            None => "text/html",
+            Some((_, "js")) => "text/javascript",
+            Some((_, "css")) => "text/css",
+            Some(_) => "image/svg+xml",
+        };
+        assert!(types.len() == 1 && full.header("content-type").starts_with(kind), "{path}: {types:?}");
         assert!(!full.body.is_empty() && full.header("etag").len() > 10, "{path}");
         let tag = full.header("etag").to_owned();
         let again = gateway.ask("GET", path, &[("If-None-Match", &tag)], "").await;
@@ -50,12 +58,19 @@ async fn browsers_run_nothing_but_the_scripts_of_the_page() {
     for path in files(&gateway).await {
         let file = gateway.get(&path).await;
         let policy = file.header("content-security-policy");
-        for rule in
-            ["default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'", "form-action 'none'"]
-        {
+        for rule in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "connect-src 'self'",
+            "frame-ancestors 'none'",
+            "form-action 'none'",
+        ] {
             assert!(policy.split("; ").any(|part| part == rule), "{path}: {rule} in {policy}");
         }
-        assert!(!policy.contains("unsafe") && policy.contains("require-trusted-types-for 'script'"), "{path}: {policy}");
+        assert!(
+            !policy.contains("unsafe") && policy.contains("require-trusted-types-for 'script'"),
+            "{path}: {policy}"
+        );
         assert_eq!(file.header("x-content-type-options"), "nosniff", "{path}");
         // What the browser tests see of requests is what they happen to cause: nothing may even name another place.
         let text = String::from_utf8(file.body.to_vec()).unwrap();

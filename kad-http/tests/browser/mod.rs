@@ -60,7 +60,8 @@ impl Driver {
     fn start() -> Self {
         let mut process = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = lines.find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
+        let port =
+            lines.find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
         // It writes more, which must go somewhere.
         std::thread::spawn(move || lines.for_each(drop));
         Self { process, port: port.expect("chromedriver starts") }
