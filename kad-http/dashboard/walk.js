@@ -58,9 +58,11 @@ function begin({ operation: number, purpose, key }) {
   }
 }
 
-// What the stream left out, if this page was too slow, is in the end.
+// The last steps come with the end only, and so do those that the stream left out because this page was too slow.
 function end(operation, { lookup, stored }) {
-  for (const step of lookup.trace.filter((step) => step.state !== "not asked")) operation.history.push(step);
+  const states = new Map(operation.history.map(({ address, state }) => [address, state]));
+  const isNew = ({ address, state }) => state !== "not asked" && states.get(address) !== state;
+  operation.history.push(...lookup.trace.filter(isNew).map((step) => ({ ...step, after: undefined })));
   const copies = stored.length > 0 ? `; ${stored[0].elsewhere} other nodes hold it` : "";
   const late = lookup.timed_out ? ", out of time" : "";
   operation.end = `ended after ${trip(lookup.milliseconds)}${late}: ${several(lookup.requests, "request")}, ${several(lookup.hops, "hop")}${copies}`;
@@ -91,13 +93,11 @@ function advance() {
     if (!step) break;
     shown.seen += 1;
     steps.set(step.address, { ...steps.get(step.address), ...step });
-  } while (calm.matches || isKnown(history[shown.seen], steps));
+  } while (calm.matches);
   shownSince = performance.now();
   render();
   if (shown.seen < history.length) timer = setTimeout(advance, Math.max(FASTEST, Math.min(SLOWEST, WHOLE / history.length)));
 }
-
-const isKnown = (step, steps) => step && steps.get(step.address)?.state === step.state;
 
 function render() {
   const steps = [...shown.steps.values()].sort((one, other) => (one.order ?? Infinity) - (other.order ?? Infinity));

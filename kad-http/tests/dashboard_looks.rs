@@ -186,7 +186,7 @@ fn size(png: &[u8]) -> (u32, u32) {
 async fn the_picture_in_the_readme_is_of_this_page() {
     browse(async |page| {
         let gateways = network(40).await;
-        page.looks((1200, 1000), "light", "reduce").await;
+        page.looks((1000, 840), "light", "reduce").await;
         busy(&page, &gateways).await;
         page.run::<()>("document.activeElement.blur(); scrollTo(0, 0)").await;
         let taken = page.web.screenshot_as_png().await.unwrap();
