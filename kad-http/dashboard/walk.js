@@ -117,7 +117,7 @@ const row = (step) => make("li", {}, copyable(step.id, "id"), make("span"));
 function words({ address, state, hops, milliseconds, after }) {
   const time = milliseconds === undefined ? "" : ` in ${trip(milliseconds)}`;
   const asked = state === "waiting" ? "asked" : state;
-  const at = after === undefined ? "" : `, ${trip(after)} after the beginning`;
+  const at = after === undefined ? "" : `, at ${trip(after)}`;
   return `${address}, depth ${hops}: ${asked}${time}${at}`;
 }
 
