@@ -163,8 +163,9 @@ async fn hostile_values_are_shown_as_what_they_are() {
         let gateway = Gateway::lone().await;
         page.open(gateway.address).await;
         let script = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>";
-        let values: [(&[u8], &str, &str); 4] = [
+        let values: [(&[u8], &str, &str); 5] = [
             (script.as_bytes(), script, "text"),
+            (b"caf\xe9", "0000  63 61 66 e9", "hexadecimal"),
             (b"\xff\x00\x01<b>", "0000  ff 00 01 3c 62 3e", "hexadecimal"),
             ("user\u{202e}nimda".as_bytes(), "0000  75 73 65 72 e2 80 ae 6e 69 6d 64 61", "hexadecimal"),
             ("zwei\nZeilen, ü\t✓".as_bytes(), "zwei\nZeilen, ü\t✓", "text"),
@@ -192,6 +193,8 @@ async fn a_stream_that_breaks_is_said_and_comes_back() {
         gateway.stop().await.unwrap();
         let said = page.says("#stream", "broken").await;
         assert!(said.contains("Trying again"), "{said}");
+        page.until("nothing is called live", "return document.querySelector('#stream[data-state=broken]') !== null")
+            .await;
         page.until("it is marked", "return document.querySelector('#is-up[data-state=no]') !== null").await;
         let again = Gateway::serve_at(gateway.address, gateway.dht.clone(), Settings::default()).await;
         page.until("it is back", "return document.querySelector('#stream[data-state=live]') !== null").await;
