@@ -4,6 +4,7 @@
 pub mod api;
 mod body;
 mod control;
+mod dashboard;
 mod durable;
 mod events;
 mod form;

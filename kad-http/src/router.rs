@@ -10,11 +10,13 @@ use tower_http::cors::CorsLayer;
 
 use crate::problem::Refusal;
 use crate::state::Context;
-use crate::{control, durable, events, gateway, guard, health, metrics, views};
+use crate::{control, dashboard, durable, events, gateway, guard, health, metrics, views};
 
 /// Everything that the server serves.
 pub(crate) fn router(context: Arc<Context>) -> Router {
     let mut router = Router::new()
+        .route("/", get(dashboard::page))
+        .route("/dashboard/{file}", get(dashboard::file))
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/metrics", get(metrics::metrics))
@@ -87,7 +89,7 @@ async fn openapi() -> ([(header::HeaderName, &'static str); 1], &'static str) {
     ([(header::CONTENT_TYPE, "application/json")], crate::OPENAPI)
 }
 
-async fn not_found(uri: Uri) -> Refusal {
+pub(crate) async fn not_found(uri: Uri) -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
         "no_such_path",

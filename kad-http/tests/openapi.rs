@@ -150,7 +150,11 @@ impl With<'_> {
     }
 
     fn target(&self, path: &str) -> String {
-        format!("{}?{}", path.replace("{key}", &self.key).replace("{name}", &self.key), self.query)
+        format!(
+            "{}?{}",
+            path.replace("{key}", &self.key).replace("{name}", &self.key).replace("{file}", &self.key),
+            self.query
+        )
     }
 }
 
@@ -257,6 +261,18 @@ async fn every_described_answer_is_seen_and_no_other() {
     for (method, path) in description.operations().iter().filter(|(_, path)| !path.starts_with("/control")) {
         if !matches!(&method[..], "DELETE" | "HEAD" | "GET") || !path.contains('{') || path.starts_with("/lookup") {
             description.ask(&up, method, path, &With::least(method, path)).await;
+        }
+    }
+    for (path, file) in [("/", ""), ("/dashboard/{file}", "main.js"), ("/dashboard/{file}", "style.css")] {
+        for method in ["GET", "HEAD"] {
+            let read = With { key: file.into(), ..With::least(method, path) };
+            assert_eq!(description.ask(&up, method, path, &read).await.status.as_u16(), 200);
+            let same = With { headers: vec![("If-None-Match", "*")], ..read.clone() };
+            assert_eq!(description.ask(&up, method, path, &same).await.status.as_u16(), 304);
+            if description.describes(method, path, 404) {
+                let absent = With { key: "absent".into(), ..read };
+                assert_eq!(description.ask(&up, method, path, &absent).await.status.as_u16(), 404);
+            }
         }
     }
     for path in ["/{key}", "/name/{name}"] {
