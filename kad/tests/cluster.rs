@@ -30,12 +30,11 @@ struct Values(Vec<(String, Vec<u8>)>);
 
 impl Values {
     /// Stores values through these nodes in turn.
-    fn store(&mut self, network: &Network, nodes: &[usize], count: usize) {
-        let first = self.0.len();
+    fn store(&mut self, network: &Network, nodes: &[usize], count: usize, label: &str) {
         let places = std::sync::Mutex::new(Vec::new());
         let wrong = for_each(count, 8, |number| {
             let len = [20, 1000, 5000][number % 3];
-            let mut value = format!("value {} ", first + number).into_bytes();
+            let mut value = format!("{label} {number} ").into_bytes();
             value.resize(len, number as u8);
             let place = network.post(nodes[number % nodes.len()], &value)?;
             places.lock().unwrap().push((place, value));
@@ -87,7 +86,7 @@ fn fifty_nodes_lose_nothing_when_some_die_all_are_cut_apart_and_each_restarts() 
     assert_eq!(network.report["failed"], 0, "{}", network.report);
     all_say(&network, &everybody, Some(true));
     let mut values = Values::default();
-    values.store(&network, &everybody, VALUES);
+    values.store(&network, &everybody, VALUES, "before");
     say(start, "the network is up, and values are stored");
 
     crash(&mut network, &values);
@@ -121,8 +120,8 @@ fn cut(network: &mut Network, values: &mut Values, start: Instant) {
     values.are_all_read(network, &left, 1);
     values.are_all_read(network, &right, 1);
     let (mut on_the_left, mut on_the_right) = (Values::default(), Values::default());
-    on_the_left.store(network, &left, 20);
-    on_the_right.store(network, &right, 20);
+    on_the_left.store(network, &left, 20, "left");
+    on_the_right.store(network, &right, 20, "right");
     on_the_left.are_all_read(network, &left, 1);
     on_the_right.are_all_read(network, &right, 1);
     assert_eq!(on_the_left.missing(network, &right, 1).len(), 20, "nothing passes from one part to the other");

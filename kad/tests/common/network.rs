@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,8 @@ const REQUEST: Duration = Duration::from_secs(35);
 pub(crate) struct Network {
     child: Child,
     orders: ChildStdin,
-    answers: Receiver<String>,
+    // Several threads ask nodes while one gives orders.
+    answers: Mutex<Receiver<String>>,
     agent: ureq::Agent,
     /// What `kad dev` has found, and who is in the network.
     pub(crate) report: Value,
@@ -42,7 +45,8 @@ impl Network {
         let orders = child.stdin.take().expect("piped");
         let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).timeout_global(Some(REQUEST));
         let agent = agent.max_idle_connections_per_host(16).build().new_agent();
-        let mut network = Self { child, orders, answers, agent, report: Value::Null, http: Vec::new() };
+        let mut network =
+            Self { child, orders, answers: Mutex::new(answers), agent, report: Value::Null, http: Vec::new() };
         network.report = network.answer();
         let members = network.report["members"].as_array().expect("members").iter();
         network.http = members.map(|member| format!("http://{}", member["http"].as_str().unwrap())).collect();
@@ -50,7 +54,7 @@ impl Network {
     }
 
     fn answer(&mut self) -> Value {
-        let line = self.answers.recv_timeout(PATIENCE).expect("an answer in time");
+        let line = self.answers.get_mut().unwrap().recv_timeout(PATIENCE).expect("an answer in time");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
@@ -115,13 +119,13 @@ pub(crate) fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() ->
 
 /// Does something for each number, with some threads. Answers with what was wrong.
 pub(crate) fn for_each(count: usize, threads: usize, job: impl Fn(usize) -> Result<(), String> + Sync) -> Vec<String> {
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let wrong = std::sync::Mutex::new(Vec::new());
+    let next = AtomicUsize::new(0);
+    let wrong = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
-                    let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= count {
                         return;
                     }
