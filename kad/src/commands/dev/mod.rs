@@ -7,7 +7,7 @@ mod http;
 mod local;
 mod member;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -18,7 +18,7 @@ use crate::output;
 use check::Report;
 
 /// How often a node looks for the others again, whatever it knows: parts of a network that was cut meet soon after it healed.
-const REJOIN_INTERVAL: std::time::Duration = std::time::Duration::from_secs(10);
+const REJOIN_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
     if args.netns { in_namespaces(&args).await } else { in_this_process(&args).await }
