@@ -317,6 +317,7 @@ pub(crate) struct Stop {
 }
 
 #[derive(ClapArgs, Debug)]
+#[group(id = "places", multiple = true, args = ["data_dir", "netns"])]
 pub(crate) struct Dev {
     /// Nodes to start
     #[arg(long, short, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -330,6 +331,22 @@ pub(crate) struct Dev {
     /// End after the check: with status 0 if every value was read, 1 if not
     #[arg(long)]
     pub(crate) once: bool,
+    /// Keep the identity of each node, and how commands reach it, in a directory of its own in this one: DIR/0, DIR/1, ...
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Where values are kept; `disk` needs --data-dir or --netns
+    #[arg(long, default_value = "memory", value_name = "KIND", requires_if("disk", "places"))]
+    pub(crate) storage: Storage,
+    /// Make each node a daemon with an address of its own on a virtual network (Linux, as root), which takes orders on standard
+    /// input: kill, stop, start, restart, partition, heal, loss, delay; `help` explains them
+    #[arg(long)]
+    pub(crate) netns: bool,
+    /// Delay everything that a node sends by so much
+    #[arg(long, requires = "netns", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub(crate) delay: Option<Duration>,
+    /// Lose this share of all datagrams, as in 5%
+    #[arg(long, requires = "netns", value_parser = input::loss, value_name = "PERCENT")]
+    pub(crate) loss: Option<u16>,
     #[command(flatten)]
     pub(crate) output: Json,
 }

@@ -52,6 +52,9 @@ pub(crate) enum Failure {
     Daemon(String),
     #[error("the system refused a resource: {0}")]
     System(io::Error),
+    #[cfg(target_os = "linux")]
+    #[error("the virtual network: {0}")]
+    Network(#[from] kad_netns::Error),
 }
 
 impl Failure {
@@ -90,6 +93,8 @@ impl Failure {
             Self::Config { .. } => {
                 "`kad daemon --help` lists the settings: in a file they have the names of the flags.".into()
             }
+            #[cfg(target_os = "linux")]
+            Self::Network(_) => return None,
             Self::CheckFailed(_) | Self::Setting(_) | Self::Daemon(_) | Self::NotUp(_) | Self::System(_) => {
                 return None;
             }
@@ -99,6 +104,8 @@ impl Failure {
     /// The exit status.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
+            #[cfg(target_os = "linux")]
+            Self::Network(_) => 1,
             Self::CheckFailed(_) | Self::Daemon(_) | Self::NotUp(_) | Self::System(_) => 1,
             // 2 is what the argument parser answers with.
             Self::Setting(_) | Self::Config { .. } => 2,

@@ -70,9 +70,18 @@ pub(crate) fn origin(text: &str) -> Result<String, String> {
     }
 }
 
+/// A share of datagrams to lose, as in `5%` or `0.5`. Answers in per mille.
+pub(crate) fn loss(text: &str) -> Result<u16, String> {
+    let percent = text.trim_end_matches('%').trim().parse::<f64>();
+    match percent {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok((percent * 10.0).round() as u16),
+        _ => Err(format!("`{text}`: 0% to 100% is wanted")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::address;
+    use super::{address, loss};
 
     #[test]
     fn addresses_have_a_host_and_a_port() {
@@ -81,6 +90,14 @@ mod tests {
         }
         for bad in ["", "9000", ":9000", "host", "host:", "host:x", "host:65536", "::1:9000", "a:b:1"] {
             assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn losses_are_shares() {
+        assert_eq!([loss("5%"), loss("0.5"), loss("0%"), loss("100%")], [Ok(50), Ok(5), Ok(0), Ok(1000)]);
+        for bad in ["", "%", "101%", "-1", "NaN", "x"] {
+            assert!(loss(bad).is_err(), "{bad}");
         }
     }
 }

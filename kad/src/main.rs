@@ -9,6 +9,7 @@ mod data_dir;
 mod error;
 mod input;
 mod output;
+mod service;
 
 use std::process::ExitCode;
 

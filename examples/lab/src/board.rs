@@ -3,9 +3,9 @@
 use std::ops::{Deref, DerefMut};
 use std::process::Command;
 
-use crate::network::ip_in;
-use crate::process::Process;
-use crate::{Firmware, Result};
+use kad_netns::ip_in;
+
+use crate::{Firmware, Process, Result};
 
 /// An emulated board, killed when dropped.
 #[derive(Debug)]
@@ -29,12 +29,12 @@ impl Board {
 
     /// Pulls the network cable.
     pub fn unplug(&self) -> Result<()> {
-        ip_in(&self.namespace, &["link", "set", &self.port, "down"])
+        Ok(ip_in(&self.namespace, &["link", "set", &self.port, "down"])?)
     }
 
     /// Plugs the network cable in again.
     pub fn plug(&self) -> Result<()> {
-        ip_in(&self.namespace, &["link", "set", &self.port, "up"])
+        Ok(ip_in(&self.namespace, &["link", "set", &self.port, "up"])?)
     }
 }
 

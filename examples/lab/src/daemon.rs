@@ -4,10 +4,10 @@ use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::process::Command;
 
+use kad_netns::run;
 use tempfile::TempDir;
 
-use crate::process::{Process, run};
-use crate::{Host, Result};
+use crate::{Host, Process, Result};
 
 /// The path of the program `kad`, which is built unless `KAD_BIN` in the environment says where it is.
 pub fn kad_program() -> Result<String> {
@@ -38,7 +38,8 @@ pub struct Daemon<'a> {
 }
 
 impl<'a> Daemon<'a> {
-    pub(crate) fn start(host: &'a Host, program: &str, arguments: &[&str]) -> Result<Self> {
+    /// Starts a kad daemon: `program` is the path of `kad`.
+    pub fn start(host: &'a Host, program: &str, arguments: &[&str]) -> Result<Self> {
         let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
         let path = directory.path().to_string_lossy();
         let process = host.spawn(program, &[&["daemon", "--data-dir", &path], arguments].concat())?;
@@ -50,7 +51,7 @@ impl<'a> Daemon<'a> {
     pub fn kad(&self, command: &str, arguments: &[&str]) -> Result<Vec<u8>> {
         let path = self.directory.path().to_string_lossy();
         let target = [command, "--data-dir", &path];
-        self.host.run(&self.program, &[&target, arguments].concat()).map(|output| output.stdout)
+        Ok(self.host.run(&self.program, &[&target, arguments].concat())?.stdout)
     }
 }
 

@@ -3,9 +3,10 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use kad_netns::run;
+
 use crate::Result;
 use crate::elf::{self, Sizes};
-use crate::process::run;
 use crate::toolchain::Toolchain;
 
 /// The boards' target.

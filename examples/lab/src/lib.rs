@@ -20,22 +20,21 @@
 
 mod board;
 mod daemon;
+mod dhcp;
 mod elf;
 mod firmware;
-mod host;
 mod network;
-mod process;
 mod requirements;
 mod tap;
 mod toolchain;
 
 pub use board::Board;
 pub use daemon::{Daemon, kad_program, program};
+pub use dhcp::dhcp_server;
 pub use elf::Sizes;
 pub use firmware::Firmware;
-pub use host::Host;
+pub use kad_netns::{Host, Process};
 pub use network::Lab;
-pub use process::Process;
 pub use requirements::available;
 pub use tap::Tap;
 pub use toolchain::Toolchain;

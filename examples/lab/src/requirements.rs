@@ -19,25 +19,15 @@ pub fn available() -> bool {
 }
 
 fn missing() -> Vec<String> {
-    let mut missing = Vec::new();
-    if !rustix::process::geteuid().is_root() {
-        missing.push("network namespaces need root".to_owned());
-    }
+    let mut missing = kad_netns::missing();
     if !Path::new("/dev/net/tun").exists() {
         missing.push("the kernel has no /dev/net/tun".to_owned());
     }
-    let programs =
-        [("ip", "iproute2"), ("nft", "nftables"), ("dnsmasq", "dnsmasq-base"), ("qemu-system-arm", "qemu-system-arm")];
-    for (program, package) in programs {
-        if !is_installed(program) {
+    for (program, package) in [("dnsmasq", "dnsmasq-base"), ("qemu-system-arm", "qemu-system-arm")] {
+        if !kad_netns::is_installed(program) {
             missing.push(format!("`{program}` is not installed (Debian: {package})"));
         }
     }
     missing.extend(Toolchain::find(TARGET).err());
     missing
-}
-
-fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }

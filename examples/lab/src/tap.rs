@@ -2,8 +2,7 @@
 
 use std::process::Command;
 
-use crate::Result;
-use crate::process::Process;
+use crate::{Process, Result};
 
 /// A TAP device of the network, for one program.
 #[derive(Debug)]
@@ -26,6 +25,6 @@ impl Tap {
     pub fn spawn(&self, program: &str, arguments: &[&str]) -> Result<Process> {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace, program]).args(arguments);
-        Process::start_with_input(&format!("{program} on {}", self.name), command)
+        Ok(Process::start_with_input(&format!("{program} on {}", self.name), command)?)
     }
 }

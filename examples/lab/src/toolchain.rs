@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use kad_netns::run;
+
 use crate::Result;
-use crate::process::run;
 
 /// A toolchain with a target that has no operating system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -205,7 +205,7 @@ fn boards_speak_ipv6() {
 #[test]
 fn boards_get_an_address_by_dhcp() {
     in_lab(|lab, host, firmware| {
-        let _server = host.dhcp_server("10.77.0.50", "10.77.0.50")?;
+        let _server = kad_lab::dhcp_server(host, "10.77.0.50", "10.77.0.50")?;
         let mut board = lab.board(firmware, &["ip=dhcp", "ip6=fd77::b/64", "seed=01", "port=7"])?;
         board.wait_for("up ip=10.77.0.50/24", START)?;
         board.wait_for("ready", START)?;

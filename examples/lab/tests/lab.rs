@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kad_lab::{Firmware, Lab, Result};
+use kad_lab::{Daemon, Firmware, Lab, Result};
 
 const START: Duration = Duration::from_secs(20);
 
@@ -24,9 +24,9 @@ fn put_and_get() -> Result<()> {
     let kad = kad_lab::kad_program()?;
     let lab = Lab::start()?;
     let (a, b) = (lab.host("a", &["10.77.0.1/24"])?, lab.host("b", &["10.77.0.2/24"])?);
-    let mut first = a.daemon(&kad, &["--listen", "10.77.0.1:9000"])?;
+    let mut first = Daemon::start(&a, &kad, &["--listen", "10.77.0.1:9000"])?;
     first.wait_for("listen=10.77.0.1:9000", START)?;
-    let mut second = b.daemon(&kad, &["--listen", "10.77.0.2:9000", "--bootstrap", "10.77.0.1:9000"])?;
+    let mut second = Daemon::start(&b, &kad, &["--listen", "10.77.0.2:9000", "--bootstrap", "10.77.0.1:9000"])?;
     second.wait_for("listen=10.77.0.2:9000", START)?;
     let deadline = Instant::now() + START;
     while first.kad("peers", &[])?.is_empty() && Instant::now() < deadline {

@@ -33,7 +33,7 @@ fn in_a_mixed_network(test: impl FnOnce(&Lab, &mut Mixed<'_>) -> Result<()>) {
         let lab = Lab::start()?;
         let tester = lab.host("test", &["10.77.0.100/24"])?;
         let names = (1..=5).map(|number| (format!("server{number}"), format!("10.77.0.{number}/24")));
-        let hosts = names.map(|(name, address)| lab.host(&name, &[&address])).collect::<Result<Vec<_>>>()?;
+        let hosts = names.map(|(name, address)| Ok(lab.host(&name, &[&address])?)).collect::<Result<Vec<_>>>()?;
         let servers = (0..hosts.len()).map(|number| server(&hosts, &program, number)).collect::<Result<_>>()?;
         let boards = (0..BOARDS.len()).map(|number| board(&lab, number)).collect::<Result<_>>()?;
         let socket = tester.udp("10.77.0.100:0")?;
@@ -48,7 +48,7 @@ fn in_a_mixed_network(test: impl FnOnce(&Lab, &mut Mixed<'_>) -> Result<()>) {
 fn server<'a>(hosts: &'a [Host], program: &str, number: usize) -> Result<Daemon<'a>> {
     let listen = format!("10.77.0.{}:{PORT}", number + 1);
     let bootstrap: &[&str] = if number == 0 { &[] } else { &["--bootstrap", DOOR] };
-    let mut daemon = hosts[number].daemon(program, &[&["--listen", &listen][..], bootstrap].concat())?;
+    let mut daemon = Daemon::start(&hosts[number], program, &[&["--listen", &listen][..], bootstrap].concat())?;
     daemon.wait_for(&listen, START)?;
     Ok(daemon)
 }
@@ -179,7 +179,7 @@ fn a_large_value_reaches_the_board_that_has_room_for_it_and_is_refused_by_the_ot
         let put = net.tell(2, "put:from-a-board:16384");
         assert!(figure(&put, "copies").is_some_and(|copies| copies >= 3), "{put}");
         net.assert_server_reads(4, "from-a-board", &value);
-        lab.lose(0)
+        Ok(lab.lose(0)?)
     });
 }
 

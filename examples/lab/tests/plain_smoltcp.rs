@@ -20,9 +20,9 @@ fn in_lab(test: impl FnOnce(&Lab) -> Result<()>) {
 
 /// Two daemons that know each other, on 10.77.0.1 and 10.77.0.2.
 fn daemons<'a>(kad: &str, (a, b): (&'a Host, &'a Host)) -> Result<(Daemon<'a>, Daemon<'a>)> {
-    let mut first = a.daemon(kad, &["--listen", "10.77.0.1:9000"])?;
+    let mut first = Daemon::start(a, kad, &["--listen", "10.77.0.1:9000"])?;
     first.wait_for("listen=10.77.0.1:9000", START)?;
-    let mut second = b.daemon(kad, &["--listen", "10.77.0.2:9000", "--bootstrap", "10.77.0.1:9000"])?;
+    let mut second = Daemon::start(b, kad, &["--listen", "10.77.0.2:9000", "--bootstrap", "10.77.0.1:9000"])?;
     second.wait_for("listen=10.77.0.2:9000", START)?;
     let deadline = Instant::now() + START;
     while first.kad("peers", &[])?.is_empty() && Instant::now() < deadline {
@@ -54,7 +54,7 @@ fn figure(line: &str, name: &str) -> u64 {
 /// Tells the example something; answers with what it says about it.
 fn ask(example: &mut Process, command: &str, answer: &str) -> Result<String> {
     example.tell(command)?;
-    example.wait_for(answer, PATIENCE)
+    Ok(example.wait_for(answer, PATIENCE)?)
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn the_daemons_find_what_only_the_example_has() {
             assert!(line.contains("no node of the network answers"), "{line}");
         }
         let host = lab.host("a", &["10.77.0.1/24"])?;
-        let mut daemon = host.daemon(&kad, &["--listen", "10.77.0.1:9000", "--bootstrap", "10.77.0.20:4570"])?;
+        let mut daemon = Daemon::start(&host, &kad, &["--listen", "10.77.0.1:9000", "--bootstrap", "10.77.0.20:4570"])?;
         daemon.wait_for("listen=10.77.0.1:9000", START)?;
         for len in SIZES {
             assert_eq!(daemon.kad("get", &["--name", &format!("ours-{len}")])?, value(len, 1).into_bytes());

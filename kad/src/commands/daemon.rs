@@ -17,6 +17,7 @@ use crate::contacts;
 use crate::data_dir::{ControlFile, DataDir};
 use crate::error::Failure;
 use crate::input;
+use crate::service;
 
 /// Largest value that any node may be told to take.
 pub(crate) const VALUE_MAX_MAX: u32 = 64 << 20;
@@ -49,6 +50,7 @@ pub(crate) async fn run(args: Daemon, shown: BTreeMap<String, String>) -> Result
     let address = server.local_addr();
     data_dir.write_control(&ControlFile { address: reachable(address), token, pid: std::process::id() })?;
     tracing::info!(%id, listen = %dht.local_addr(), http = %address, data_dir = %data_dir.path().display(), "up");
+    service::ready();
 
     let (drain, drained) = oneshot::channel::<()>();
     let server = tokio::spawn(server.run(async move { drop(drained.await) }));
@@ -57,7 +59,9 @@ pub(crate) async fn run(args: Daemon, shown: BTreeMap<String, String>) -> Result
         () = stop.notified() => "kad stop",
         () = dht.closed() => "the node stopped by itself",
         never = contacts::keep(&dht, &data_dir) => match never {},
+        never = service::watchdog(&dht) => match never {},
     };
+    service::stopping();
     tracing::info!(why, "leaving: answering what is under way, handing over, saying goodbye");
     drop(drain);
     let left = tokio::select! {
@@ -113,7 +117,7 @@ async fn asked_listener(args: &Daemon) -> Result<Option<TcpListener>, Failure> {
 }
 
 /// A listener on loopback with the number of the node's UDP port, or any that is free.
-async fn own_listener(port: u16) -> Result<TcpListener, Failure> {
+pub(crate) async fn own_listener(port: u16) -> Result<TcpListener, Failure> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
         Ok(listener) => Ok(listener),
         Err(error) => {
@@ -193,7 +197,7 @@ fn start_node(args: &Daemon, id: NodeId, data_dir: &DataDir) -> Result<Dht, Fail
     Ok(builder.start()?)
 }
 
-fn random_token() -> Result<String, Failure> {
+pub(crate) fn random_token() -> Result<String, Failure> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| Failure::System(error.into()))?;
     Ok(NodeId::from_bytes(bytes).to_string())

@@ -27,15 +27,19 @@ pub(crate) async fn run(args: &Daemon) -> Result<(), Failure> {
     let path = data_dir.path().join(LOG);
     let log = File::create(&path).map_err(|source| Failure::File { what: "write", path: path.clone(), source })?;
     let mut child = spawn(log).map_err(Failure::System)?;
+    wait_until_up(&mut child, &data_dir, &path).await?;
+    output::remark(&format!("up, process {}, log in {}", child.id(), path.display()));
+    Ok(())
+}
+
+/// Waits until commands can reach a daemon that was just started, or until it has ended.
+pub(crate) async fn wait_until_up(child: &mut Child, data_dir: &DataDir, log: &Path) -> Result<(), Failure> {
     loop {
-        if let Ok(control) = data_dir.read_control()
-            && control.pid == child.id()
-        {
-            output::remark(&format!("up, process {}, log in {}", child.id(), path.display()));
+        if data_dir.read_control().is_ok_and(|control| control.pid == child.id()) {
             return Ok(());
         }
         if let Some(status) = child.try_wait().map_err(Failure::System)? {
-            return Err(Failure::NotUp(format!("{status}\n{}", tail(&path))));
+            return Err(Failure::NotUp(format!("{status}\n{}", tail(log))));
         }
         tokio::time::sleep(POLL).await;
     }

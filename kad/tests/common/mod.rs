@@ -1,6 +1,8 @@
 //! Daemons and commands as processes.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod network;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;

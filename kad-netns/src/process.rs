@@ -1,13 +1,13 @@
-//! Programs that run beside the test.
+//! Programs that run beside this process.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// Lines that an error message repeats.
 const LINES_SHOWN: usize = 30;
@@ -27,26 +27,31 @@ pub struct Process {
 
 impl Process {
     /// Starts a program. What it prints, to standard output and to standard error, is read line by line.
-    pub(crate) fn start(name: &str, command: Command) -> Result<Self> {
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn start(name: &str, command: Command) -> Result<Self> {
         Self::start_with(name, command, Stdio::null())
     }
 
     /// The same for a program that is told what to do, with [`tell`](Self::tell).
-    pub(crate) fn start_with_input(name: &str, command: Command) -> Result<Self> {
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn start_with_input(name: &str, command: Command) -> Result<Self> {
         Self::start_with(name, command, Stdio::piped())
     }
 
     fn start_with(name: &str, mut command: Command, input: Stdio) -> Result<Self> {
-        let fail = |error: std::io::Error| format!("{name}: {command:?}: {error}", command = command.get_program());
-        let (reader, writer) = std::io::pipe().map_err(fail)?;
-        let errors = writer.try_clone().map_err(fail)?;
-        let child = command.stdin(input).stdout(writer).stderr(errors).spawn();
-        let child = child.map_err(|error| format!("{name}: {command:?}: {error}"))?;
+        let fail = || Error::system(name);
+        let (reader, writer) = io::pipe().map_err(fail())?;
+        let errors = writer.try_clone().map_err(fail())?;
+        let child = command.stdin(input).stdout(writer).stderr(errors).spawn().map_err(fail())?;
         // The command keeps its ends of the pipe, which would never close otherwise.
         drop(command);
         let (sender, incoming) = mpsc::channel();
         thread::spawn(move || {
-            for line in BufReader::new(reader).split(b'\n').map_while(std::io::Result::ok) {
+            for line in BufReader::new(reader).split(b'\n').map_while(io::Result::ok) {
                 // Nobody may be interested any more; the pipe must be emptied nevertheless.
                 let _ = sender.send(String::from_utf8_lossy(&line).trim_end().to_owned());
             }
@@ -55,12 +60,19 @@ impl Process {
     }
 
     /// Writes a line to the program's standard input.
+    ///
+    /// # Errors
+    /// The program has ended, or was started without an input.
     pub fn tell(&mut self, line: &str) -> Result<()> {
-        let input = self.child.stdin.as_mut().ok_or("nothing reads what this program is told")?;
-        writeln!(input, "{line}").map_err(|error| format!("{}: {error}", self.name))
+        let nobody = || io::Error::other("nothing reads what this program is told");
+        let told = self.child.stdin.as_mut().ok_or_else(nobody).and_then(|input| writeln!(input, "{line}"));
+        told.map_err(Error::system(self.name.clone()))
     }
 
     /// Waits for the next line that contains this text, after those that were waited for before.
+    ///
+    /// # Errors
+    /// There is none within the time, or the program ends.
     pub fn wait_for(&mut self, text: &str, timeout: Duration) -> Result<String> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -80,6 +92,9 @@ impl Process {
     }
 
     /// Waits until the program ends by itself.
+    ///
+    /// # Errors
+    /// It does not within the time.
     pub fn wait_for_end(&mut self, timeout: Duration) -> Result<ExitStatus> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -104,9 +119,12 @@ impl Process {
     }
 
     /// How long the program has kept a core of this machine busy.
+    ///
+    /// # Errors
+    /// It has ended, and somebody has asked how.
     pub fn cpu_time(&self) -> Result<Duration> {
         let path = format!("/proc/{}/stat", self.child.id());
-        let stat = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let stat = fs::read_to_string(&path).map_err(Error::system(path))?;
         // The second field is the program's name in parentheses, which may hold anything; user and system time are the
         // 14th and the 15th.
         let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
@@ -121,10 +139,10 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    fn describe(&mut self, problem: &str) -> String {
+    fn describe(&mut self, problem: &str) -> Error {
         let lines = self.lines();
-        let last = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n  ");
-        format!("{}: {problem}; it printed:\n  {last}", self.name)
+        let printed = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n  ");
+        Error::Program { name: self.name.clone(), problem: problem.into(), printed }
     }
 }
 
@@ -132,13 +150,4 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// Runs a program to its end, which must be a success.
-pub(crate) fn run(command: &mut Command) -> Result<Output> {
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
-    if output.status.success() {
-        return Ok(output);
-    }
-    Err(format!("{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr)))
 }

@@ -1,0 +1,191 @@
+//! The network: a namespace that is the switch, and one for each host.
+
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
+
+use crate::command::{ip, ip_in, run_with};
+use crate::faults::Faults;
+use crate::{Error, Host, Result};
+
+/// Where `ip netns` keeps the names of namespaces.
+const NAMESPACES: &str = "/run/netns";
+/// What the names of a network's namespaces start with; the number of the process that made them follows.
+const PREFIX: &str = "kadnet-";
+
+/// Removes the namespace of this name, those whose names go on from it with a dash, and all that runs in them; but first
+/// waits until standard input is closed.
+const REMOVER: &str = r#"
+cat
+for path in /run/netns/"$1" /run/netns/"$1"-*; do
+    [ -e "$path" ] || continue
+    name=${path##*/}
+    for process in $(ip netns pids "$name"); do kill -KILL "$process"; done
+    ip netns delete "$name"
+done
+"#;
+
+/// A network. All of it goes when this is dropped, or when the process ends in whatever way.
+#[derive(Debug)]
+pub struct Network {
+    name: String,
+    ports: AtomicU32,
+    faults: Mutex<Faults>,
+    remover: Child,
+}
+
+impl Network {
+    /// Makes a network with nobody in it.
+    ///
+    /// # Errors
+    /// Nothing of it is possible without root; see [`missing`](crate::missing).
+    pub fn start() -> Result<Self> {
+        static LEFTOVERS: Once = Once::new();
+        static NETWORKS: AtomicU32 = AtomicU32::new(0);
+
+        LEFTOVERS.call_once(remove_leftovers);
+        let name = format!("{PREFIX}{}-{}", std::process::id(), NETWORKS.fetch_add(1, Ordering::Relaxed));
+        let faults = Mutex::default();
+        let network = Self { remover: remover(&name)?, name, ports: AtomicU32::new(0), faults };
+        ip(&["netns", "add", &network.name])?;
+        // Snooping would hold back IPv6 neighbour discovery until the bridge knows who listens.
+        network.ip(&["link", "add", "name", "bridge", "type", "bridge", "mcast_snooping", "0"])?;
+        network.ip(&["link", "set", "bridge", "up"])?;
+        Ok(network)
+    }
+
+    /// Adds a host with these addresses, as in `10.77.0.1/24`, to run programs or to open sockets on.
+    ///
+    /// # Errors
+    /// `ip` fails: a name may be taken, or an address be none.
+    pub fn host(&self, name: &str, addresses: &[&str]) -> Result<Host> {
+        let namespace = format!("{}-{name}", self.name);
+        let (port, mac) = self.port("host");
+        ip(&["netns", "add", &namespace])?;
+        self.ip(&["link", "add", "name", &port, "type", "veth", "peer", "name", "eth0", "netns", &namespace])?;
+        self.connect(&port)?;
+        ip_in(&namespace, &["link", "set", "eth0", "address", &mac])?;
+        for address in addresses {
+            let address = ["address", "add", address, "dev", "eth0"];
+            // IPv6 addresses would be unusable until it is sure that nobody else has them.
+            let nodad: &[&str] = if address[2].contains(':') { &["nodad"] } else { &[] };
+            ip_in(&namespace, &[&address, nodad].concat())?;
+        }
+        ip_in(&namespace, &["link", "set", "lo", "up"])?;
+        ip_in(&namespace, &["link", "set", "eth0", "up"])?;
+        Ok(Host::new(name, namespace, port, mac))
+    }
+
+    /// Adds a TAP device, and answers with its name.
+    ///
+    /// # Errors
+    /// `ip` fails: the kernel may have no TAP devices.
+    pub fn tap_device(&self, kind: &str) -> Result<String> {
+        let (port, _) = self.port(kind);
+        self.ip(&["tuntap", "add", "dev", &port, "mode", "tap"])?;
+        self.connect(&port)?;
+        Ok(port)
+    }
+
+    /// Tells every host the hardware addresses of all. Hosts find them by themselves, but all namespaces of a machine
+    /// share one table (`net.ipv4.neigh.default.gc_thresh3`, 1024 entries where nobody changed it), which the square of
+    /// some thirty hosts fills. What is told does not count there.
+    ///
+    /// # Errors
+    /// `ip` fails.
+    pub fn introduce(&self, hosts: &[(&Host, IpAddr)]) -> Result<()> {
+        let line = |(host, address): &(&Host, IpAddr)| {
+            format!("neighbour replace {address} lladdr {} dev eth0 nud permanent\n", host.mac())
+        };
+        for (host, own) in hosts {
+            let others: String = hosts.iter().filter(|(_, address)| address != own).map(line).collect();
+            run_with(Command::new("ip").args(["-netns", host.namespace(), "-batch", "-"]), &others)?;
+        }
+        Ok(())
+    }
+
+    /// Loses this many of 1000 frames between members of the network, from now on.
+    ///
+    /// # Errors
+    /// `nft` fails.
+    pub fn lose(&self, per_mille: u16) -> Result<()> {
+        self.change(|faults| faults.lost_per_mille = per_mille)
+    }
+
+    /// Cuts the network: from now on those in a group hear only each other. All who are in no group can hear each other too.
+    ///
+    /// # Errors
+    /// `nft` fails.
+    pub fn partition(&self, groups: &[&[&Host]]) -> Result<()> {
+        self.change(|faults| faults.cut(groups))
+    }
+
+    /// Ends a partition. What is lost otherwise stays lost.
+    ///
+    /// # Errors
+    /// `nft` fails.
+    pub fn heal(&self) -> Result<()> {
+        self.change(|faults| faults.groups.clear())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Faults)) -> Result<()> {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut faults);
+        faults.apply(&self.name)
+    }
+
+    /// The name of the namespace that is the switch: to look inside with `ip netns exec`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Names for the next port of the bridge, and for the hardware at its other end.
+    fn port(&self, kind: &str) -> (String, String) {
+        let number = self.ports.fetch_add(1, Ordering::Relaxed);
+        let [.., high, low] = number.to_be_bytes();
+        (format!("{kind}{number}"), format!("02:6b:61:64:{high:02x}:{low:02x}"))
+    }
+
+    fn connect(&self, port: &str) -> Result<()> {
+        self.ip(&["link", "set", port, "master", "bridge", "up"])
+    }
+
+    fn ip(&self, arguments: &[&str]) -> Result<()> {
+        ip_in(&self.name, arguments)
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        // Closes its standard input.
+        let _ = self.remover.wait();
+    }
+}
+
+/// Starts the process that removes the network. It outlives this one, however this one ends.
+fn remover(name: &str) -> Result<Child> {
+    let mut command = Command::new("sh");
+    command.args(["-c", REMOVER, "kad-netns-remover", name]).stdin(Stdio::piped());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    // Signals for this process and all that belongs to it, as by Ctrl-C, must not reach it.
+    command.process_group(0);
+    command.spawn().map_err(Error::system("sh"))
+}
+
+/// Removes networks whose process has ended, should its remover have been killed as well.
+fn remove_leftovers() {
+    let Ok(namespaces) = fs::read_dir(NAMESPACES) else { return };
+    for entry in namespaces.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists())
+            && let Ok(mut remover) = remover(&name)
+        {
+            let _ = remover.wait();
+        }
+    }
+}

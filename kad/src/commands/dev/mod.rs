@@ -1,0 +1,81 @@
+//! `kad dev`: a whole network on this machine, in this process or in network namespaces.
+
+mod check;
+#[cfg(target_os = "linux")]
+mod cluster;
+mod http;
+mod local;
+mod member;
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::daemon::signal;
+use crate::args::Dev;
+use crate::error::Failure;
+use crate::output;
+use check::Report;
+
+/// How often a node looks for the others again, whatever it knows: parts of a network that was cut meet soon after it healed.
+const REJOIN_INTERVAL: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
+    if args.netns { in_namespaces(&args).await } else { in_this_process(&args).await }
+}
+
+async fn in_this_process(args: &Dev) -> Result<(), Failure> {
+    let start = Instant::now();
+    let network = local::Local::start(args).await?;
+    let report = check::run(args, network.members(), start).await?;
+    report.print(args.output.json)?;
+    if !args.once {
+        invite(args, &report);
+        signal().await?;
+    }
+    network.end().await?;
+    report.verdict(args.values)
+}
+
+#[cfg(target_os = "linux")]
+async fn in_namespaces(args: &Dev) -> Result<(), Failure> {
+    let start = Instant::now();
+    let mut cluster = cluster::Cluster::start(args).await?;
+    let report = check::run(args, cluster.members(), start).await?;
+    report.print(args.output.json)?;
+    if !args.once {
+        invite(args, &report);
+        tokio::select! {
+            signal = signal() => drop(signal?),
+            ended = cluster::orders::follow(&mut cluster, args.output.json) => ended?,
+        }
+    }
+    report.verdict(args.values)
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn in_namespaces(_: &Dev) -> Result<(), Failure> {
+    Err(Failure::Setting("--netns: only Linux has network namespaces".into()))
+}
+
+/// Says what can be done with the network.
+fn invite(args: &Dev, report: &Report) {
+    let Some(first) = report.members.first().filter(|_| !args.output.json) else { return };
+    output::remark("\nThe network is up; Ctrl-C ends it. Try:");
+    output::remark(&format!("  curl -i -d value=hello http://{}/", first.http));
+    match &first.namespace {
+        Some(_) => output::remark("  kill 1, restart 2-4, partition 0-4, heal, loss 5%, or help"),
+        None => {
+            output::remark(&format!("  kad put hello --bootstrap {}", first.address));
+            output::remark(&format!("  kad lookup --name anything --trace --bootstrap {}", first.address));
+        }
+    }
+}
+
+fn progress(len: usize, what: &'static str, quiet: bool) -> ProgressBar {
+    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let style = ProgressStyle::with_template("{msg:>8} {bar:40} {pos}/{len} {elapsed}");
+    let bar = ProgressBar::with_draw_target(Some(len as u64), target).with_message(what);
+    // The template above is right; were it not, the default bar would do.
+    if let Ok(style) = style { bar.with_style(style) } else { bar }
+}
