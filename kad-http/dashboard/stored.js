@@ -48,6 +48,13 @@ function render() {
 }
 
 function row(value) {
+  return make("tr", {}, make("td", {}, copyable(value.key, "key")), make("td", {}, value.type), make("td", {}, size(value.bytes)),
+    make("td", { class: "expires" }), make("td", {}, value.own ? "yes" : "no"), actionsOf(value));
+}
+
+function actionsOf(value) {
+  // The proof that something was deleted: not to be read, and not to be taken back.
+  if (value.type === "tombstone") return make("td");
   const showIt = make("button", { type: "button", "aria-label": `Show the value of ${value.key}` }, "Show");
   showIt.addEventListener("click", () => show(value.key, value.digest));
   const actions = make("td", {}, showIt);
@@ -56,8 +63,7 @@ function row(value) {
     remove.addEventListener("click", () => confirm(value));
     actions.append(" ", remove);
   }
-  return make("tr", {}, make("td", {}, copyable(value.key, "key")), make("td", {}, value.type), make("td", {}, size(value.bytes)),
-    make("td", { class: "expires" }), make("td", {}, value.own ? "yes" : "no"), actions);
+  return actions;
 }
 
 function tick(line, value) {
@@ -77,7 +83,7 @@ function confirm(value) {
 async function remove(value) {
   try {
     await ask(`${value.key}?digest=${value.digest}`, { method: "DELETE" });
-    tell(find("stored-said"), `No longer published: ${value.key}. Its copies stay until they expire.`, true);
+    tell(find("stored-said"), `Deleted, or at least published no longer: ${value.key}`, true);
   } catch (problem) {
     tell(find("stored-said"), problem.message, false);
   }

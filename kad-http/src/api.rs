@@ -102,6 +102,7 @@ pub fn type_name(item_type: ItemType) -> String {
     match item_type {
         ItemType::RAW => "raw".into(),
         ItemType::CONTENT => "content".into(),
+        ItemType::TOMBSTONE => "tombstone".into(),
         other => format!("type {}", other.0),
     }
 }
