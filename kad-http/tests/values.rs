@@ -317,6 +317,7 @@ async fn a_delete_is_obeyed_by_all_who_hold_the_value_and_it_can_be_posted_again
             for gateway in [&here, &there, &reader] {
                 gateway.get(path).await.is_problem(404, "not_found");
             }
+            here.ask("DELETE", path, &[], "").await.is_problem(404, "not_published");
         }
     }
     // What another gateway has published under the same key is another publisher's.

@@ -318,8 +318,8 @@ impl<V, W: Watch> Catalog<V, W> {
     /// See [`Store::forget`](crate::Store::forget).
     pub(crate) fn forget(&mut self, key: &Key, digest: Option<&Digest>) -> usize {
         let list = self.keys.get(key).map(Vec::as_slice).unwrap_or_default();
-        let chosen = |record: &Record| record.own && digest.is_none_or(|digest| record.digest == *digest);
-        let own: Vec<Digest> = list.iter().filter(|held| chosen(&held.record)).map(|held| held.record.digest).collect();
+        let own: Vec<Digest> =
+            list.iter().filter(|held| held.record.is_forgotten_by(digest)).map(|held| held.record.digest).collect();
         for digest in &own {
             self.change(key, digest, |record, _| record.own = false);
         }

@@ -446,6 +446,9 @@ fn a_tombstone_finds_room_where_what_it_deletes_was(store: &mut impl Store) {
     let given = store.offer(now, &offer(now, StoreMode::Publish, &key, header, &bytes));
     assert_eq!(given.map(|answer| answer.status), Some(ItemStatus::Stored));
     assert_eq!(store.usage().items, 1, "only the tombstone is left");
+    assert_eq!(store.publish(now, &key, &header, &bytes).status, ItemStatus::Already);
+    assert_eq!(store.forget(&key, None), 0, "the proof stays published");
+    assert_eq!(store.forget(&key, Some(&header.digest)), 1, "if it is not meant by name");
 }
 
 fn is_due_hourly_unless_somebody_else_did_it(store: &mut impl Store) {

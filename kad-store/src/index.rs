@@ -248,8 +248,7 @@ impl<'m, B: Block> Index<'m, B> {
 
     /// The next item of this node's own under a key.
     pub(crate) fn next_own(&self, key: &Key, digest: Option<&Digest>) -> Option<usize> {
-        let chosen =
-            |record: &Record| record.own && record.key == *key && digest.is_none_or(|digest| record.digest == *digest);
+        let chosen = |record: &Record| record.key == *key && record.is_forgotten_by(digest);
         self.records.iter().position(|slot| slot.used && chosen(&slot.record))
     }
 

@@ -57,7 +57,7 @@ pub trait Store {
     /// Copies bytes of a value from `offset` on to `out` and says how many. 0: it is not here, or ends before.
     fn read(&mut self, now: Instant, key: &Key, digest: &Digest, offset: u32, out: &mut [u8]) -> usize;
 
-    /// Stops to publish the items under a key, or one of them: they are no longer republished, and evicted and replaced
+    /// Stops to publish the items under a key but tombstones, or one of them: they are no longer republished, and evicted and replaced
     /// like anybody's. Says how many there were.
     fn forget(&mut self, key: &Key, digest: Option<&Digest>) -> usize;
 

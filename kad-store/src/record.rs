@@ -202,6 +202,11 @@ impl Record {
         (header.ttl_ms > TOO_LATE_MS).then_some(Due { key: self.key, header, mode })
     }
 
+    /// Whether forgetting this digest, or whatever its key has, means this item. The proof of a delete is only forgotten by name.
+    pub(crate) fn is_forgotten_by(&self, digest: Option<&Digest>) -> bool {
+        self.own && digest.map_or(self.item_type != ItemType::TOMBSTONE, |digest| self.digest == *digest)
+    }
+
     pub(crate) fn listed(&self, now: Instant) -> Listed {
         Listed { key: self.key, header: self.header(now), own: self.own }
     }
