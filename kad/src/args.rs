@@ -13,7 +13,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::error::Failure;
 use crate::input;
-pub(crate) use tools::{Completions, Doctor, Man, Top};
+pub(crate) use tools::{Completions, Config, ConfigCommand, Doctor, Man, Top};
 
 /// A Kademlia distributed hash table.
 #[derive(Parser, Debug)]
@@ -374,29 +374,4 @@ pub(crate) struct Dev {
     pub(crate) loss: Option<u16>,
     #[command(flatten)]
     pub(crate) output: Json,
-}
-
-#[derive(ClapArgs, Debug)]
-pub(crate) struct Config {
-    #[command(subcommand)]
-    pub(crate) command: ConfigCommand,
-}
-
-#[derive(Subcommand, Debug)]
-pub(crate) enum ConfigCommand {
-    /// Say whether a configuration file is right, and if not, where.
-    Check {
-        /// The file
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        #[command(flatten)]
-        output: Json,
-    },
-    /// Show every setting that `kad daemon` would have with the same flags, and where it is from.
-    Show {
-        #[command(flatten)]
-        daemon: Box<Daemon>,
-        #[command(flatten)]
-        output: Json,
-    },
 }

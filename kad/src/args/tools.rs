@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, Subcommand};
 
 use super::{Daemon, Json, Target};
 use crate::input;
@@ -42,4 +42,29 @@ pub(crate) struct Man {
     /// The directory; made if it is not there
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum ConfigCommand {
+    /// Say whether a configuration file is right, and if not, where.
+    Check {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        output: Json,
+    },
+    /// Show every setting that `kad daemon` would have with the same flags, and where it is from.
+    Show {
+        #[command(flatten)]
+        daemon: Box<Daemon>,
+        #[command(flatten)]
+        output: Json,
+    },
 }

@@ -23,13 +23,19 @@ pub(super) enum News {
     Status(Box<Status>),
     Ready(Readiness),
     Peers(Vec<Peer>),
+    Operation(Walk),
+    Missed(u64),
+    /// The daemon is not reached, or is gone.
+    Lost(Failure),
+}
+
+/// What an operation does.
+#[derive(Debug)]
+pub(super) enum Walk {
     Began(Began),
     Step(Box<Progress>),
     Ended(Box<Ended>),
     Cancelled(Began),
-    Missed(u64),
-    /// The daemon is not reached, or is gone.
-    Lost(Failure),
 }
 
 /// Follows the daemon of a directory, and finds it again when it is started anew. Ends when nobody listens.
@@ -130,10 +136,10 @@ impl<R: BufRead> Iterator for Pieces<R> {
 fn piece(name: &str, data: &str) -> Result<Option<News>, Failure> {
     Ok(Some(match name {
         "hello" | "stats" => News::Status(Box::new(read(data)?)),
-        "began" => News::Began(read(data)?),
-        "step" => News::Step(Box::new(read(data)?)),
-        "ended" => News::Ended(Box::new(read(data)?)),
-        "cancelled" => News::Cancelled(read(data)?),
+        "began" => News::Operation(Walk::Began(read(data)?)),
+        "step" => News::Operation(Walk::Step(Box::new(read(data)?))),
+        "ended" => News::Operation(Walk::Ended(Box::new(read(data)?))),
+        "cancelled" => News::Operation(Walk::Cancelled(read(data)?)),
         "missed" => News::Missed(read::<Missed>(data)?.events),
         _ => return Ok(None),
     }))

@@ -6,7 +6,7 @@ use std::time::Instant;
 use kad_http::api::{Peer, Readiness, Status};
 use serde::Serialize;
 
-use super::feed::News;
+use super::feed::{News, Walk};
 use super::walk::Operation;
 use crate::error::Failure;
 
@@ -79,29 +79,36 @@ impl Model {
                 self.scrolled = self.scrolled.min(peers.len().saturating_sub(1));
                 self.peers = Some(peers);
             }
-            News::Began(began) => {
-                self.operations.push_front(Operation::new(began));
-                self.operations.truncate(OPERATIONS);
-            }
-            News::Step(step) => {
-                if let Some(operation) = self.operation(step.operation) {
-                    operation.step(*step);
-                }
-            }
-            News::Ended(ended) => match self.operation(ended.operation) {
-                Some(operation) => operation.end(*ended),
-                // It began before anybody looked.
-                None => self.operations.push_front(Operation::ended(*ended)),
-            },
-            News::Cancelled(began) => {
-                if let Some(operation) = self.operation(began.operation) {
-                    operation.cancel();
-                }
-            }
             News::Missed(events) => self.missed += events,
             News::Lost(failure) => {
                 self.lost = Some(failure);
                 self.taken = None;
+            }
+            News::Operation(event) => self.walk(event),
+        }
+    }
+
+    /// An operation has gone on.
+    fn walk(&mut self, event: Walk) {
+        match event {
+            Walk::Began(began) => {
+                self.operations.push_front(Operation::new(began));
+                self.operations.truncate(OPERATIONS);
+            }
+            Walk::Step(step) => {
+                if let Some(operation) = self.operation(step.operation) {
+                    operation.step(*step);
+                }
+            }
+            Walk::Ended(ended) => match self.operation(ended.operation) {
+                Some(operation) => operation.end(*ended),
+                // It began before anybody looked.
+                None => self.operations.push_front(Operation::ended(*ended)),
+            },
+            Walk::Cancelled(began) => {
+                if let Some(operation) = self.operation(began.operation) {
+                    operation.cancel();
+                }
             }
         }
     }

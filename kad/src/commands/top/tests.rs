@@ -8,7 +8,7 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::{Value, json};
 
-use super::feed::News;
+use super::feed::{News, Walk};
 use super::model::{Model, Pane};
 use super::screen::press;
 use super::view::View;
@@ -49,7 +49,7 @@ fn step(name: &str, order: u16, state: &str) -> Value {
 fn progress(operation: u64, step: Value) -> News {
     let mut whole = json!({ "operation": operation, "key": id("key"), "after": 12.25 });
     whole.as_object_mut().unwrap().extend(step.as_object().unwrap().clone());
-    News::Step(read(whole))
+    News::Operation(Walk::Step(read(whole)))
 }
 
 fn began(operation: u64, purpose: &str) -> Value {
@@ -62,9 +62,9 @@ fn ended(operation: u64, steps: &[Value]) -> News {
     });
     let copies =
         |elsewhere| json!({ "key": id("key"), "digest": "0", "elsewhere": elsewhere, "refused": 0, "silent": 0 });
-    News::Ended(read(json!({
+    News::Operation(Walk::Ended(read(json!({
         "operation": operation, "purpose": "store", "key": id("key"), "lookup": lookup, "stored": [copies(20), copies(19)],
-    })))
+    }))))
 }
 
 /// A daemon that took 100 datagrams in a second, knows three nodes, and stores something.
@@ -77,7 +77,7 @@ fn told() -> Model {
         status(1000, 0),
         News::Peers(read(peers)),
         News::Ready(read(ready)),
-        News::Began(read(began(1, "store"))),
+        News::Operation(Walk::Began(read(began(1, "store")))),
         progress(1, step("a", 1, "waiting")),
         progress(1, step("b", 2, "waiting")),
         progress(1, step("a", 1, "answered")),
@@ -141,8 +141,8 @@ fn a_lookup_is_seen_as_it_walks() {
     assert!(frame.contains("33.5 ms") && frame.contains("19 copies"), "{frame}");
     // What began before anybody looked, and what was given up.
     model.hear(ended(7, &[]), now);
-    model.hear(News::Began(read(began(8, "find"))), now);
-    model.hear(News::Cancelled(read(began(8, "find"))), now);
+    model.hear(News::Operation(Walk::Began(read(began(8, "find")))), now);
+    model.hear(News::Operation(Walk::Cancelled(read(began(8, "find")))), now);
     let frame = draw(&mut model, 80, 24);
     assert!(frame.contains("cancelled") && model.operations.len() == 3, "{frame}");
 }
@@ -186,7 +186,7 @@ fn trouble_is_seen() {
 fn keys_do_what_the_help_says() {
     let mut model = told();
     for number in 2..40 {
-        model.hear(News::Began(read(began(number, "find"))), Instant::now());
+        model.hear(News::Operation(Walk::Began(read(began(number, "find")))), Instant::now());
     }
     let press = |model: &mut Model, code| press(model, KeyEvent::new(code, KeyModifiers::NONE));
     assert_eq!(model.shown().unwrap().number, 39, "the newest");
@@ -196,7 +196,7 @@ fn keys_do_what_the_help_says() {
     }
     let frame = draw(&mut model, 80, 24);
     assert!(frame.contains("store"), "the list has moved with it:\n{frame}");
-    model.hear(News::Began(read(began(40, "find"))), Instant::now());
+    model.hear(News::Operation(Walk::Began(read(began(40, "find")))), Instant::now());
     assert_eq!(model.shown().unwrap().number, 1, "what was chosen stays");
     press(&mut model, KeyCode::Home);
     assert_eq!(model.shown().unwrap().number, 40);
