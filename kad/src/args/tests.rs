@@ -26,7 +26,8 @@ fn the_help_is_of_one_style() {
     Args::command().debug_assert();
     for (name, command) in commands() {
         let about = command.get_about().unwrap_or_else(|| panic!("{name} has no help")).to_string();
-        assert!(about.ends_with('.') && about.starts_with(char::is_uppercase), "{name}: a sentence: {about}");
+        // clap takes the full stop of a single sentence away.
+        assert!(!about.ends_with('.') && about.starts_with(char::is_uppercase), "{name}: {about}");
         assert!(about.len() <= 100, "{name}: one line: {about}");
         for argument in command.get_arguments() {
             let place = format!("{name} {}", argument.get_id());
