@@ -57,9 +57,10 @@ pub(crate) async fn store_many_locked(
     let receipts = locks.store_many(store.copies(wanted.copies).timeout(wanted.timeout)).await?;
     let mut all = Vec::new();
     for (receipt, (key, bytes)) in receipts.into_iter().zip(items) {
-        let is_deleted = receipt.refused.iter().any(|refused| {
-            refused.contact.id == dht.id() && refused.status == ItemStatus::Deleted
-        });
+        let is_deleted = receipt
+            .refused
+            .iter()
+            .any(|refused| refused.contact.id == dht.id() && refused.status == ItemStatus::Deleted);
         // Once more, by itself, with another lock than the one that was opened.
         let again = match is_deleted {
             true => store_locked(dht, locks, key, bytes.clone(), query).await.ok(),

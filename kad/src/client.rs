@@ -7,8 +7,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use kad_http::api::{
-    Batch, BatchValue, FindQuery, Forgotten, Found, FoundAll, Lookup, Patience, Peer, Problem, Readiness, Removal, Status,
-    StoreQuery, Stored,
+    Batch, BatchValue, FindQuery, Forgotten, Found, FoundAll, Lookup, Patience, Peer, Problem, Readiness, Removal,
+    Status, StoreQuery, Stored,
 };
 use kad_tokio::Key;
 use serde::Serialize;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Options, bind};
+use super::{Options, bind, steering};
 use crate::error::StartError;
 
 /// What the system granted to sockets like those of a node.
@@ -36,7 +36,7 @@ pub fn probe_sockets(listen: SocketAddr, workers: usize, buffer: usize) -> Resul
         send_buffer: stats.send_buffer,
         segments_out: first.map_or(1, |socket| socket.segments()),
         segments_in: first.map_or(1, |socket| socket.state.gro_segments()),
-        steered: first.is_some_and(|socket| socket.steered),
+        steered: first.and_then(|socket| socket.std.as_ref()).is_some_and(steering::is_spread),
     })
 }
 

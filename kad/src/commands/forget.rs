@@ -13,7 +13,10 @@ pub(crate) async fn run(args: Forget) -> Result<(), Failure> {
     if args.output.json {
         return output::json(&forgotten);
     }
-    output::line(&format!("{} no longer published; copies on other nodes lapse with their lifetime", are(forgotten.values)))
+    output::line(&format!(
+        "{} no longer published; copies on other nodes lapse with their lifetime",
+        are(forgotten.values)
+    ))
 }
 
 pub(crate) async fn delete(args: Forget) -> Result<(), Failure> {
