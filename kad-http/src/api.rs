@@ -2,11 +2,15 @@
 
 #![allow(missing_docs, reason = "a field without a comment is what its name says; /openapi.json describes all")]
 
+mod events;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use kad_tokio::{Contact, ItemStatus, ItemType, Key, NodeId, Walk};
 use serde::{Deserialize, Serialize};
+
+pub use events::{Began, CopiesMade, Ended, Missed, Progress};
 
 /// What to store, besides the bytes.
 #[derive(Serialize, Deserialize, Debug)]
@@ -17,6 +21,25 @@ pub struct StoreQuery {
     pub timeout_ms: u64,
 }
 
+/// Bytes of values that one [`Batch`] may have, or one value if that is larger.
+pub const BATCH_BYTES: usize = 4 << 20;
+
+/// Several values to store with one [`StoreQuery`].
+#[derive(Serialize, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    pub values: Vec<BatchValue>,
+}
+
+/// One of them.
+#[derive(Serialize, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct BatchValue {
+    pub key: Key,
+    /// The bytes, in base 64.
+    pub value: String,
+}
+
 /// Which values to find.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct FindQuery {
@@ -24,6 +47,14 @@ pub struct FindQuery {
     /// Content under this hash before anything else: only that cannot be supplanted.
     pub content_first: bool,
     pub newer_than_ms: Option<u64>,
+    pub timeout_ms: u64,
+}
+
+/// How far to take values back.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Removal {
+    /// Delete them at all who hold them, not only stop to publish them.
+    pub everywhere: bool,
     pub timeout_ms: u64,
 }
 
@@ -295,11 +326,18 @@ pub struct AtRisk {
     pub copies: usize,
 }
 
-/// How many values were forgotten.
+/// What was taken back.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Forgotten {
     pub key: Key,
+    /// Values that this node no longer publishes: their copies lapse.
     pub values: usize,
+    /// Values that were deleted: all who hold them obey.
+    #[serde(default)]
+    pub deleted: usize,
+    /// Why nobody could be told to delete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undeleted: Option<String>,
 }
 
 /// Why the daemon did not do what it was asked for.

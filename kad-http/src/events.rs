@@ -11,13 +11,13 @@ use futures_util::stream;
 use futures_util::{Stream, StreamExt as _};
 use kad_tokio::{Copied, Events, Key, NodeEvent, Purpose};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use std::sync::Arc;
 
-use crate::api::{Lookup, Node, Peer, Step, milliseconds};
+use crate::api::{Began, CopiesMade, Ended, Lookup, Missed, Node, Peer, Progress, milliseconds};
 use crate::metrics::Counted;
 use crate::operations;
 use crate::problem::Refusal;
@@ -116,7 +116,7 @@ impl Follower {
                 Next::Happened(Some(Ok(_))) => {}
                 Next::Happened(Some(Err(missed))) => {
                     self.context.counters.events_missed.inc_by(missed.0);
-                    return Some(event("missed", &json!({ "events": missed.0 })));
+                    return Some(event("missed", &Missed { events: missed.0 }));
                 }
                 Next::Tick => return Some(event("stats", &operations::status(&self.context.dht).await.ok()?)),
                 Next::Happened(None) | Next::Stopped => return None,
@@ -126,22 +126,18 @@ impl Follower {
 
     fn show(&self, happened: &NodeEvent) -> Event {
         match happened {
-            NodeEvent::Began { operation, purpose, key } => {
-                event("began", &json!({ "operation": operation, "purpose": name(*purpose), "key": key }))
-            }
+            NodeEvent::Began { operation, purpose, key } => event("began", &began(*operation, *purpose, *key)),
             NodeEvent::Step { operation, key, step, after } => {
                 let after = milliseconds(*after);
                 event("step", &Progress { operation: *operation, key: *key, after, step: step.into() })
             }
             NodeEvent::Ended { operation, purpose, lookup, stored } => {
-                let stored: Vec<Value> = stored.iter().map(copied).collect();
+                let stored = stored.iter().map(copied).collect();
                 let lookup = Lookup::from(lookup);
-                let (operation, purpose) = (*operation, name(*purpose));
-                event("ended", &End { operation, purpose, key: lookup.target, lookup, stored })
+                let (operation, purpose) = (*operation, name(*purpose).into());
+                event("ended", &Ended { operation, purpose, key: lookup.target, lookup, stored })
             }
-            NodeEvent::Cancelled { operation, purpose, key } => {
-                event("cancelled", &json!({ "operation": operation, "purpose": name(*purpose), "key": key }))
-            }
+            NodeEvent::Cancelled { operation, purpose, key } => event("cancelled", &began(*operation, *purpose, *key)),
             NodeEvent::Joined { answered } => event("joined", &json!({ "answered": answered })),
             NodeEvent::ContactAdded(peer) => event("contact_added", &Peer::new(&self.context.dht.id(), peer)),
             NodeEvent::ContactLost(contact) => event("contact_lost", &Node::from(*contact)),
@@ -150,32 +146,18 @@ impl Follower {
     }
 }
 
-/// A step of an operation.
-#[derive(Serialize)]
-struct Progress {
-    operation: u64,
-    key: Key,
-    /// Milliseconds since the operation began.
-    after: f64,
-    #[serde(flatten)]
-    step: Step,
+fn copied(copied: &Copied) -> CopiesMade {
+    CopiesMade {
+        key: copied.key,
+        digest: copied.digest.to_string(),
+        elsewhere: copied.elsewhere,
+        refused: copied.refused,
+        silent: copied.silent,
+    }
 }
 
-/// The end of an operation.
-#[derive(Serialize)]
-struct End {
-    operation: u64,
-    purpose: &'static str,
-    key: Key,
-    lookup: Lookup,
-    stored: Vec<Value>,
-}
-
-fn copied(copied: &Copied) -> Value {
-    json!({
-        "key": copied.key, "digest": copied.digest.to_string(), "elsewhere": copied.elsewhere,
-        "refused": copied.refused, "silent": copied.silent,
-    })
+fn began(operation: u64, purpose: Purpose, key: Key) -> Began {
+    Began { operation, purpose: name(purpose).into(), key }
 }
 
 const fn name(purpose: Purpose) -> &'static str {

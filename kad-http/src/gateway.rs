@@ -244,16 +244,8 @@ pub(crate) async fn delete(
     guard::may_operate(&context, &uri, &headers)?;
     let key = key(&text)?;
     let chosen = forgetting.digest.as_deref().map(digest).transpose()?;
-    // First: the proof that they are deleted is published too, and is to stay so.
-    let forgotten = match chosen {
-        Some(digest) => usize::from(context.dht.forget_value(key, digest).await?),
-        None => context.dht.forget(key).await?,
-    };
-    let is_chosen = |value: &Value| chosen.is_none_or(|digest| value.digest == digest);
-    let deleted = context.locks.delete(&context.dht, key, is_chosen).await;
-    // What is no longer published is so, whether or not anybody could be told.
-    let deleted = if forgotten > 0 { deleted.unwrap_or(0) } else { deleted? };
-    if forgotten + deleted > 0 {
+    let taken = context.locks.take_back(&context.dht, key, chosen).await?;
+    if taken.values + taken.deleted > 0 {
         return Ok(StatusCode::NO_CONTENT);
     }
     let message = format!("this node publishes no such value under {key}");

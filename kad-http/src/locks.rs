@@ -1,6 +1,8 @@
 //! Which values this gateway may delete: all that it published itself, because it derives their locks from a secret of its own.
 
-use kad_tokio::{Dht, Error, ItemStatus, Key, Lock, Receipt, StoreOne, Value};
+use kad_tokio::{Dht, Digest, Error, ItemStatus, Key, Lock, Receipt, StoreMany, StoreOne, Value};
+
+use crate::api::Forgotten;
 
 /// How often the same value can be published and deleted under the same key within seven days: each time has a lock of its
 /// own, because a delete reveals what opens it.
@@ -35,11 +37,40 @@ impl Locks {
         store.await
     }
 
+    /// Stores values, each with the lock that it has the first time.
+    ///
+    /// # Errors
+    /// Those of [`Dht::store_many`].
+    pub(crate) async fn store_many(&self, store: StoreMany) -> Result<Vec<Receipt>, Error> {
+        let first = |key: &Key, value: &[u8]| self.secret(key, value, 0).map_or(Lock::NONE, |secret| Lock::of(&secret));
+        store.lock_each(first).await
+    }
+
+    /// Takes back what this node published under a key, or the one value of it that has this digest: it is no longer published,
+    /// and what has a lock of this server's is deleted at all who hold it.
+    ///
+    /// # Errors
+    /// Those of [`Dht::delete`], if nothing else was achieved.
+    pub(crate) async fn take_back(&self, dht: &Dht, key: Key, chosen: Option<Digest>) -> Result<Forgotten, Error> {
+        // First: the proof that they are deleted is published too, and is to stay so.
+        let values = match chosen {
+            Some(digest) => usize::from(dht.forget_value(key, digest).await?),
+            None => dht.forget(key).await?,
+        };
+        let is_chosen = |value: &Value| chosen.is_none_or(|digest| value.digest == digest);
+        match self.delete(dht, key, is_chosen).await {
+            Ok(deleted) => Ok(Forgotten { key, values, deleted, undeleted: None }),
+            // What is no longer published is so, whether or not anybody could be told.
+            Err(error) if values > 0 => Ok(Forgotten { key, values, deleted: 0, undeleted: Some(error.to_string()) }),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes what was stored here under a key, or the one of it that `chosen` says. Answers with how much that was.
     ///
     /// # Errors
     /// Those of [`Dht::delete`].
-    pub(crate) async fn delete(&self, dht: &Dht, key: Key, chosen: impl Fn(&Value) -> bool) -> Result<usize, Error> {
+    async fn delete(&self, dht: &Dht, key: Key, chosen: impl Fn(&Value) -> bool) -> Result<usize, Error> {
         let opens = |value: &Value| {
             let secrets = (0..TIMES).filter_map(|time| self.secret(&key, &value.bytes, time));
             secrets.filter(|_| chosen(value)).find(|secret| value.is_locked_with(&key, secret))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use kad_tokio::{Bytes, Copies, Dht, Error, Find, ItemType, Key, Value};
+use kad_tokio::{Bytes, Copies, Dht, Error, Find, ItemStatus, ItemType, Key, Receipt, Value};
 
 use crate::api::{
     FindQuery, Forgotten, Found, FoundAll, Lookup, Peer, Pong, Refused, Status, StoreQuery, Stored, millis,
@@ -30,16 +30,71 @@ pub(crate) async fn store_locked(
     bytes: Bytes,
     query: &StoreQuery,
 ) -> Result<Stored, Error> {
-    let (len, ttl) = (bytes.len(), Duration::from_millis(query.ttl_ms));
-    let item_type = if query.content { ItemType::CONTENT } else { ItemType::RAW };
-    let copies = query.quorum.map_or(Copies::All, Copies::AtLeast);
-    let timeout = Duration::from_millis(query.timeout_ms);
-    let store = dht.store(key, bytes.clone()).ttl(ttl).item_type(item_type).copies(copies).timeout(timeout);
-    let receipt = locks.store(&key, &bytes, store).await?;
+    let (len, wanted) = (bytes.len(), Wanted::of(query));
+    let store = dht.store(key, bytes.clone()).ttl(wanted.ttl).item_type(wanted.item_type);
+    let store = store.copies(wanted.copies).timeout(wanted.timeout);
+    Ok(stored(locks.store(&key, &bytes, store).await?, len, query))
+}
+
+/// Stores several values, those for the same nodes together, and says of each who holds it, in their order. One that this
+/// node's own store refuses has no copies; the others are stored.
+///
+/// # Errors
+/// Those of the same call of [`Dht`]: then none was stored, or it is unknown which.
+pub async fn store_many(dht: &Dht, items: Vec<(Key, Bytes)>, query: &StoreQuery) -> Result<Vec<Stored>, Error> {
+    store_many_locked(dht, &Locks(None), items, query).await
+}
+
+/// The same, with locks.
+pub(crate) async fn store_many_locked(
+    dht: &Dht,
+    locks: &Locks,
+    items: Vec<(Key, Bytes)>,
+    query: &StoreQuery,
+) -> Result<Vec<Stored>, Error> {
+    let wanted = Wanted::of(query);
+    let store = dht.store_many(items.clone()).ttl(wanted.ttl).item_type(wanted.item_type);
+    let receipts = locks.store_many(store.copies(wanted.copies).timeout(wanted.timeout)).await?;
+    let mut all = Vec::new();
+    for (receipt, (key, bytes)) in receipts.into_iter().zip(items) {
+        let is_deleted = receipt
+            .refused
+            .iter()
+            .any(|refused| refused.contact.id == dht.id() && refused.status == ItemStatus::Deleted);
+        // Once more, by itself, with another lock than the one that was opened.
+        let again = match is_deleted {
+            true => store_locked(dht, locks, key, bytes.clone(), query).await.ok(),
+            false => None,
+        };
+        all.push(again.unwrap_or_else(|| stored(receipt, bytes.len(), query)));
+    }
+    Ok(all)
+}
+
+/// A query in the words of [`Dht`].
+struct Wanted {
+    ttl: Duration,
+    item_type: ItemType,
+    copies: Copies,
+    timeout: Duration,
+}
+
+impl Wanted {
+    fn of(query: &StoreQuery) -> Self {
+        Self {
+            ttl: Duration::from_millis(query.ttl_ms),
+            item_type: if query.content { ItemType::CONTENT } else { ItemType::RAW },
+            copies: query.quorum.map_or(Copies::All, Copies::AtLeast),
+            timeout: Duration::from_millis(query.timeout_ms),
+        }
+    }
+}
+
+fn stored(receipt: Receipt, len: usize, query: &StoreQuery) -> Stored {
     let refused =
         receipt.refused.iter().map(|refused| Refused { node: refused.contact.into(), reason: refused.status });
-    Ok(Stored {
-        key,
+    Stored {
+        key: receipt.key,
         digest: receipt.digest.to_string(),
         bytes: len,
         ttl_ms: query.ttl_ms,
@@ -50,7 +105,7 @@ pub(crate) async fn store_locked(
         complete: receipt.complete,
         requests: receipt.requests,
         milliseconds: milliseconds(receipt.duration),
-    })
+    }
 }
 
 /// The values that a query asks for: the first, or all.
@@ -142,7 +197,7 @@ pub async fn lookup(dht: &Dht, target: Key) -> Result<Lookup, Error> {
 /// # Errors
 /// Those of the same call of [`Dht`].
 pub async fn forget(dht: &Dht, key: Key) -> Result<Forgotten, Error> {
-    Ok(Forgotten { key, values: dht.forget(key).await? })
+    Ok(Forgotten { key, values: dht.forget(key).await?, deleted: 0, undeleted: None })
 }
 
 /// Everyone in the routing table.

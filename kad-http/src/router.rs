@@ -80,7 +80,8 @@ fn operations(context: &Arc<Context>) -> Routes {
 /// For those who know the token.
 fn control(context: &Arc<Context>) -> Routes {
     Router::new()
-        .route("/values/{key}", put(control::store).get(control::find).delete(control::forget))
+        .route("/values", post(control::store_many))
+        .route("/values/{key}", put(control::store).get(control::find).delete(control::remove))
         .route("/stop", post(control::stop))
         .route_layer(from_fn_with_state(context.clone(), guard::owners))
 }

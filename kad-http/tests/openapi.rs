@@ -6,10 +6,12 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use common::{Answer, Gateway, TOKEN, bytes, node, owned};
 use kad_http::{OPENAPI, Settings};
 use kad_tokio::{Dht, Key};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -141,11 +143,18 @@ impl With<'_> {
     /// What every operation takes: as little as it needs.
     fn least(method: &str, path: &str) -> Self {
         let query = match (method, path) {
-            ("PUT", "/control/values/{key}") => "ttl_ms=60000&content=false&timeout_ms=20000",
+            ("PUT", "/control/values/{key}") | ("POST", "/control/values") => {
+                "ttl_ms=60000&content=false&timeout_ms=20000"
+            }
             ("GET", "/control/values/{key}") => "all=true&content_first=false&timeout_ms=20000",
+            ("DELETE", "/control/values/{key}") => "everywhere=true&timeout_ms=20000",
             _ => "",
         };
-        let body = if matches!(method, "POST" | "PUT") { b"x".to_vec() } else { Vec::new() };
+        let body = match (method, path) {
+            ("POST", "/control/values") => batch(b"x"),
+            ("POST" | "PUT", _) => b"x".to_vec(),
+            _ => Vec::new(),
+        };
         Self { key: Key::hash("x").to_string(), query: query.into(), headers: Vec::new(), body }
     }
 
@@ -156,6 +165,12 @@ impl With<'_> {
             self.query
         )
     }
+}
+
+/// The body that stores one value with others.
+fn batch(value: &[u8]) -> Vec<u8> {
+    let value = json!({ "key": Key::hash("x"), "value": BASE64_STANDARD.encode(value) });
+    json!({ "values": [value] }).to_string().into_bytes()
 }
 
 /// A stream of events does not end: its head and what came with it must do.
@@ -240,7 +255,9 @@ async fn every_described_answer_is_seen_and_no_other() {
             assert_eq!(description.ask(&hurried, method, path, &with).await.status.as_u16(), 504);
         }
         if description.describes(method, path, 413) {
-            let with = With { body: bytes(32 * 1024 + 1), ..least.clone() };
+            let large = bytes(32 * 1024 + 1);
+            let body = if path == "/control/values" { batch(&large) } else { large };
+            let with = With { body, ..least.clone() };
             assert_eq!(description.ask(&up, method, path, &with).await.status.as_u16(), 413);
         }
         if description.describes(method, path, 408) {
@@ -296,6 +313,12 @@ async fn every_described_answer_is_seen_and_no_other() {
     for method in ["PUT", "GET", "DELETE"] {
         let with = With { headers: vec![token], ..With::least(method, "/control/values/{key}") };
         assert_eq!(description.ask(&up, method, "/control/values/{key}", &with).await.status.as_u16(), 200);
+    }
+    let many = With { headers: vec![token], ..With::least("POST", "/control/values") };
+    assert_eq!(description.ask(&up, "POST", "/control/values", &many).await.json().as_array().unwrap().len(), 1);
+    for wrong in [&b"x"[..], br#"{"values": [{"key": "x"}]}"#, br#"{"values": [{"key": "0", "value": "?"}]}"#] {
+        let wrong = With { body: wrong.to_vec(), ..many.clone() };
+        assert_eq!(description.ask(&up, "POST", "/control/values", &wrong).await.status.as_u16(), 400);
     }
     let stop = With { headers: vec![token], ..With::least("POST", "/control/stop") };
     description.ask(&up, "POST", "/control/stop", &stop).await;

@@ -18,6 +18,7 @@ pub use dht::{Dht, Find, FindAll, StoreMany, StoreOne};
 pub use error::{Error, StartError};
 pub use feed::{Copied, Events, Missed, NodeEvent, Purpose};
 pub use report::{Copies, Held, HeldPage, Lookup, Peer, Pong, Receipt, Refused, SocketStats, Stats, Step, Value};
+pub use socket::{SocketProbe, probe_sockets};
 
 pub use bytes::Bytes;
 pub use kad_core::{Capacity, Config, Role, Walk};

@@ -1,5 +1,9 @@
 //! The command line.
 
+#[cfg(test)]
+mod tests;
+mod tools;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,14 +13,11 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::error::Failure;
 use crate::input;
+pub(crate) use tools::{Completions, Config, ConfigCommand, Doctor, Man, Top};
 
 /// A Kademlia distributed hash table.
-///
-/// Exit statuses: 0 success, 1 failure, 2 wrong usage, 3 no such value, 4 not a key, 5 unreadable or unwritable file,
-/// 6 address or data directory in use, 7 nobody reachable, 8 value too large, 9 timeout, 10 fewer copies than asked for,
-/// 11 incomplete: there may be more values.
 #[derive(Parser, Debug)]
-#[command(version, about, max_term_width = 110)]
+#[command(version, about, max_term_width = 110, after_long_help = crate::error::statuses())]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -32,6 +33,12 @@ pub(crate) enum Command {
     Get(Get),
     /// Stop to publish what this daemon published under a key.
     Forget(Forget),
+    /// Delete what this daemon published under a key, at all who hold it.
+    ///
+    /// What was published through a daemon is locked with a secret of its data directory, and its holders obey who shows what opens
+    /// the lock. What the daemon published without a lock is only forgotten, as by `kad forget`: other nodes keep their copies until
+    /// their lifetime ends. The output says which it was.
+    Delete(Forget),
     /// Ask a node for a sign of life.
     Ping(Ping),
     /// Look for the nodes nearest to a key.
@@ -40,12 +47,24 @@ pub(crate) enum Command {
     Peers(Peers),
     /// Say how the daemon is.
     Status(Status),
+    /// Watch the daemon: rates, contacts, operations as they go, its store, its health.
+    ///
+    /// Keys: `q` ends, `?` lists the others. Where the output is no terminal, one frame is printed.
+    Top(Top),
+    /// Check whether this host is fit for a daemon with these settings, and say what to change.
+    ///
+    /// Takes the settings of `kad daemon`, from flags, environment and file. Ends with status 1 if a check failed.
+    Doctor(Doctor),
     /// Make the daemon hand over, leave, and end.
     Stop(Stop),
     /// Run a whole network on this machine, and check it.
     Dev(Dev),
     /// Check a configuration file, or show the settings that a daemon would have.
     Config(Config),
+    /// Print the completions of a shell, to be loaded by it.
+    Completions(Completions),
+    /// Write the manual pages, one for each command, into a directory.
+    Man(Man),
 }
 
 /// Whom a command works with: the daemon of a data directory, or a node of its own that lives as long as the command.
@@ -209,12 +228,16 @@ impl Key {
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct Put {
-    /// The value; standard input if neither this nor --file is given, or if it is `-`
+    /// The value; standard input if nothing else is given, or if it is `-`
     #[arg(value_name = "VALUE")]
     pub(crate) value: Option<String>,
-    /// Read the value from a file
-    #[arg(long, short, value_name = "PATH", conflicts_with = "value")]
-    pub(crate) file: Option<PathBuf>,
+    /// Read the value from a file; of several files each is a value
+    #[arg(long, short, value_name = "PATH", num_args = 1.., conflicts_with = "value")]
+    pub(crate) file: Vec<PathBuf>,
+    /// Read many values from a file of JSON lines, or from standard input if it is `-`: each line is what `kad get --all` prints,
+    /// or an object with `text` (or `value`, in base 64) and, if wanted, `key` or `name`, and `ttl`
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["value", "file", "key", "name"])]
+    pub(crate) jsonl: Option<PathBuf>,
     /// The key, as 64 hexadecimal digits [default: the hash of the value]
     #[arg(long, value_name = "KEY", conflicts_with = "name")]
     pub(crate) key: Option<String>,
@@ -314,6 +337,8 @@ pub(crate) struct Status {
 pub(crate) struct Stop {
     #[command(flatten)]
     pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) output: Json,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -349,27 +374,4 @@ pub(crate) struct Dev {
     pub(crate) loss: Option<u16>,
     #[command(flatten)]
     pub(crate) output: Json,
-}
-
-#[derive(ClapArgs, Debug)]
-pub(crate) struct Config {
-    #[command(subcommand)]
-    pub(crate) command: ConfigCommand,
-}
-
-#[derive(Subcommand, Debug)]
-pub(crate) enum ConfigCommand {
-    /// Say whether a configuration file is right, and if not, where.
-    Check {
-        /// The file
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
-    /// Show every setting that `kad daemon` would have with the same flags, and where it is from.
-    Show {
-        #[command(flatten)]
-        daemon: Box<Daemon>,
-        #[command(flatten)]
-        output: Json,
-    },
 }

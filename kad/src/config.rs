@@ -94,7 +94,7 @@ fn parsed(matches: &ArgMatches) -> Result<Args, Failure> {
 /// The part of a command line that has the flags of a daemon.
 fn daemon_matches(matches: &ArgMatches) -> Option<&ArgMatches> {
     match matches.subcommand()? {
-        ("daemon", daemon) => Some(daemon),
+        ("daemon" | "doctor", daemon) => Some(daemon),
         ("config", config) => config.subcommand_matches("show"),
         _ => None,
     }

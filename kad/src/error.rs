@@ -7,6 +7,28 @@ use std::process::ExitCode;
 
 use kad_tokio::{DiskError, Error, StartError};
 
+/// The exit statuses and what they mean: part of the interface, as in the README.
+pub(crate) const STATUSES: [(u8, &str); 12] = [
+    (0, "success"),
+    (1, "failure, or a check that failed"),
+    (2, "wrong usage"),
+    (3, "no such value"),
+    (4, "not a key"),
+    (5, "unreadable or unwritable file"),
+    (6, "address or data directory in use"),
+    (7, "nobody reachable: no daemon, or no node answers"),
+    (8, "value too large"),
+    (9, "timeout"),
+    (10, "stored nowhere, or on fewer nodes than `--quorum` asks for"),
+    (11, "incomplete: there may be more values, or one that is larger than the node takes"),
+];
+
+/// The exit statuses, for the help.
+pub(crate) fn statuses() -> String {
+    let lines = STATUSES.iter().map(|(status, meaning)| format!("  {status:>2}  {meaning}\n"));
+    format!("Exit statuses:\n{}", lines.collect::<String>())
+}
+
 /// Every way in which a command fails. The exit statuses are part of the interface: see the README.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -48,6 +70,10 @@ pub(crate) enum Failure {
     Setting(String),
     #[error("{}, line {line}: {message}", path.display())]
     Config { path: PathBuf, line: usize, message: String },
+    #[error("{}, line {line}: {message}", path.display())]
+    Line { path: PathBuf, line: usize, message: String },
+    #[error("{failed} of {all} values were not stored as asked for; the first: {first}")]
+    Bulk { failed: usize, all: usize, first: String },
     #[error("the daemon answers: {0}")]
     Daemon(String),
     #[error("the system refused a resource: {0}")]
@@ -93,6 +119,8 @@ impl Failure {
             Self::Config { .. } => {
                 "`kad daemon --help` lists the settings: in a file they have the names of the flags.".into()
             }
+            Self::Line { .. } => "Nothing was stored. `kad put --help` says what a line is.".into(),
+            Self::Bulk { .. } => "The others are stored. See `kad status` and `kad peers`, or try again.".into(),
             #[cfg(target_os = "linux")]
             Self::Network(_) => return None,
             Self::CheckFailed(_) | Self::Setting(_) | Self::Daemon(_) | Self::NotUp(_) | Self::System(_) => {
@@ -108,7 +136,7 @@ impl Failure {
             Self::Network(_) => 1,
             Self::CheckFailed(_) | Self::Daemon(_) | Self::NotUp(_) | Self::System(_) => 1,
             // 2 is what the argument parser answers with.
-            Self::Setting(_) | Self::Config { .. } => 2,
+            Self::Setting(_) | Self::Config { .. } | Self::Line { .. } => 2,
             Self::NotFound(_) => 3,
             Self::BadKey { .. } => 4,
             Self::File { .. } | Self::Stdin(_) | Self::Store(_) => 5,
@@ -116,7 +144,7 @@ impl Failure {
             Self::Unreachable(_) | Self::NoDaemon(_) => 7,
             Self::TooLarge { .. } => 8,
             Self::Timeout => 9,
-            Self::StoredNowhere(_) | Self::NoQuorum { .. } => 10,
+            Self::StoredNowhere(_) | Self::NoQuorum { .. } | Self::Bulk { .. } => 10,
             Self::Incomplete(_) => 11,
         })
     }

@@ -4,21 +4,26 @@ use std::fs;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use kad_tokio::{Key, NetworkId};
 
 use crate::error::Failure;
+
+/// Shortest interval between two looks at a daemon.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// Longest one.
+const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// A key as it was typed.
 pub(crate) fn key(text: &str) -> Result<Key, Failure> {
     text.parse().map_err(|reason| Failure::BadKey { text: text.into(), reason })
 }
 
-/// A value: an argument, a file, or all of standard input. No more than `max` bytes and one are read.
-pub(crate) fn value(argument: Option<String>, file: Option<&Path>, max: usize) -> Result<Vec<u8>, Failure> {
-    let bytes = match (argument, file) {
-        (Some(text), _) if text != "-" => text.into_bytes(),
-        (_, Some(path)) => read_at_most(path, max)?,
+/// A value: an argument, or all of standard input. No more than `max` bytes and one are read.
+pub(crate) fn value(argument: Option<String>, max: usize) -> Result<Vec<u8>, Failure> {
+    let bytes = match argument {
+        Some(text) if text != "-" => text.into_bytes(),
         _ => {
             let mut bytes = Vec::new();
             let limit = max as u64 + 1;
@@ -29,7 +34,8 @@ pub(crate) fn value(argument: Option<String>, file: Option<&Path>, max: usize) -
     if bytes.len() > max { Err(Failure::TooLarge { len: bytes.len(), max }) } else { Ok(bytes) }
 }
 
-fn read_at_most(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
+/// A value from a file. One that is larger is not read.
+pub(crate) fn file(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
     let failure = |source| Failure::File { what: "read", path: path.into(), source };
     let file = fs::File::open(path).map_err(failure)?;
     let len = file.metadata().map_err(failure)?.len();
@@ -55,6 +61,15 @@ pub(crate) fn address(text: &str) -> Result<String, String> {
     match text.rsplit_once(':') {
         Some((name, port)) if !name.is_empty() && !name.contains(':') && port.parse::<u16>().is_ok() => Ok(text.into()),
         _ => Err(shape.into()),
+    }
+}
+
+/// How often something is done: not so often that doing it is all that is done.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(span) if (INTERVAL_MIN..=INTERVAL_MAX).contains(&span) => Ok(span),
+        Ok(_) => Err("must be from 100ms to 1h".into()),
+        Err(error) => Err(format!("must be a span of time like 500ms or 2s: {error}")),
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::error::Failure;
@@ -55,6 +56,15 @@ pub(crate) fn span(span: Duration) -> String {
 /// The first digits of an id, enough to tell nodes apart.
 pub(crate) fn short(id: &impl ToString) -> String {
     id.to_string().chars().take(12).collect()
+}
+
+/// A bar for what takes a while, where a person looks on.
+pub(crate) fn progress(len: usize, what: &'static str, quiet: bool) -> ProgressBar {
+    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let style = ProgressStyle::with_template("{msg:>8} {bar:40} {pos}/{len} {elapsed}");
+    let bar = ProgressBar::with_draw_target(Some(len as u64), target).with_message(what);
+    // The template above is right; were it not, the default bar would do.
+    if let Ok(style) = style { bar.with_style(style) } else { bar }
 }
 
 /// A count with its noun.

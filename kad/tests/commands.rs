@@ -128,6 +128,39 @@ fn what_is_forgotten_is_no_longer_published() {
 }
 
 #[test]
+fn a_delete_reaches_all_who_hold_the_value_and_a_forget_does_not() {
+    let first = Daemon::start(&[]);
+    let second = Daemon::join(&first);
+    let (here, there) = (["--data-dir", first.dir()], ["--data-dir", second.dir()]);
+    let key = text(succeed(&[&["put", "mine"], &here[..]].concat()));
+    let forgotten = text(succeed(&[&["forget", &key], &here[..]].concat()));
+    assert!(forgotten.contains("1 value is no longer published"), "{forgotten}");
+    assert_eq!(succeed(&[&["get", &key], &there[..]].concat()), b"mine", "the copy is still there");
+    let (status, message) = fail(&[&["delete", &key], &there[..]].concat());
+    assert!(status == 3 && message.contains("that this daemon published"), "others have no proof: {message}");
+
+    let deleted = text(succeed(&[&["delete", &key], &here[..]].concat()));
+    assert!(deleted.contains("1 value is deleted, at all who hold it"), "{deleted}");
+    for target in [&here, &there] {
+        assert_eq!(fail(&[&["get", &key], &target[..]].concat()).0, 3, "{key}");
+    }
+    assert_eq!(fail(&[&["delete", &key], &here[..]].concat()).0, 3);
+    succeed(&[&["put", "mine"], &here[..]].concat());
+    assert_eq!(succeed(&[&["get", &key], &there[..]].concat()), b"mine", "it can be published again");
+
+    // Those of a bulk store have locks too, also the second time.
+    for _ in 0..2 {
+        let lines = b"{\"text\": \"one\", \"name\": \"n\"}\n{\"text\": \"two\", \"name\": \"n\"}\n";
+        assert!(run_with(lines, &[&["put", "--jsonl", "-"], &here[..]].concat()).status.success());
+        assert_eq!(text(succeed(&[&["get", "--all", "--name", "n"], &there[..]].concat())).lines().count(), 2);
+        let deleted = json(&[&["delete", "--name", "n", "--json"], &here[..]].concat());
+        assert_eq!((deleted["values"].as_u64(), deleted["deleted"].as_u64()), (Some(2), Some(2)), "{deleted}");
+        assert_eq!(fail(&[&["get", "--name", "n"], &there[..]].concat()).0, 3);
+    }
+    assert_eq!(fail(&["delete", "--name", "n", "--bootstrap", &first.address.to_string()]).0, 2);
+}
+
+#[test]
 fn a_network_in_one_command_checks_itself() {
     let report = json(&["dev", "--nodes", "30", "--values", "40", "--k", "8", "--once", "--json"]);
     let expected = [("nodes", 30), ("stored", 40), ("found", 40), ("failed", 0)];

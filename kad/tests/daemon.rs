@@ -27,7 +27,8 @@ fn sigint_and_sigterm_hand_over_say_goodbye_and_exit_with_zero() {
 #[test]
 fn kad_stop_ends_a_daemon_gracefully() {
     let mut daemon = Daemon::start(&[]);
-    succeed(&["stop", "--data-dir", daemon.dir()]);
+    let stopped = json(&["stop", "--json", "--data-dir", daemon.dir()]);
+    assert_eq!((stopped["stopped"].as_bool(), stopped["pid"].as_u64()), (Some(true), Some(daemon.child.id().into())));
     assert_eq!(daemon.child.wait().unwrap().code(), Some(0));
     assert_eq!(fail(&["status", "--data-dir", daemon.dir()]).0, 7);
 }

@@ -17,9 +17,8 @@ use crate::report::{Copies, Receipt};
 #[must_use = "nothing is stored until it is awaited"]
 pub struct StoreMany {
     dht: Dht,
-    items: Vec<(Key, Bytes)>,
+    items: Vec<(Key, Bytes, Lock)>,
     item_type: ItemType,
-    lock: Lock,
     ttl: Duration,
     copies: Copies,
     timeout: Duration,
@@ -30,9 +29,8 @@ impl StoreMany {
         let timeout = dht.shared.timeout;
         Self {
             dht,
-            items,
+            items: items.into_iter().map(|(key, value)| (key, value, Lock::NONE)).collect(),
             item_type: ItemType::RAW,
-            lock: Lock::NONE,
             ttl: Duration::from_secs(3600),
             copies: Copies::AtLeast(3),
             timeout,
@@ -58,8 +56,15 @@ impl StoreMany {
     }
 
     /// What [`Dht::delete`] has to open: [`Lock::of`] a secret of the publisher's. Without one the values can only lapse.
-    pub fn lock(mut self, lock: Lock) -> Self {
-        self.lock = lock;
+    pub fn lock(self, lock: Lock) -> Self {
+        self.lock_each(|_, _| lock)
+    }
+
+    /// The same with a lock for each value, made of its key and its bytes: opening one opens no other.
+    pub fn lock_each(mut self, lock: impl Fn(&Key, &[u8]) -> Lock) -> Self {
+        for (key, value, own) in &mut self.items {
+            *own = lock(key, value);
+        }
         self
     }
 
@@ -74,12 +79,12 @@ impl StoreMany {
         let max = self.dht.shared.value_max;
         let ttl_ms = u32::try_from(self.ttl.as_millis()).ok().filter(|ms| (1..=TTL_MAX_MS).contains(ms));
         let ttl_ms = ttl_ms.ok_or(Error::Lifetime)?;
-        if let Some((_, large)) = self.items.iter().find(|(_, value)| value.len() > max) {
+        if let Some((_, large, _)) = self.items.iter().find(|(_, value, _)| value.len() > max) {
             return Err(Error::TooLarge { len: large.len(), max });
         }
-        let publication = |(key, bytes): &(Key, Bytes)| Publication {
+        let publication = |(key, bytes, lock): &(Key, Bytes, Lock)| Publication {
             key: *key,
-            header: ItemHeader::publish(key, self.item_type, self.lock, ttl_ms, bytes),
+            header: ItemHeader::publish(key, self.item_type, *lock, ttl_ms, bytes),
             bytes: bytes.clone(),
         };
         Ok(self.items.iter().map(publication).collect())

@@ -3,6 +3,7 @@
 mod bind;
 mod incoming;
 mod outgoing;
+mod probe;
 mod steering;
 
 use std::io;
@@ -18,6 +19,7 @@ pub(crate) use bind::{Options, bind};
 pub(crate) use incoming::{Incoming, Source};
 pub(crate) use outgoing::Outgoing;
 use outgoing::Send;
+pub use probe::{SocketProbe, probe_sockets};
 
 /// Largest datagram that is written or, where the system does not join datagrams, received.
 pub(crate) const DATAGRAM: usize = 4096;

@@ -1,9 +1,9 @@
 //! What only some systems can do: spreading the datagrams of one port over several sockets.
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{join, simplify};
+pub(super) use linux::{is_spread, join, simplify};
 #[cfg(not(target_os = "linux"))]
-pub(super) use portable::{join, simplify};
+pub(super) use portable::{is_spread, join, simplify};
 
 /// Elsewhere the sockets of all workers are one.
 #[cfg(not(target_os = "linux"))]
@@ -18,6 +18,10 @@ mod portable {
     }
 
     pub(crate) fn simplify(_: &UdpSocket, _: IpAddr, _: bool) {}
+
+    pub(crate) fn is_spread(_: &UdpSocket) -> bool {
+        false
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -27,7 +31,7 @@ mod linux {
 
     use nix::libc::{self, sock_filter, sock_fprog};
     use nix::sys::socket::{setsockopt, sockopt};
-    use socket2::Socket;
+    use socket2::{SockRef, Socket};
 
     /// Opens the other workers' sockets on the port of the first, in the order of their lanes, and tells the system what goes
     /// where. They must all live as long as the node: when one is closed, another takes its place in the order.
@@ -53,6 +57,11 @@ mod linux {
         let mut program = program(workers as u32);
         let program = sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
         Ok(setsockopt(&sockets[0], sockopt::AttachReusePortCbpf, &program)?)
+    }
+
+    /// Whether a socket is one of several on its port, as [`join`] makes them.
+    pub(crate) fn is_spread(socket: &UdpSocket) -> bool {
+        SockRef::from(socket).reuse_port().unwrap_or(false)
     }
 
     /// Takes back what the socket library asks for and a node does not read, as each costs time with every datagram: when it

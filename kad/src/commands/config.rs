@@ -9,7 +9,10 @@ use crate::output;
 
 pub(crate) fn run(args: Config, settings: &Settings) -> Result<(), Failure> {
     match args.command {
-        ConfigCommand::Check { file } => {
+        ConfigCommand::Check { file, output } if output.json => {
+            output::json(&json!({ "file": file, "settings": check_file(&file)? }))
+        }
+        ConfigCommand::Check { file, .. } => {
             let count = output::count(check_file(&file)?, "setting", "settings");
             output::line(&format!("{}: {count}, all right", file.display()))
         }

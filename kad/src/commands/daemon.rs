@@ -97,11 +97,15 @@ fn start_log(args: &Daemon) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Each connection is a file.
+/// Files that a daemon may need: each connection is one.
+pub(super) fn files_wanted(connections: u32) -> u64 {
+    256 + u64::from(connections)
+}
+
 fn allow_connections(connections: u32) {
     #[cfg(unix)]
     {
-        let wanted = 256 + u64::from(connections);
+        let wanted = files_wanted(connections);
         match rlimit::increase_nofile_limit(wanted) {
             Ok(granted) if granted >= wanted => {}
             granted => tracing::warn!(wanted, ?granted, "fewer files than --http-connections needs: see `ulimit -Hn`"),

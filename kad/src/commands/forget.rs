@@ -1,26 +1,58 @@
-//! `kad forget`
+//! `kad forget` and `kad delete`
+
+use kad_http::api::{Forgotten, Removal};
 
 use super::Peer;
+use super::put::millis;
 use crate::args::Forget;
 use crate::error::Failure;
 use crate::output;
 
 pub(crate) async fn run(args: Forget) -> Result<(), Failure> {
+    let forgotten = take_back(&args, false).await?;
+    if args.output.json {
+        return output::json(&forgotten);
+    }
+    output::line(&format!(
+        "{} no longer published; copies on other nodes lapse with their lifetime",
+        are(forgotten.values)
+    ))
+}
+
+pub(crate) async fn delete(args: Forget) -> Result<(), Failure> {
+    let forgotten = take_back(&args, true).await?;
+    if args.output.json {
+        return output::json(&forgotten);
+    }
+    let Forgotten { values, deleted, undeleted, .. } = forgotten;
+    if let Some(why) = undeleted {
+        output::remark(&format!("nobody could be told to delete: {why}"));
+    }
+    if deleted > 0 {
+        output::line(&format!("{} deleted, at all who hold it", are(deleted)))?;
+    }
+    if values > deleted {
+        let left = values - deleted;
+        output::line(&format!("{} only forgotten: copies on other nodes lapse with their lifetime", are(left)))?;
+    }
+    Ok(())
+}
+
+/// Takes back what the daemon published; that there was nothing is a failure.
+async fn take_back(args: &Forget, everywhere: bool) -> Result<Forgotten, Failure> {
     let key = args.key.resolve()?;
     let Peer::Daemon(client) = Peer::of(&args.target).await? else {
         return Err(Failure::Setting(
-            "only the daemon that published a value can forget it: leave --bootstrap out".into(),
+            "only the daemon that published a value can take it back: leave --bootstrap out".into(),
         ));
     };
-    let forgotten = client.forget(key)?;
-    if args.output.json {
-        output::json(&forgotten)?;
+    let removal = Removal { everywhere, timeout_ms: millis(args.target.timeout) };
+    match client.remove(key, &removal)? {
+        Forgotten { values: 0, deleted: 0, .. } => Err(Failure::NotFound(format!("{key} that this daemon published"))),
+        forgotten => Ok(forgotten),
     }
-    match forgotten.values {
-        _ if args.output.json && forgotten.values > 0 => Ok(()),
-        0 => Err(Failure::NotFound(format!("{key} is published by this daemon"))),
-        values => {
-            output::line(&format!("{values} values are no longer published; their copies lapse with their lifetime"))
-        }
-    }
+}
+
+fn are(values: usize) -> String {
+    format!("{} {}", output::count(values, "value", "values"), if values == 1 { "is" } else { "are" })
 }

@@ -33,9 +33,12 @@ fn show(args: &Get, first: &Found, values: &[Found]) -> Result<(), Failure> {
     match (&args.output, args.all) {
         (Some(directory), true) => {
             fs::create_dir_all(directory).map_err(|source| failure("create", directory, source))?;
+            let bar = output::progress(values.len(), "writing", args.json.json);
             for value in values {
                 write(&directory.join(&value.digest), value)?;
+                bar.inc(1);
             }
+            bar.finish_and_clear();
         }
         (Some(path), false) => write(path, first)?,
         (None, true) => {}

@@ -1,17 +1,22 @@
 //! The commands, one a file.
 
+mod bulk;
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod daemon;
 pub(crate) mod detach;
 pub(crate) mod dev;
+pub(crate) mod doctor;
 pub(crate) mod forget;
 pub(crate) mod get;
 pub(crate) mod lookup;
+pub(crate) mod man;
 pub(crate) mod peers;
 pub(crate) mod ping;
 pub(crate) mod put;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod top;
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;

@@ -34,7 +34,7 @@ pub(crate) async fn run(args: Ping) -> Result<(), Failure> {
 }
 
 /// A name may have several addresses, not all of which lead somewhere: the first that answers counts.
-async fn first_answer(dht: &Dht, addresses: &[SocketAddr]) -> Option<Pong> {
+pub(super) async fn first_answer(dht: &Dht, addresses: &[SocketAddr]) -> Option<Pong> {
     let mut pings = JoinSet::new();
     for &address in addresses {
         let dht = dht.clone();

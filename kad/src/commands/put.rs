@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kad_tokio::Key;
 
-use super::{Peer, leave};
+use super::{Peer, bulk, leave};
 use crate::args::Put;
 use crate::commands::daemon::VALUE_MAX_MAX;
 use crate::error::Failure;
@@ -18,19 +18,16 @@ const READ_MAX: usize = VALUE_MAX_MAX as usize;
 const VALUE_MAX: usize = kad_tokio::wire::limits::VALUE_MAX;
 
 pub(crate) async fn run(args: Put) -> Result<(), Failure> {
-    let chosen = match (&args.key, &args.name) {
-        (Some(key), _) => Some(input::key(key)?),
-        (None, name) => name.as_ref().map(Key::hash),
+    if args.jsonl.is_some() || args.file.len() > 1 {
+        return bulk::run(&args).await;
+    }
+    let chosen = chosen(&args)?;
+    let value = match args.file.first() {
+        Some(path) => input::file(path, value_max(&args))?,
+        None => input::value(args.value.clone(), value_max(&args))?,
     };
-    let max = if args.target.bootstrap.is_empty() { READ_MAX } else { VALUE_MAX };
-    let value = input::value(args.value, args.file.as_deref(), max)?;
     let key = chosen.unwrap_or_else(|| Key::hash(&value));
-    let query = StoreQuery {
-        ttl_ms: millis(args.ttl),
-        content: chosen.is_none(),
-        quorum: args.quorum,
-        timeout_ms: millis(args.target.timeout),
-    };
+    let query = query(&args, args.ttl, chosen.is_none());
     let stored = match Peer::of(&args.target).await? {
         Peer::Daemon(client) => client.store(key, &value, &query)?,
         Peer::Own(dht) => {
@@ -39,17 +36,42 @@ pub(crate) async fn run(args: Put) -> Result<(), Failure> {
             stored
         }
     };
-    if stored.copies == 0 && args.quorum != Some(0) {
-        return Err(Failure::StoredNowhere(reasons(&stored)));
-    }
-    if let Some(quorum) = args.quorum.filter(|&quorum| stored.elsewhere < quorum.into()) {
-        return Err(Failure::NoQuorum { elsewhere: stored.elsewhere, quorum });
-    }
+    judge(&stored, args.quorum)?;
     if args.output.json {
         return output::json(&stored);
     }
     report(&stored);
     output::line(&stored.key.to_string())
+}
+
+/// The key that was chosen, if any.
+pub(super) fn chosen(args: &Put) -> Result<Option<Key>, Failure> {
+    match (&args.key, &args.name) {
+        (Some(key), _) => input::key(key).map(Some),
+        (None, name) => Ok(name.as_ref().map(Key::hash)),
+    }
+}
+
+/// The largest value that is read.
+pub(super) fn value_max(args: &Put) -> usize {
+    if args.target.bootstrap.is_empty() { READ_MAX } else { VALUE_MAX }
+}
+
+pub(super) fn query(args: &Put, ttl: Duration, content: bool) -> StoreQuery {
+    StoreQuery { ttl_ms: millis(ttl), content, quorum: args.quorum, timeout_ms: millis(args.target.timeout) }
+}
+
+/// Whether as many nodes hold a value as was asked for.
+pub(super) fn judge(stored: &Stored, quorum: Option<u8>) -> Result<(), Failure> {
+    if stored.copies == 0 && quorum != Some(0) {
+        return Err(Failure::StoredNowhere(reasons(stored)));
+    }
+    match quorum {
+        Some(quorum) if stored.elsewhere < quorum.into() => {
+            Err(Failure::NoQuorum { elsewhere: stored.elsewhere, quorum })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Says to people what was achieved; the key alone goes to standard output.

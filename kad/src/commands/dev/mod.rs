@@ -9,12 +9,10 @@ mod member;
 
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use super::daemon::signal;
 use crate::args::Dev;
 use crate::error::Failure;
-use crate::output;
+use crate::output::{self, progress};
 use check::Report;
 
 /// How often a node looks for the others again, whatever it knows: parts of a network that was cut meet soon after it healed.
@@ -70,12 +68,4 @@ fn invite(args: &Dev, report: &Report) {
             output::remark(&format!("  kad lookup --name anything --trace --bootstrap {}", first.address));
         }
     }
-}
-
-fn progress(len: usize, what: &'static str, quiet: bool) -> ProgressBar {
-    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let style = ProgressStyle::with_template("{msg:>8} {bar:40} {pos}/{len} {elapsed}");
-    let bar = ProgressBar::with_draw_target(Some(len as u64), target).with_message(what);
-    // The template above is right; were it not, the default bar would do.
-    if let Ok(style) = style { bar.with_style(style) } else { bar }
 }

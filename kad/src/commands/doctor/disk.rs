@@ -1,0 +1,50 @@
+//! Whether the data directory can be written, how fast, and for how long.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::facts::Disk;
+
+/// How often is tried: the first may have to wait for others.
+const ATTEMPTS: usize = 9;
+/// Bytes that are written each time: a page, as stores write them.
+const PAGE: usize = 4096;
+
+/// Tries in the directory, or in what is there of the way to it. Nothing stays there.
+pub(super) fn read(data_dir: &Path) -> Disk {
+    let existing = data_dir.ancestors().find(|path| path.is_dir() || path.as_os_str().is_empty());
+    let path = match existing {
+        Some(path) if !path.as_os_str().is_empty() => path,
+        _ => Path::new("."),
+    };
+    let sync = match data_dir.exists() && !data_dir.is_dir() {
+        true => Err(format!("{} is no directory", data_dir.display())),
+        false => sync(path).map_err(|error| error.to_string()),
+    };
+    Disk { path: path.into(), sync, free: free(path) }
+}
+
+fn sync(path: &Path) -> io::Result<Duration> {
+    let mut file = tempfile::tempfile_in(path)?;
+    let mut times = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let start = Instant::now();
+        file.write_all(&[0; PAGE])?;
+        file.sync_data()?;
+        times.push(start.elapsed());
+    }
+    times.sort();
+    Ok(times[ATTEMPTS / 2])
+}
+
+#[cfg(unix)]
+fn free(path: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(path).ok()?;
+    disk.f_bavail.checked_mul(disk.f_frsize)
+}
+
+#[cfg(not(unix))]
+fn free(_: &Path) -> Option<u64> {
+    None
+}

@@ -1,0 +1,312 @@
+//! What the facts mean.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use bytesize::ByteSize;
+
+use super::facts::{Bootstrap, Facts, Ipv6, Port};
+use super::{Finding, Level};
+use crate::output;
+
+/// No clock is behind this: the first second of 2025.
+const EARLIEST: Duration = Duration::from_secs(1_735_689_600);
+/// Nor beyond this: the first second of 2100.
+const LATEST: Duration = Duration::from_secs(4_102_444_800);
+/// The smallest packet that every path of IPv6 takes (RFC 8200, section 5): the largest datagram of the protocol and its headers.
+const PACKET: u64 = 1280;
+/// Neighbours that Linux remembers if not told otherwise.
+const NEIGHBOURS: u64 = 1024;
+/// A disk that takes longer until bytes are safe makes every store wait.
+const SLOW_SYNC: Duration = Duration::from_millis(20);
+/// With less free room nothing can be kept.
+const ROOM_MIN: u64 = 16 << 20;
+
+/// Every check, in the order in which they are shown.
+pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
+    let checks = [udp, tcp, buffers, offload, steering, files, clock, entropy, neighbours, mtu, ipv6, nat, disk, room];
+    let mut findings: Vec<_> = checks.iter().filter_map(|check| check(facts)).collect();
+    findings.extend(bootstrap(facts));
+    findings
+}
+
+fn ok(check: &'static str, message: impl Into<String>) -> Option<Finding> {
+    Some(Finding { check, level: Level::Ok, message: message.into(), advice: None })
+}
+
+fn warn(check: &'static str, message: impl Into<String>, advice: impl Into<String>) -> Option<Finding> {
+    Some(Finding { check, level: Level::Warn, message: message.into(), advice: Some(advice.into()) })
+}
+
+fn fail(check: &'static str, message: impl Into<String>, advice: impl Into<String>) -> Option<Finding> {
+    Some(Finding { check, level: Level::Fail, message: message.into(), advice: Some(advice.into()) })
+}
+
+fn unknown(check: &'static str, what: &str) -> Option<Finding> {
+    Some(Finding { check, level: Level::Warn, message: format!("{what} could not be read"), advice: None })
+}
+
+fn own(facts: &Facts) -> String {
+    facts.running.as_ref().map_or_else(String::new, |daemon| format!("the daemon has it, process {}", daemon.pid))
+}
+
+fn udp(facts: &Facts) -> Option<Finding> {
+    let listen = facts.wanted.listen;
+    match &facts.udp {
+        Port::Free => ok("udp-port", format!("{listen} is free")),
+        Port::Own => ok("udp-port", format!("{listen}: {}", own(facts))),
+        Port::Taken => fail(
+            "udp-port",
+            format!("{listen} is in use"),
+            format!("Stop what uses it (`ss -ulpn 'sport = :{}'`), or choose another with --listen.", listen.port()),
+        ),
+        Port::Refused(why) => fail(
+            "udp-port",
+            format!("{listen}: {why}"),
+            "Choose an address of this host, and a port from 1024 on, with --listen.",
+        ),
+    }
+}
+
+fn tcp(facts: &Facts) -> Option<Finding> {
+    let port = facts.wanted.listen.port();
+    let (shown, is_chosen) = match facts.wanted.http {
+        Some(address) => (address.to_string(), true),
+        None => (SocketAddr::from(([127, 0, 0, 1], port)).to_string(), false),
+    };
+    match &facts.tcp {
+        Port::Free => ok("tcp-port", format!("{shown} is free")),
+        Port::Own => ok("tcp-port", format!("{shown}: {}", own(facts))),
+        Port::Taken if !is_chosen => warn(
+            "tcp-port",
+            format!("{shown} is in use: HTTP gets any free port"),
+            "Choose one with --http to know it.",
+        ),
+        Port::Taken => fail(
+            "tcp-port",
+            format!("{shown} is in use"),
+            "Stop what uses it, or choose another with --http (port 0: any free one).",
+        ),
+        Port::Refused(why) => {
+            fail("tcp-port", format!("{shown}: {why}"), "Choose an address of this host with --http.")
+        }
+    }
+}
+
+fn buffers(facts: &Facts) -> Option<Finding> {
+    let wanted = facts.wanted.socket_buffer;
+    let Some(sockets) = &facts.sockets else { return unknown("buffers", "what sockets are granted") };
+    // Linux shows twice what it granted.
+    let half = if cfg!(target_os = "linux") { 2 } else { 1 };
+    let (receive, send) = (sockets.receive_buffer / half, sockets.send_buffer / half);
+    let size = |bytes: usize| ByteSize::b(bytes as u64);
+    if receive >= wanted && send >= wanted {
+        return ok("buffers", format!("{} to receive and to send, as asked for", size(wanted)));
+    }
+    let limits = facts.buffer_limits.map_or_else(String::new, |(receive, send)| format!(" (limits {receive}, {send})"));
+    warn(
+        "buffers",
+        format!(
+            "{} to receive, {} to send, {} asked for{limits}: bursts get lost",
+            size(receive),
+            size(send),
+            size(wanted)
+        ),
+        format!("sysctl -w net.core.rmem_max={wanted} net.core.wmem_max={wanted}"),
+    )
+}
+
+fn offload(facts: &Facts) -> Option<Finding> {
+    let sockets = facts.sockets.as_ref()?;
+    let (out, joined) = (sockets.segments_out, sockets.segments_in);
+    match (out > 1, joined > 1) {
+        (true, true) => ok("offload", format!("{out} datagrams a call out (GSO), {joined} in (GRO)")),
+        (is_out, is_in) => {
+            let missing = [(!is_out).then_some("GSO"), (!is_in).then_some("GRO")];
+            let missing: Vec<_> = missing.into_iter().flatten().collect();
+            let message = format!("no UDP {}: more calls to the system for large values", missing.join(", no "));
+            warn("offload", message, "Use Linux 5.0 or later, and a network driver that does not forbid it.")
+        }
+    }
+}
+
+fn steering(facts: &Facts) -> Option<Finding> {
+    let sockets = facts.sockets.as_ref()?;
+    match (sockets.workers, sockets.steered) {
+        (1, _) => ok("steering", "one worker, nothing to spread"),
+        (workers, true) => ok("steering", format!("{workers} workers, each with a socket on the port (SO_REUSEPORT)")),
+        (workers, false) => warn(
+            "steering",
+            format!("the system does not spread datagrams over {workers} workers: they share a socket"),
+            "Allow SO_ATTACH_REUSEPORT_CBPF (Linux 4.5), or use --workers 1.",
+        ),
+    }
+}
+
+fn files(facts: &Facts) -> Option<Finding> {
+    let wanted = facts.wanted.files;
+    match facts.files {
+        None => unknown("files", "the limit of open files"),
+        Some((_, most)) if most >= wanted => ok("files", format!("{most} may be open, {wanted} are needed")),
+        Some((_, most)) => warn(
+            "files",
+            format!("{most} may be open, {wanted} are needed for --http-connections"),
+            format!("LimitNOFILE={wanted} in the systemd unit, or a higher `ulimit -Hn`; or fewer --http-connections."),
+        ),
+    }
+}
+
+fn clock(facts: &Facts) -> Option<Finding> {
+    let since = facts.clock.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let time = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since);
+    if !(EARLIEST..LATEST).contains(&since) {
+        let message = format!("it says {time}: values on disk would live too long, or not at all");
+        let advice = "Set it (`timedatectl set-ntp true`) before the daemon starts.";
+        return if facts.wanted.on_disk { fail("clock", message, advice) } else { warn("clock", message, advice) };
+    }
+    match facts.clock.synchronised {
+        Some(true) => ok("clock", format!("{time}, synchronised")),
+        Some(false) => warn(
+            "clock",
+            format!("{time}, synchronised with nothing"),
+            "`timedatectl set-ntp true`, or another NTP client.",
+        ),
+        None => unknown("clock", &format!("{time}; whether it is synchronised")),
+    }
+}
+
+fn entropy(facts: &Facts) -> Option<Finding> {
+    match facts.entropy_ready? {
+        true => ok("entropy", "the system's randomness is ready"),
+        false => fail(
+            "entropy",
+            "the system has gathered too little randomness: identities and tokens wait for it",
+            "Wait, or give the machine a source (virtio-rng, a hardware generator).",
+        ),
+    }
+}
+
+fn neighbours(facts: &Facts) -> Option<Finding> {
+    match facts.neighbours_max? {
+        most if most >= NEIGHBOURS => ok("neighbours", format!("{most} hardware addresses are remembered")),
+        most => warn(
+            "neighbours",
+            format!("only {most} hardware addresses are remembered: in a large local network datagrams get lost"),
+            format!(
+                "sysctl -w net.ipv4.neigh.default.gc_thresh3={NEIGHBOURS} net.ipv6.neigh.default.gc_thresh3={NEIGHBOURS}"
+            ),
+        ),
+    }
+}
+
+fn mtu(facts: &Facts) -> Option<Finding> {
+    let least = facts.interfaces.iter().min_by_key(|interface| interface.mtu)?;
+    match least.mtu {
+        mtu if mtu >= PACKET => ok("mtu", format!("{mtu} bytes or more on every interface, {PACKET} are needed")),
+        mtu => warn(
+            "mtu",
+            format!(
+                "{} takes packets of {mtu} bytes: the largest datagrams, {PACKET} with headers, are cut or lost",
+                least.name
+            ),
+            format!("ip link set {} mtu {PACKET}, where the network behind it takes that.", least.name),
+        ),
+    }
+}
+
+fn ipv6(facts: &Facts) -> Option<Finding> {
+    let takes_v6 = facts.wanted.listen.is_ipv6();
+    match (facts.ipv6, takes_v6) {
+        (Ipv6::Off, true) => {
+            fail("ipv6", "this host has none, and --listen asks for it", "Enable it, or listen on IPv4.")
+        }
+        (Ipv6::Off, false) => ok("ipv6", "this host has none; the daemon listens on IPv4"),
+        (Ipv6::NoRoute, true) => warn(
+            "ipv6",
+            "no way leads out: only IPv4 nodes and those of this link are reached",
+            "Ask for IPv6 where the network is from.",
+        ),
+        (Ipv6::NoRoute, false) => ok("ipv6", "no way leads out; the daemon listens on IPv4"),
+        (Ipv6::Routed, true) => ok("ipv6", "a way leads out, and the daemon listens on it"),
+        (Ipv6::Routed, false) => warn(
+            "ipv6",
+            "there is some, and the daemon listens on IPv4 only",
+            format!("--listen [::]:{} takes both.", facts.wanted.listen.port()),
+        ),
+    }
+}
+
+/// Seen from outside with an address that the host does not have: somebody in between writes addresses anew.
+fn nat(facts: &Facts) -> Option<Finding> {
+    let daemon = facts.running.as_ref()?;
+    let Some(seen) = daemon.observed else {
+        return ok("nat", "not known yet: no other node has told the daemon how it is seen");
+    };
+    if daemon.observed_is_own && seen.port() == daemon.address.port() {
+        return ok("nat", format!("others see the daemon as {seen}, an address of this host"));
+    }
+    let port = daemon.address.port();
+    warn(
+        "nat",
+        format!("others see the daemon as {seen}, which is not how it listens: there is a NAT in between"),
+        format!("Forward UDP port {port} to this host, or let it run where it can be reached."),
+    )
+}
+
+fn disk(facts: &Facts) -> Option<Finding> {
+    let (path, on_disk) = (facts.disk.path.display(), facts.wanted.on_disk);
+    match &facts.disk.sync {
+        Err(why) => {
+            fail("disk", format!("{path} cannot be written: {why}"), "Choose a directory of this user with --data-dir.")
+        }
+        Ok(took) if on_disk && *took > SLOW_SYNC => warn(
+            "disk",
+            format!("{path}: {} until bytes are safe: each store waits so long", output::span(*took)),
+            "Keep the data directory on a faster disk.",
+        ),
+        Ok(took) => ok("disk", format!("{path} can be written, {} until bytes are safe", output::span(*took))),
+    }
+}
+
+fn room(facts: &Facts) -> Option<Finding> {
+    let (on_disk, capacity) = (facts.wanted.on_disk, facts.wanted.capacity);
+    let Some(free) = facts.disk.free else { return unknown("room", "the free room of the disk") };
+    let shown = ByteSize::b(free);
+    match free {
+        free if free < ROOM_MIN => {
+            fail("room", format!("{shown} free"), "Make room, or choose another disk with --data-dir.")
+        }
+        free if on_disk && free < capacity => warn(
+            "room",
+            format!("{shown} free, and values may take {}", ByteSize::b(capacity)),
+            "Make room, or set --capacity lower.",
+        ),
+        _ => ok("room", format!("{shown} free")),
+    }
+}
+
+/// One that answers is enough; if none does, the network cannot be found.
+fn bootstrap(facts: &Facts) -> Vec<Finding> {
+    let all = &facts.bootstrap;
+    if all.is_empty() {
+        let message = "no bootstrap node is set: the daemon waits for others, or knows some from last time";
+        return ok("bootstrap", message).into_iter().collect();
+    }
+    let level = if all.iter().any(|node| node.answered.is_some()) { Level::Warn } else { Level::Fail };
+    let missing = |message: String, advice: &str| {
+        Some(Finding { check: "bootstrap", level, message, advice: Some(advice.into()) })
+    };
+    let one = |node: &Bootstrap| match (&node.addresses, node.answered) {
+        (_, Some(took)) => ok("bootstrap", format!("{} answers after {}", node.name, output::span(took))),
+        (Err(why), None) => {
+            let message = format!("{} cannot be resolved: {why}", node.name);
+            missing(message, "Check the name, and /etc/resolv.conf.")
+        }
+        (Ok(count), None) => {
+            let addresses = output::count(*count, "address", "addresses");
+            let message = format!("{} ({addresses}) does not answer", node.name);
+            missing(message, "Check its port, that it runs, that UDP passes firewalls, and --network.")
+        }
+    };
+    all.iter().filter_map(one).collect()
+}

@@ -1,0 +1,106 @@
+//! Ports, sockets, ways out, and those who should answer.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::time::{Duration, Instant};
+
+use kad_tokio::{SocketProbe, StartError, probe_sockets};
+
+use super::facts::{Bootstrap, Ipv6, Port, Running, Wanted};
+use crate::args::Daemon;
+use crate::client::Client;
+use crate::commands::ping::first_answer;
+use crate::commands::{client_node, leave};
+use crate::data_dir::DataDir;
+
+/// How long a name, a node or a daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// An address that nobody has (RFC 3849): only the way to it is looked up, nothing is sent.
+const NOWHERE: (Ipv6Addr, u16) = (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9);
+
+/// The daemon that runs with this directory, if it answers.
+pub(super) fn running(data_dir: &DataDir) -> Option<Running> {
+    let http = data_dir.read_control().ok()?.address;
+    let status = Client::of(data_dir, PATIENCE).ok()?.status().ok()?;
+    // Only an address of this host can be bound.
+    let is_own = |seen: SocketAddr| UdpSocket::bind((seen.ip(), 0)).is_ok();
+    Some(Running {
+        pid: status.pid,
+        address: status.address,
+        http,
+        observed: status.observed,
+        observed_is_own: status.observed.is_some_and(is_own),
+    })
+}
+
+/// Whether the daemon's UDP port can be had, with as many sockets as it has workers.
+pub(super) fn udp(wanted: &Wanted, running: Option<&Running>) -> Port {
+    match probe_sockets(wanted.listen, wanted.workers, wanted.socket_buffer) {
+        Ok(_) => Port::Free,
+        Err(StartError::Bind { source, .. }) => {
+            refused(&source, running.is_some_and(|daemon| daemon.address.port() == wanted.listen.port()))
+        }
+        Err(other) => Port::Refused(other.to_string()),
+    }
+}
+
+/// Whether the TCP port of the HTTP server can be had.
+pub(super) fn tcp(wanted: &Wanted, running: Option<&Running>) -> Port {
+    let address = wanted.http.unwrap_or((Ipv4Addr::LOCALHOST, wanted.listen.port()).into());
+    match TcpListener::bind(address) {
+        Ok(_) => Port::Free,
+        Err(error) => refused(&error, running.is_some_and(|daemon| daemon.http.port() == address.port())),
+    }
+}
+
+fn refused(error: &io::Error, is_own: bool) -> Port {
+    match error.kind() {
+        io::ErrorKind::AddrInUse if is_own => Port::Own,
+        io::ErrorKind::AddrInUse => Port::Taken,
+        _ => Port::Refused(error.to_string()),
+    }
+}
+
+/// What the system grants to sockets like the daemon's: on its port, or on another if that is taken.
+pub(super) fn sockets(wanted: &Wanted, udp: &Port) -> Option<SocketProbe> {
+    let mut listen = wanted.listen;
+    if *udp != Port::Free {
+        listen = (if listen.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() }, 0)
+            .into();
+    }
+    probe_sockets(listen, wanted.workers, wanted.socket_buffer).ok()
+}
+
+pub(super) fn ipv6() -> Ipv6 {
+    let Ok(socket) = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)) else { return Ipv6::Off };
+    if socket.connect(NOWHERE).is_ok() { Ipv6::Routed } else { Ipv6::NoRoute }
+}
+
+/// Asks each bootstrap node, as a node of the same network.
+pub(super) async fn bootstrap(args: &Daemon) -> Vec<Bootstrap> {
+    let mut all = Vec::new();
+    for name in &args.bootstrap {
+        let looked_up = tokio::time::timeout(PATIENCE, tokio::net::lookup_host(name)).await;
+        let addresses: Result<Vec<SocketAddr>, String> = match looked_up {
+            Ok(Ok(addresses)) => Ok(addresses.collect()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+        };
+        let answered = match &addresses {
+            Ok(addresses) => answer(args, addresses).await,
+            Err(_) => None,
+        };
+        all.push(Bootstrap { name: name.clone(), addresses: addresses.map(|all| all.len()), answered });
+    }
+    all
+}
+
+/// How long the first of these addresses takes to answer.
+async fn answer(args: &Daemon, addresses: &[SocketAddr]) -> Option<Duration> {
+    let dht = client_node(&args.network, PATIENCE, &[]).ok()?;
+    let start = Instant::now();
+    let pong = tokio::time::timeout(PATIENCE, first_answer(&dht, addresses)).await.ok().flatten();
+    let took = start.elapsed();
+    leave(&dht).await;
+    pong.map(|_| took)
+}
