@@ -25,8 +25,8 @@ pub(crate) const STATUSES: [(u8, &str); 12] = [
 
 /// The exit statuses, for the help.
 pub(crate) fn statuses() -> String {
-    let lines = STATUSES.iter().map(|(status, meaning)| format!("  {status:>2}  {meaning}\n"));
-    format!("Exit statuses:\n{}", lines.collect::<String>())
+    let lines = STATUSES.iter().map(|(status, meaning)| format!("    {status:>2}  {meaning}\n"));
+    format!("Exit statuses:\n\n{}", lines.collect::<String>())
 }
 
 /// Every way in which a command fails. The exit statuses are part of the interface: see the README.

@@ -42,6 +42,18 @@ fn every_mistake_has_its_message_and_its_exit_status() {
     }
     expect(&with(&["put", "x", "--quorum", "3"]), 10, &["on 0 other nodes, not on 3", "--quorum"]);
     expect(&["no-such-command"], 2, &["unrecognized"]);
+    for bad in ["0s", "1ms", "2h", "soon"] {
+        expect(&with(&["top", "--interval"]).iter().copied().chain([bad]).collect::<Vec<_>>(), 2, &["--interval"]);
+    }
+    expect(&with(&["put", "x", "--file", "y"]), 2, &["cannot be used with"]);
+    expect(&with(&["put", "--jsonl", "-", "--name", "y"]), 2, &["cannot be used with"]);
+    expect(&with(&["delete", unknown]), 3, &["that this daemon published"]);
+    expect(&with(&["forget", unknown]), 3, &["that this daemon published"]);
+    expect(&with(&["delete", "abc"]), 4, &["is no key"]);
+    expect(&["doctor", "--listen", "nowhere"], 2, &["--listen"]);
+    expect(&["doctor", "--config", "/no/such/file"], 5, &["cannot read /no/such/file"]);
+    expect(&["completions", "tcsh"], 2, &["tcsh", "bash"]);
+    expect(&["man", "/dev/null/man"], 5, &["cannot write manual pages to /dev/null/man"]);
 }
 
 #[test]
@@ -105,6 +117,13 @@ fn nobody_there_is_said_so() {
     expect(&["get", "--name", "x", "--bootstrap", &silent], 7, &["no node answers at"]);
     expect(&["put", "x", "--bootstrap", "no.such.host.invalid:9000"], 7, &["no node answers at no.such.host.invalid"]);
     expect(&["ping", &silent, "--timeout", "300ms"], 7, &["no node answers at"]);
+}
+
+#[test]
+fn too_little_time_is_said_so() {
+    let lost = Daemon::start(&["--bootstrap", &free_address().to_string()]);
+    expect(&["get", "--name", "x", "--timeout", "200ms", "--data-dir", lost.dir()], 9, &["deadline", "--timeout"]);
+    expect(&["delete", "--name", "x", "--timeout", "200ms", "--data-dir", lost.dir()], 9, &["deadline", "--timeout"]);
 }
 
 #[test]

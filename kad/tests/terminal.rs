@@ -18,6 +18,8 @@ struct Terminal {
     pty: Arc<Pty>,
     child: Child,
     screen: Arc<Mutex<vt100::Parser>>,
+    /// Everything that was ever written.
+    written: Arc<Mutex<Vec<u8>>>,
 }
 
 fn size(count: u16) -> NonZeroU16 {
@@ -31,15 +33,17 @@ impl Terminal {
         let command = Command::new(env!("CARGO_BIN_EXE_kad")).args(arguments).env("TERM", "xterm-256color");
         let child = command.spawn(pts).unwrap();
         let (pty, screen) = (Arc::new(pty), Arc::new(Mutex::new(vt100::Parser::new(size(24), size(80), 0))));
-        let (reader, shown) = (pty.clone(), screen.clone());
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let (reader, shown, kept) = (pty.clone(), screen.clone(), written.clone());
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             // The end of the program is an error here.
             while let Ok(len @ 1..) = (&*reader).read(&mut bytes) {
+                kept.lock().unwrap().extend_from_slice(&bytes[..len]);
                 shown.lock().unwrap().process(&bytes[..len]);
             }
         });
-        Self { pty, child, screen }
+        Self { pty, child, screen, written }
     }
 
     fn text(&self) -> String {
@@ -121,4 +125,18 @@ fn a_signal_gives_the_terminal_back() {
         }
         assert_eq!(terminal.end(), (Some(0), true));
     }
+}
+
+#[test]
+fn a_person_sees_how_far_a_bulk_store_is() {
+    let daemon = Daemon::start(&[]);
+    let file = daemon.path().join("lines");
+    let lines: String = (0..1000).map(|number| format!("{{\"text\": \"{number}\"}}\n")).collect();
+    std::fs::write(&file, lines).unwrap();
+    let mut terminal = Terminal::start(&["put", "--jsonl", file.to_str().unwrap(), "--data-dir", daemon.dir()]);
+    terminal.wait_for("the summary", |text| text.contains("1000 values, "));
+    assert_eq!(terminal.end().0, Some(0));
+    let written = String::from_utf8_lossy(&terminal.written.lock().unwrap()).into_owned();
+    assert!(written.contains("storing") && written.contains("/1000"), "{written}");
+    assert!(!terminal.text().contains("storing"), "the bar goes when it is done:\n{}", terminal.text());
 }
