@@ -123,7 +123,7 @@ pub(crate) struct Daemon {
     /// A name by which the HTTP server may be called, besides loopback's (repeatable)
     #[arg(long, env = "KAD_HTTP_HOST", value_delimiter = ',', value_name = "NAME")]
     pub(crate) http_host: Vec<String>,
-    /// An origin whose web pages may read and write values, as in https://app.example (repeatable)
+    /// An origin whose web pages may read and write values, as in `https://app.example` (repeatable)
     #[arg(long, env = "KAD_HTTP_ORIGIN", value_delimiter = ',', value_parser = input::origin, value_name = "ORIGIN")]
     pub(crate) http_origin: Vec<String>,
     /// HTTP connections at a time; more wait
