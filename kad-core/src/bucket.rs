@@ -37,6 +37,8 @@ pub struct ContactSlot {
     pub(crate) doubted: bool,
     /// It came near and has not been told yet.
     pub(crate) newcomer: bool,
+    /// Chunks that the last transfer from it had in flight at its end; 0 if there was none.
+    pub(crate) window: u8,
     pub(crate) rtt: Rtt,
     /// When it last proved to be there.
     pub(crate) seen: Instant,
@@ -50,6 +52,7 @@ impl ContactSlot {
         failures: 0,
         doubted: false,
         newcomer: false,
+        window: 0,
         rtt: Rtt::UNKNOWN,
         seen: Instant::ZERO,
     };

@@ -1,13 +1,16 @@
 //! The receiver's side of a pulled value: which chunks came, which are asked for, which to ask for next.
 //!
-//! A bitmap of 64 chunks slides over the value. At most a window of them is asked for at a time; it starts at ten, doubles
-//! when everything came, halves when something was lost. A chunk counts as lost when three later ones have come, or when
-//! nothing at all came for a round-trip time.
+//! A bitmap of 64 chunks slides over the value. At most a window of them is asked for at a time; it starts where the last
+//! transfer from the same contact ended (RFC 9040), or at ten, doubles when everything came, halves when something was
+//! lost. A chunk counts as lost when three later ones have come, or when nothing at all came for a round-trip time.
 
 use kad_wire::limits::PULL_CHUNKS;
 
-/// The first window, in chunks (RFC 6928 starts a connection with as many segments).
+/// The first window from somebody of whom nothing is known, in chunks (RFC 6928 starts a connection with as many segments).
 const FIRST_WINDOW: u8 = 10;
+/// The most that is remembered of a path: enough for the largest value in one round, and no large burst on a path that has
+/// changed since.
+const REMEMBERED_MAX: u8 = 32;
 const MAX_WINDOW: u8 = PULL_CHUNKS as u8;
 /// Later chunks that must come before an earlier one counts as lost (RFC 9002, section 6.1.1).
 const REORDERING: u32 = 3;
@@ -49,8 +52,16 @@ impl Window {
     pub(crate) const EMPTY: Self =
         Self { total_len: 0, chunk_len: 0, base: 0, received: 0, asked: 0, hurried: 0, size: 0, lossy: false };
 
-    pub(crate) const fn new(total_len: u32, chunk_len: u16) -> Self {
-        Self { total_len, chunk_len, size: FIRST_WINDOW, ..Self::EMPTY }
+    /// The window of a value. `remembered` is what the last one of the same path left, 0 if there was none.
+    pub(crate) const fn new(total_len: u32, chunk_len: u16, remembered: u8) -> Self {
+        let size = if remembered == 0 { FIRST_WINDOW } else { remembered };
+        Self { total_len, chunk_len, size, ..Self::EMPTY }
+    }
+
+    /// What the next transfer over the same path starts with.
+    pub(crate) fn remember(&self) -> u8 {
+        let size = if self.lossy { self.size / 2 } else { self.size };
+        size.clamp(1, REMEMBERED_MAX)
     }
 
     pub(crate) const fn chunk_len(&self) -> u16 {
@@ -182,7 +193,7 @@ mod tests {
 
     #[test]
     fn the_window_doubles_on_clean_rounds_and_is_asked_for_early() {
-        let mut window = Window::new(64 * 1200, 1200);
+        let mut window = Window::new(64 * 1200, 1200, 0);
         let first = window.next(u32::MAX).unwrap();
         assert_eq!(first, Request { offset: 0, bitmap: 0x3ff });
         window.sent(&first);
@@ -203,7 +214,7 @@ mod tests {
 
     #[test]
     fn an_overtaken_chunk_is_asked_for_at_once_and_only_once() {
-        let mut window = Window::new(20 * 1000, 1000);
+        let mut window = Window::new(20 * 1000, 1000, 0);
         let first = window.next(u32::MAX).unwrap();
         window.sent(&first);
         for chunk in [1, 2] {
@@ -227,8 +238,39 @@ mod tests {
     }
 
     #[test]
+    fn the_next_window_starts_where_this_one_ended() {
+        let pulled = |remembered: u8, lost: bool| {
+            let mut window = Window::new(14 * 1000, 1000, remembered);
+            let mut requests = 0;
+            while let Some(request) = window.next(u32::MAX) {
+                window.sent(&request);
+                requests += 1;
+                if lost && requests == 1 {
+                    window.lost();
+                    continue;
+                }
+                for offset in chunks_of(&request, 1000) {
+                    window.arrived(offset, 1000);
+                }
+            }
+            assert!(window.is_complete());
+            (requests, window.remember())
+        };
+        assert_eq!(pulled(0, false), (2, 32), "two rounds at first");
+        assert_eq!(pulled(32, false), (1, 32), "and one once the path is known");
+        let (_, after_loss) = pulled(2, true);
+        assert_eq!(after_loss, 16, "one after the loss, and twice as many after each of four clean rounds");
+        let mut silent = Window::new(14 * 1000, 1000, 32);
+        for _ in 0..9 {
+            silent.next(u32::MAX).iter().for_each(|request| silent.sent(request));
+            silent.lost();
+        }
+        assert_eq!(silent.remember(), 1, "whoever is silent is asked for one chunk the next time");
+    }
+
+    #[test]
     fn what_is_no_chunk_of_the_value_is_invalid() {
-        let mut window = Window::new(2500, 1000);
+        let mut window = Window::new(2500, 1000, 0);
         for (offset, len) in [(1, 1000), (0, 999), (2000, 1000), (3000, 0), (3000, 1), (u32::MAX, 1), (64_000, 1000)] {
             assert_eq!(window.arrived(offset, len), Arrival::Invalid, "{offset} {len}");
         }
@@ -272,7 +314,7 @@ mod tests {
         fn behaves_like_a_set_of_chunks(chunks in 1u32..140, tail in 1u32..=100, steps in steps()) {
             const STEP: u32 = 100;
             let total = (chunks - 1) * STEP + tail;
-            let mut window = Window::new(total, STEP as u16);
+            let mut window = Window::new(total, STEP as u16, 0);
             let (mut here, mut asked) = (std::collections::BTreeSet::new(), std::collections::VecDeque::new());
             for step in steps {
                 let chunk = match step {
@@ -338,12 +380,13 @@ mod tests {
         fn completes_with_exactly_the_value_whatever_the_path_does(
             total in 1u32..200_000,
             chunk_len in 400u16..1500,
+            remembered in 0u8..=32,
             credit in 1u32..70,
             fate in prop::collection::vec(0u8..10, 1..400),
             shuffle in any::<u64>(),
         ) {
             let step = u32::from(chunk_len);
-            let mut window = Window::new(total, chunk_len);
+            let mut window = Window::new(total, chunk_len, remembered);
             let mut got = vec![false; total.div_ceil(step) as usize];
             let mut path: Vec<u32> = Vec::new();
             let mut fates = fate.iter().copied().chain(std::iter::repeat(9));

@@ -80,7 +80,10 @@ async fn several_values_under_a_name_are_all_found() {
         page.says("#get-said", "Found 2 values").await;
         // Part of the first second is still rounded up to all of the two hours.
         let found = page.text("#found").await;
-        assert!(["1 h 59 min", "2 h 0 min"].iter().any(|left| found.contains(&format!("expires in {left}"))), "{found}");
+        assert!(
+            ["1 h 59 min", "2 h 0 min"].iter().any(|left| found.contains(&format!("expires in {left}"))),
+            "{found}"
+        );
         for shown in 1..=2 {
             page.click("#found li > button:last-child").await;
             page.until("it is shown", &format!("return document.querySelectorAll('#found pre').length === {shown}"))

@@ -7,6 +7,7 @@ mod dht;
 mod error;
 mod feed;
 mod outlet;
+mod recycled;
 mod report;
 mod socket;
 mod tasks;

@@ -11,8 +11,8 @@ const PULL_LANE_AT: usize = ENVELOPE_LEN + 1;
 pub enum Steering {
     /// The worker of this lane, at least 1: it has asked, or has offered what is pulled.
     Lane(u8),
-    /// Any worker, but the same for every attempt of a request: this number modulo their count. It takes the requester's
-    /// nonce, so that one requester's requests are spread whatever its address and port.
+    /// Any worker: this number modulo their count spreads requests evenly, and all attempts of one to the same. It takes the
+    /// requester's nonce, so that one requester's requests are spread whatever its address and port.
     Spread(u32),
     /// Every worker: it tells them something of its sender.
     All,

@@ -52,12 +52,18 @@ impl Node<'_> {
             memory.head.granted = memory.head.granted.saturating_sub(transfer.window.outstanding());
         }
         memory.head.arena.release(transfer.row);
+        let pulled = (transfer.state == State::Pulling).then_some((transfer.source, transfer.window.remember()));
         // The wake stays: the schedule's lists go through it.
         let wake = transfer.wake;
         *transfer = Transfer::EMPTY;
         transfer.wake = wake;
         transfer.next_free = core::mem::replace(&mut memory.head.free_transfers.first, Link::to(index));
         memory.reschedule(Slot::Transfer(index), false, None);
+        if let Some((source, window)) = pulled
+            && let Some(slot) = memory.find_at(&source)
+        {
+            slot.window = window;
+        }
         self.assign_rows();
         self.credit_changed(was_short, index);
     }
@@ -182,11 +188,13 @@ impl Node<'_> {
             let Some((index, own)) = self.next_in_line(free, rows.saturating_sub(reserve)) else { return };
             let Some(row) = self.memory.head.arena.take(if own { 0 } else { reserve }) else { return };
             let receive_max = usize::from(self.memory.head.settings.receive_max);
+            let source = self.memory.transfers.get(index).map(|transfer| transfer.source);
+            let remembered = source.and_then(|source| Some(self.memory.find_at(&source)?.window)).unwrap_or(0);
             if let Some(transfer) = self.memory.transfers.get_mut(index) {
                 let chunk_len = chunk_len(receive_max.min(transfer.room.bytes()));
                 transfer.state = State::Pulling;
                 transfer.row = row;
-                transfer.window = Window::new(transfer.header.total_len, chunk_len);
+                transfer.window = Window::new(transfer.header.total_len, chunk_len, remembered);
                 transfer.round_ends = Instant::ZERO;
                 transfer.empty_rounds = 0;
                 transfer.proving = false;

@@ -40,6 +40,8 @@ impl Worker {
     }
 
     fn take_call(&mut self, call: Call) {
+        // Whatever the other workers had told before this was called comes first: whom they have met, above all.
+        self.take_notes();
         let Call { id, deadline, command } = call;
         match command {
             Command::Network(request) => {

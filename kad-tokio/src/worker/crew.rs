@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kad_store::NotDurable;
@@ -42,7 +42,6 @@ struct Place {
 #[derive(Debug)]
 pub(crate) struct Crew {
     boxes: Vec<Place>,
-    settled: AtomicBool,
     dropped: AtomicU64,
 }
 
@@ -89,8 +88,7 @@ impl Crew {
                 (Place { notes: sender, waiting: waiting.clone() }, Notes { receiver, waiting })
             })
             .unzip();
-        let crew = Self { boxes, settled: AtomicBool::new(false), dropped: AtomicU64::new(0) };
-        (Arc::new(crew), notes)
+        (Arc::new(Self { boxes, dropped: AtomicU64::new(0) }), notes)
     }
 
     /// The lane of a worker: 0 for one that is alone, else counted from 1.
@@ -101,10 +99,6 @@ impl Crew {
     /// Notes that were dropped because a worker did not keep up.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn is_settled(&self) -> bool {
-        self.settled.load(Ordering::Acquire)
     }
 
     /// Tells everybody.
@@ -129,12 +123,12 @@ impl Crew {
 impl Worker {
     /// Whether the node has tried to reach its network, or has none to reach.
     pub(super) fn is_settled(&self) -> bool {
-        if self.is_first() { self.joining.is_settled() } else { self.parts.crew.is_settled() }
+        if self.is_first() { self.joining.is_settled() } else { self.told.settled }
     }
 
-    /// The first worker has tried to join: the others may begin.
+    /// The first worker has tried to join: the others may begin, as soon as they know whom it has met.
     pub(super) fn tell_settled(&mut self) {
-        if !self.parts.crew.settled.swap(true, Ordering::Release) {
+        if !std::mem::replace(&mut self.told.settled, true) {
             self.tell_contacts();
             self.parts.crew.tell_all(|| Note::Settled);
         }
@@ -182,16 +176,15 @@ impl Worker {
         self.told.known = known;
     }
 
-    /// Takes in a note, and those that wait behind it.
-    pub(super) fn take_notes(&mut self, first: Note) {
-        self.take_note(first);
-        for _ in 1..NOTES {
+    /// Takes in the notes that wait, but not for ever.
+    pub(super) fn take_notes(&mut self) {
+        for _ in 0..NOTES {
             let Some(note) = self.parts.notes.try_next() else { return };
             self.take_note(note);
         }
     }
 
-    fn take_note(&mut self, note: Note) {
+    pub(super) fn take_note(&mut self, note: Note) {
         let now = self.now();
         match note {
             Note::Datagram(source, bytes) => self.receive_one(now, source, &bytes),
@@ -200,16 +193,19 @@ impl Worker {
                 self.told.known.insert((contact.id, contact.endpoint.into()));
                 self.node().introduce(now, &contact, rtt);
             }
-            // It was woken: what waits for it can begin.
-            Note::Settled => {}
+            // It was woken, too: what waits for it can begin.
+            Note::Settled => self.told.settled = true,
             Note::Commit(number, result) => self.committed(number, result),
         }
     }
 }
 
-/// Whom the other workers know of.
+/// What the workers have told each other.
 #[derive(Debug, Default)]
 pub(super) struct Told {
+    /// Whether the first worker has tried to join.
+    settled: bool,
+    /// Whom the other workers know of, and how many this one had met when it last told them.
     added: u64,
     known: HashSet<(NodeId, SocketAddr)>,
 }

@@ -35,8 +35,10 @@ enum Pledge {
 }
 
 impl Worker {
-    /// Sends what may be sent, and sees to it that the rest may be.
+    /// Sends what may be sent, and sees to it that the rest may be. Whoever is answered may count on being known to all
+    /// workers, so they are told first.
     pub(super) async fn send_answers(&mut self) {
+        self.tell_contacts();
         self.parts.socket.flush(&mut self.queue).await;
         if self.pledged.is_empty() {
             return;

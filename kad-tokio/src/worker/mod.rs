@@ -196,10 +196,10 @@ impl Worker {
         }
         tokio::select! {
             biased;
-            // First, so that a call finds the contacts that other workers have found; but however many notes there are,
-            // calls and the socket have their turn.
+            // However many notes there are, calls and the socket have their turn.
             Some(note) = self.parts.notes.next() => {
-                self.take_notes(note);
+                self.take_note(note);
+                self.take_notes();
                 if let Ok(call) = self.parts.calls.try_recv() {
                     self.take_calls(call);
                 }
@@ -282,7 +282,7 @@ impl Worker {
         let (from, mut found) = (source.from, Vec::new());
         let mut response = kad_upkeep::receive(now, node, store, (from, datagram), buffer, |values| {
             let Some(Task::Find { call }) = tasks.get(values.operation) else { return };
-            let owned = |(header, bytes)| (*call, header, Bytes::copy_from_slice(bytes), values.origin);
+            let owned = |(header, bytes)| (*call, header, crate::recycled::copy(bytes), values.origin);
             found.extend(values.iter().map(owned));
         });
         let queue = if response.promises() { &mut self.pledged } else { &mut self.queue };
