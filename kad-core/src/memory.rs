@@ -42,6 +42,8 @@ pub struct Head {
     pub(crate) rtt: Rtt,
     /// From STORE to STORED: a disk's commit is no part of a path's round trip.
     pub(crate) store_rtt: Rtt,
+    /// From an offer to its bytes: how soon a place for another one is likely to be free.
+    pub(crate) pull_time: Rtt,
     /// Chunks that were asked for and have not come.
     pub(crate) granted: u32,
     /// Whether an operation waits for a transfer's place.
@@ -77,6 +79,7 @@ impl Head {
         last_event: Link::NONE,
         rtt: Rtt::UNKNOWN,
         store_rtt: Rtt::UNKNOWN,
+        pull_time: Rtt::UNKNOWN,
         granted: 0,
         starved: false,
         doubts: false,

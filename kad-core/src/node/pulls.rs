@@ -15,6 +15,8 @@ use crate::transfer::{Purpose, SLOTS_PER_SOURCE, State, Transfer};
 use crate::wake::Link;
 use crate::window::{Arrival, Window};
 
+/// How long an offer that finds no place is put off at the least, and without experience.
+const PAUSE_MS: core::ops::RangeInclusive<u32> = 10..=50;
 /// Room that is left in every chunk for the tail of an authenticated datagram.
 const TAIL: usize = 16;
 
@@ -87,8 +89,7 @@ impl Node<'_> {
             of_source >= SLOTS_PER_SOURCE || offered().count() >= places.saturating_sub(Self::reserve(places));
         let Some(place) = (if crowded { None } else { self.allocate_transfer() }) else {
             count!(self.memory.head.stats, offers_busy);
-            let jitter = self.memory.head.random.below(150) as u16;
-            return Err(Answer::busy(jitter.saturating_add(50)));
+            return Err(Answer::busy(self.pause_ms()));
         };
         if let Some(transfer) = self.memory.transfers.get_mut(place) {
             (transfer.purpose, transfer.source, transfer.room) = (purpose, *source, room);
@@ -97,6 +98,14 @@ impl Node<'_> {
         }
         self.start_transfer(place, offer.received);
         Ok(())
+    }
+
+    /// How long an offer that finds no place is put off: about as long as places are taken, and not all for the same time.
+    fn pause_ms(&mut self) -> u16 {
+        let usual_ms = self.memory.head.pull_time.smoothed_us().map_or(u32::MAX, |us| us / 1000);
+        let least = usual_ms.clamp(*PAUSE_MS.start(), *PAUSE_MS.end());
+        let jitter = self.memory.head.random.below(u64::from(least.saturating_mul(3)));
+        (least as u16).saturating_add(jitter as u16)
     }
 
     /// Whether the same offer is being pulled. A publisher that repeats it wants a sign of life, which a new proof is. The
@@ -347,6 +356,7 @@ impl Node<'_> {
             Purpose::Own { operation, item } => self.pulled_own(now, &transfer, operation.into(), item.into()),
             Purpose::Offered { index, mode } => {
                 count!(self.memory.head.stats, tickets_out);
+                self.memory.head.pull_time.sample(now.micros_since(transfer.received));
                 let (envelope, head) = self.final_answer(now, &transfer);
                 let ticket = PulledTicket { to: transfer.source.endpoint, envelope, head, index };
                 let bytes = arena::row(self.memory.arena, transfer.row, value_max).and_then(|row| row.get(..len));
