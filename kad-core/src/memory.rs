@@ -105,6 +105,11 @@ impl Shape {
     const EMPTY: Self = Self { rows: 0, contacts: 0, operations: 0, candidates: 0, items: 0, transfers: 0, arena: 0 };
 }
 
+/// Whether there are no fewer rows than before, with as many places each.
+fn is_grown((rows_before, rows): (u32, u32), (before, after): (u32, u32)) -> bool {
+    rows >= rows_before && after.checked_div(rows) == before.checked_div(rows_before)
+}
+
 /// Places that were used and freed, last in first out; behind them, those that were never used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct FreeList {
@@ -208,7 +213,8 @@ impl Memory<'_> {
         head.depth = 1;
     }
 
-    /// Whether a node was made in this memory and the slices are the same, but for operations added at the end.
+    /// Whether a node was made in this memory and the slices are the same, but for operations and rows of the table that
+    /// were added at the end.
     pub(crate) fn is_initialised(&mut self) -> bool {
         let shape = self.shape();
         if self.head.magic != MAGIC {
@@ -218,13 +224,12 @@ impl Memory<'_> {
             return true;
         }
         let before = self.head.shape;
-        let grown =
-            Shape { operations: before.operations, candidates: before.candidates, items: before.items, ..shape }
-                == before
-                && shape.operations > before.operations
-                && shape.candidates.checked_div(shape.operations) == before.candidates.checked_div(before.operations)
-                && shape.items.checked_div(shape.operations) == before.items.checked_div(before.operations)
-                && self.accepts(&self.head.settings).is_ok();
+        let Shape { transfers, arena, .. } = before;
+        let grown = Shape { transfers, arena, ..shape } == shape
+            && is_grown((before.rows, shape.rows), (before.contacts, shape.contacts))
+            && is_grown((before.operations, shape.operations), (before.candidates, shape.candidates))
+            && is_grown((before.operations, shape.operations), (before.items, shape.items))
+            && self.accepts(&self.head.settings).is_ok();
         if grown {
             self.head.shape = shape;
         }

@@ -61,6 +61,9 @@ impl Capacity {
     };
 }
 
+/// Rows of the table that are open from the start: one that is used, and one for it to split into.
+const FIRST_ROWS: usize = 2;
+
 /// A node that owns its memory. [`node`](Self::node) is the node, as often as it is needed.
 ///
 /// ```
@@ -92,10 +95,15 @@ impl Slabs {
     pub fn new(id: NodeId, config: &Config, seed: &[u8; 32], capacity: Capacity) -> Result<Self, ConfigError> {
         let width = usize::from(config.k) + capacity.spares;
         let cells = CELLS - Probes::CELLS - capacity.transfers.min(CELLS / 2);
+        let (mut rows, mut contacts) =
+            (Vec::with_capacity(capacity.rows), Vec::with_capacity(capacity.rows.saturating_mul(width)));
+        let first = FIRST_ROWS.min(capacity.rows);
+        rows.resize(first, Row::EMPTY);
+        contacts.resize(first * width, ContactSlot::EMPTY);
         let mut slabs = Self {
             head: Head::EMPTY,
-            rows: vec![Row::EMPTY; capacity.rows],
-            contacts: vec![ContactSlot::EMPTY; capacity.rows * width],
+            rows,
+            contacts,
             operations: vec![Operation::EMPTY; capacity.operations],
             candidates: vec![Candidate::EMPTY; capacity.operations * capacity.candidates],
             items: vec![ItemSlot::EMPTY; capacity.operations * capacity.items],
@@ -126,7 +134,20 @@ impl Slabs {
 
     /// The node.
     pub fn node(&mut self) -> Node<'_> {
+        if usize::from(self.head.depth) >= self.rows.len() && self.rows.len() < self.capacity.rows {
+            self.open_row();
+        }
         Node::over(self.memory())
+    }
+
+    /// Opens another row of the table, in memory that is there since the node was made: most tables never need all, and
+    /// pages that nobody touches cost nothing.
+    #[cold]
+    fn open_row(&mut self) {
+        let width = self.contacts.len() / self.rows.len();
+        self.rows.push(Row::EMPTY);
+        self.contacts.resize(self.contacts.len() + width, ContactSlot::EMPTY);
+        let _same = Node::resume(self.memory());
     }
 
     /// Doubles the places for operations, up to the capacity's maximum. Answers whether there are more now. What is under
@@ -143,7 +164,7 @@ impl Slabs {
         Node::resume(self.memory()).is_some()
     }
 
-    /// Bytes that this node uses, without pages of the arena that nothing was ever written to.
+    /// Bytes that this node uses, without rows of the table and of the arena that were never needed.
     pub fn size(&self) -> usize {
         size_of::<Self>()
             + size_of_val(&self.rows[..])
@@ -152,5 +173,47 @@ impl Slabs {
             + size_of_val(&self.candidates[..])
             + size_of_val(&self.items[..])
             + size_of_val(&self.transfers[..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kad_wire::{Contact, Instant, Key};
+
+    use super::*;
+
+    #[test]
+    fn the_table_opens_as_many_rows_as_it_needs_in_memory_that_was_there() {
+        let id = NodeId::from_bytes([0; 32]);
+        let mut slabs = Slabs::new(id, &Config::default(), &[1; 32], Capacity::SERVER).unwrap();
+        let (idle, place, room) = (slabs.size(), slabs.contacts.as_ptr(), slabs.contacts.capacity());
+        let width = room / Capacity::SERVER.rows;
+        for number in 0..20_000u64 {
+            let id = NodeId::from_bytes(*Key::hash_int(number).as_bytes());
+            let endpoint = std::net::SocketAddr::from(([10, 0, 0, 1], 1 + (number % 60_000) as u16)).into();
+            slabs.node().introduce(Instant::from_micros(1 + number), &Contact { id, endpoint }, None);
+        }
+        slabs.node().check();
+        // log2(20,000 / 20) rows are about ten.
+        assert!((9..14).contains(&slabs.rows.len()), "{} rows", slabs.rows.len());
+        assert_eq!((slabs.contacts.as_ptr(), slabs.contacts.capacity()), (place, room), "nothing was asked for");
+        assert_eq!(
+            slabs.size() - idle,
+            (slabs.rows.len() - FIRST_ROWS) * (width * size_of::<ContactSlot>() + size_of::<Row>())
+        );
+    }
+
+    #[test]
+    fn the_table_opens_no_more_rows_than_there_are() {
+        let id = NodeId::from_bytes([0; 32]);
+        let capacity = Capacity { rows: 3, ..Capacity::SMALL };
+        let mut slabs = Slabs::new(id, &Config::default(), &[1; 32], capacity).unwrap();
+        for number in 0..2_000u64 {
+            let id = NodeId::from_bytes(*Key::hash_int(number).as_bytes());
+            let endpoint = std::net::SocketAddr::from(([10, 0, 0, 1], 1 + number as u16)).into();
+            slabs.node().introduce(Instant::from_micros(1 + number), &Contact { id, endpoint }, None);
+        }
+        slabs.node().check();
+        assert_eq!(slabs.rows.len(), 3);
     }
 }

@@ -25,6 +25,9 @@ const BUFFER: usize = 4 << 20;
 /// Memory that the system takes for one datagram in a buffer, headers and all.
 const BUFFER_PER_DATAGRAM: usize = 2304;
 
+/// Events of the system that a worker takes in at a time.
+const EVENTS: usize = 16;
+
 /// No node takes longer to leave, or to look for its bootstrap nodes again: values would lapse meanwhile.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -410,8 +413,12 @@ fn random_id() -> Result<NodeId, StartError> {
 
 /// One thread with a runtime of its own: a node does not wait for its application, nor the application for it.
 fn spawn(worker: Worker) -> Result<(), StartError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::System)?;
-    let run = move || runtime.block_on(worker.run());
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    // One socket, and who wakes the thread: room for a thousand events would be memory for nothing.
+    let runtime = runtime.enable_all().max_io_events_per_tick(EVENTS).build().map_err(StartError::System)?;
+    // Boxed, so that it is not copied from frame to frame of the thread's stack, which would have to hold it several times.
+    let work = Box::pin(worker.run());
+    let run = move || runtime.block_on(work);
     std::thread::Builder::new().name("kad-worker".into()).spawn(run).map_err(StartError::System)?;
     Ok(())
 }

@@ -99,7 +99,7 @@ impl<'m> Node<'m> {
     }
 
     /// The node that lives in `memory`, or `None` when none was made there or the slices are not the same. The slices of
-    /// operations, candidates and items may have grown at their ends, in proportion.
+    /// operations, candidates and items may have grown at their ends, in proportion, and so may those of rows and contacts.
     pub fn resume(memory: Memory<'m>) -> Option<Self> {
         let mut memory = memory;
         if memory.is_initialised() { Some(Self { memory }) } else { None }
