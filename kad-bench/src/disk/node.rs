@@ -10,6 +10,7 @@ use kad_tokio::{Copies, Dht, Key};
 use serde::{Deserialize, Serialize};
 
 use super::fresh;
+use super::slow::SlowDisk;
 use crate::drive::{Demand, Driven, Outcome, drive};
 use crate::failure::Failure;
 use crate::figures::Times;
@@ -26,9 +27,25 @@ const STORES: u64 = 32;
 /// Between two PINGs.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Puts of a node with nobody else: answered when its own disk has them.
+/// Where a node has its values.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Debug)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Place {
+    /// In memory: what a put takes without a disk.
+    Memory,
+    /// On this machine's disk.
+    Disk,
+    /// On this machine's disk, with [`SLOW`] more for each commit.
+    SlowDisk,
+}
+
+/// What many a disk takes.
+pub(super) const SLOW: Duration = Duration::from_millis(4);
+
+/// Puts of a node with nobody else: answered when they are where they belong.
 #[derive(Clone, Copy, Serialize, Deserialize, Debug)]
 pub(crate) struct Puts {
+    pub(crate) place: Place,
     pub(crate) concurrency: usize,
     pub(crate) driven: Driven,
 }
@@ -43,31 +60,45 @@ pub(crate) struct Pings {
 pub(super) fn puts(directory: &Path, span: Duration, progress: &Progress) -> Result<Vec<Puts>, Failure> {
     let runtime = runtime()?;
     let mut all = Vec::new();
-    for concurrency in CONCURRENCIES {
-        progress.say(&format!("disk: a node puts, {concurrency} at a time"));
-        let file = fresh(directory, "values")?;
-        let driven = runtime.block_on(async {
-            let dht = node(None).disk(file).start()?;
-            let caller = dht.clone();
-            let operation = move |number: u64| {
-                let dht = caller.clone();
-                async move {
-                    match dht.store(Key::hash_int(number), vec![7; PUT]).copies(Copies::AtLeast(0)).await {
-                        Ok(receipt) if receipt.copies == 1 => Outcome::Right,
-                        Ok(_) => Outcome::Refused,
-                        Err(kad_tokio::Error::Timeout) => Outcome::Timeout,
-                        Err(_) => Outcome::Wrong,
-                    }
-                }
-            };
+    for place in [Place::Memory, Place::Disk, Place::SlowDisk] {
+        for concurrency in CONCURRENCIES {
+            progress.say(&format!("disk: a node puts, {concurrency} at a time"));
+            let file = fresh(directory, "values")?;
             let demand = Demand { concurrency, span, most: u64::MAX };
-            let driven = drive(demand, operation, || async { Ok(()) }).await?;
-            close(&[dht]).await?;
-            Ok::<_, Failure>(driven)
-        })?;
-        all.push(Puts { concurrency, driven });
+            let driven = runtime.block_on(async { put(start(place, &file)?, demand).await })?;
+            all.push(Puts { place, concurrency, driven });
+        }
     }
     Ok(all)
+}
+
+/// A node that has its values there.
+fn start(place: Place, file: &Path) -> Result<Dht, Failure> {
+    let builder = node(None);
+    Ok(match place {
+        Place::Memory => builder,
+        Place::Disk => builder.disk(file),
+        Place::SlowDisk => builder.store(SlowDisk { store: super::store::open(file)?, delay: SLOW }),
+    }
+    .start()?)
+}
+
+async fn put(dht: Dht, demand: Demand) -> Result<Driven, Failure> {
+    let caller = dht.clone();
+    let operation = move |number: u64| {
+        let dht = caller.clone();
+        async move {
+            match dht.store(Key::hash_int(number), vec![7; PUT]).copies(Copies::AtLeast(0)).await {
+                Ok(receipt) if receipt.copies == 1 => Outcome::Right,
+                Ok(_) => Outcome::Refused,
+                Err(kad_tokio::Error::Timeout) => Outcome::Timeout,
+                Err(_) => Outcome::Wrong,
+            }
+        }
+    };
+    let driven = drive(demand, operation, || async { Ok(()) }).await?;
+    close(&[dht]).await?;
+    Ok(driven)
 }
 
 pub(super) fn pings(directory: &Path, span: Duration, progress: &Progress) -> Result<Vec<Pings>, Failure> {

@@ -21,8 +21,8 @@ const MOST: u64 = 8_000;
 /// Reads of one figure, and the most bytes of each: a row of the database.
 const READS: u64 = 20_000;
 const READ_MAX: usize = 4064;
-/// Items and their bytes: many small ones, and the default bounds full.
-const OPENED: [(u64, usize); 2] = [(100_000, 100), (65_536, 4_000)];
+/// Items and their bytes: many small ones, the default bounds full, and a gigabyte.
+const OPENED: [(u64, usize); 3] = [(100_000, 100), (65_536, 4_000), (65_536, 16_384)];
 /// A day in milliseconds.
 const TTL_MS: u32 = 86_400_000;
 
@@ -84,7 +84,7 @@ pub(super) fn openings(directory: &Path, progress: &Progress) -> Result<Vec<Open
     Ok(openings)
 }
 
-fn open(file: &Path) -> Result<DiskStore, Failure> {
+pub(super) fn open(file: &Path) -> Result<DiskStore, Failure> {
     let limits = Limits { items: 1_000_000, bytes: 1 << 40, ..Limits::new(NodeId::from_bytes([0; 32])) };
     DiskStore::open(file, limits, Moment::system(Instant::ZERO)).map_err(|error| Failure::Start(error.into()))
 }
