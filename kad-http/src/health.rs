@@ -13,10 +13,10 @@ use crate::api::{Health, Readiness};
 use crate::problem::Refusal;
 use crate::state::Shared;
 
-/// An answer of another node proves for so long that the network is reached.
-const RECENT: Duration = Duration::from_secs(60);
+/// An answer of another node proves for so long that the network is reached. Who asks more often than that costs nothing.
+const RECENT: Duration = Duration::from_secs(10);
 /// How long asking anew may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How often is asked anew at the most, whoever wants to know.
 const PAUSE: Duration = Duration::from_secs(5);
 

@@ -6,7 +6,7 @@ use kad_wire::Instant;
 
 /// Pauses between vain attempts grow from here ...
 const PAUSE: Duration = Duration::from_secs(1);
-/// ... to here.
+/// ... to here, or to the interval between two joins if that is shorter.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// How a node stands with its network: decides when it looks for its bootstrap nodes.
@@ -92,7 +92,7 @@ impl Joining {
     /// A pause that grows with the attempts, anywhere between a little and all of it: many nodes that lost the same network
     /// must not come back at the same moment.
     fn pause(&mut self) -> Duration {
-        let longest = PAUSE.saturating_mul(1 << self.attempts.min(6)).min(PAUSE_MAX);
+        let longest = PAUSE.saturating_mul(1 << self.attempts.min(6)).min(PAUSE_MAX).min(self.interval);
         PAUSE / 4 + self.share_of(longest)
     }
 
