@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Cluster(Measure),
     /// Large values that one node reads from another, against a bare transfer
     Values(Measure),
+    /// Twenty HTTP gateways under load, and their memory: for ten minutes with `--seconds 600`
+    Gateway(Measure),
     /// Values on disk, against the disk's own time
     Disk(Measure),
     /// Ten thousand values of one publisher, counted in the simulator

@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::resident;
 use crate::drive::{Demand, Driven, Outcome, drive};
-use crate::echo::{Echo, Echoed};
-use crate::emo;
+use crate::earlier;
+use crate::echo::{Echo, echoed};
 use crate::failure::Failure;
 use crate::figures::Rate;
-use crate::load::load;
 use crate::network::{close, network, node, runtime};
 use crate::progress::Progress;
 use crate::table::{Table, count, two};
@@ -28,8 +27,6 @@ const CONCURRENCIES: [usize; 3] = [1, 64, 512];
 const MIDDLE: usize = 64;
 /// Bytes of distinct values that one run stores at the most: every one of them is kept twenty times.
 const BYTES_MAX: usize = 32 << 20;
-/// How long the echo is measured beside each figure.
-const ECHO: Duration = Duration::from_millis(300);
 /// How long a network may take to come to rest.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -163,14 +160,10 @@ pub(crate) fn measure(seconds: f64, progress: &Progress) -> Result<Cluster, Fail
     Ok(Cluster { nodes: NODES, echo: Rate::median(&echoes), memory_per_node: memory.unwrap_or(0.0), lines, failed })
 }
 
-fn echoed(echo: &Echo) -> Result<Rate, Failure> {
-    Ok(load(echo.address, &[echo.thread], &mut Echoed, ECHO)?.rate)
-}
-
 fn line(asked: Asked, concurrency: usize, driven: Driven, echo: Rate) -> Line {
     let Asked { operation, bytes, through_one, .. } = asked;
-    let comparable = concurrency == emo::CONCURRENCY && !through_one;
-    let emo = comparable.then(|| emo::figure(operation, bytes)).flatten();
+    let comparable = concurrency == earlier::CONCURRENCY && !through_one;
+    let emo = comparable.then(|| earlier::emo(operation, bytes)).flatten();
     Line {
         operation,
         bytes,
@@ -178,10 +171,8 @@ fn line(asked: Asked, concurrency: usize, driven: Driven, echo: Rate) -> Line {
         through_one,
         driven,
         echo_per_second: echo.per_second,
-        rate_x_emo: emo.map(|emo| driven.rate.per_second / (emo.per_second * echo.per_second / emo::ECHO.per_second)),
-        cpu_x_emo: emo
-            .and_then(|emo| emo.cpu_us)
-            .map(|cpu| driven.rate.cpu_us / (cpu * echo.cpu_us / emo::ECHO.cpu_us)),
+        rate_x_emo: emo.map(|emo| emo.rate_ratio(driven.rate.per_second, echo.per_second)),
+        cpu_x_emo: emo.and_then(|emo| emo.cpu_ratio(driven.rate.cpu_us, echo.cpu_us)),
     }
 }
 

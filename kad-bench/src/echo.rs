@@ -10,12 +10,16 @@ use std::time::Duration;
 use crate::batch::Batch;
 use crate::clock::{ThreadId, this_thread};
 use crate::failure::Failure;
-use crate::load::Exchange;
+use crate::figures::Rate;
+use crate::load::{Exchange, load};
 
 /// Bytes of the reference's requests and replies.
 const LEN: usize = 100;
 /// How often the server looks whether it is to stop.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// How long the echo is measured beside another figure.
+const MOMENT: Duration = Duration::from_millis(300);
 
 /// An echo server on a thread of its own, which ends when this is dropped.
 pub(crate) struct Echo {
@@ -56,6 +60,14 @@ impl Drop for Echo {
             eprintln!("kad-bench: the echo server: {error}");
         }
     }
+}
+
+/// Measures the echo for a moment, beside another figure.
+///
+/// # Errors
+/// As [`load`] has them.
+pub(crate) fn echoed(echo: &Echo) -> Result<Rate, Failure> {
+    Ok(load(echo.address, &[echo.thread], &mut Echoed, MOMENT)?.rate)
 }
 
 /// Requests for the echo server: a place of the window, a number, and zeros.

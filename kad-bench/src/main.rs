@@ -10,10 +10,11 @@ mod cluster;
 mod compared;
 mod disk;
 mod drive;
+mod earlier;
 mod echo;
-mod emo;
 mod failure;
 mod figures;
+mod gateway;
 mod idle;
 mod load;
 mod machine;
@@ -56,6 +57,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Workers(measure) => (Suite::Workers, measure),
         Command::Cluster(measure) => (Suite::Cluster, measure),
         Command::Values(measure) => (Suite::Values, measure),
+        Command::Gateway(measure) => (Suite::Gateway, measure),
         Command::Disk(measure) => (Suite::Disk, measure),
         Command::Bulk(measure) => (Suite::Bulk, measure),
         Command::Idle(measure) => (Suite::Idle, measure),

@@ -7,6 +7,7 @@ use crate::cluster::Cluster;
 use crate::compared::Compared;
 use crate::disk::Disk;
 use crate::failure::Failure;
+use crate::gateway::Gateways;
 use crate::idle::Idle;
 use crate::machine::Machine;
 use crate::serve::Serve;
@@ -26,6 +27,7 @@ pub(crate) struct Results {
     pub(crate) serve: Option<Serve>,
     pub(crate) cluster: Option<Cluster>,
     pub(crate) values: Option<Values>,
+    pub(crate) gateway: Option<Gateways>,
     pub(crate) disk: Option<Disk>,
     pub(crate) bulk: Option<Bulk>,
     pub(crate) idle: Option<Idle>,
@@ -42,6 +44,7 @@ impl Results {
             serve: None,
             cluster: None,
             values: None,
+            gateway: None,
             disk: None,
             bulk: None,
             idle: None,
@@ -56,6 +59,7 @@ impl Results {
         self.serve = self.serve.take().or(other.serve);
         self.cluster = self.cluster.take().or(other.cluster);
         self.values = self.values.take().or(other.values);
+        self.gateway = self.gateway.take().or(other.gateway);
         self.disk = self.disk.take().or(other.disk);
         self.bulk = self.bulk.take().or(other.bulk);
         self.idle = self.idle.take().or(other.idle);
@@ -68,6 +72,7 @@ impl Results {
         tables.extend(self.workers.iter().map(Workers::table));
         tables.extend(self.cluster.iter().flat_map(Cluster::tables));
         tables.extend(self.values.iter().flat_map(Values::tables));
+        tables.extend(self.gateway.iter().flat_map(Gateways::tables));
         tables.extend(self.disk.iter().flat_map(Disk::tables));
         tables.extend(self.bulk.iter().flat_map(Bulk::tables));
         tables.extend(self.idle.iter().flat_map(Idle::tables));
@@ -85,7 +90,8 @@ impl Results {
         }
         let cluster = self.cluster.as_ref().map_or(0, |cluster| cluster.failed);
         let values = self.values.as_ref().map_or(0, Values::failed);
-        match cluster + values + self.disk.as_ref().map_or(0, Disk::failed) {
+        let gateway = self.gateway.as_ref().map_or(0, Gateways::failed);
+        match cluster + values + gateway + self.disk.as_ref().map_or(0, Disk::failed) {
             0 => Ok(()),
             failed => Err(Failure::Void(format!("{failed} operations failed: see `failed` in the results"))),
         }

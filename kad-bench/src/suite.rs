@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::machine::Machine;
 use crate::progress::Progress;
 use crate::results::Results;
-use crate::{bulk, cluster, disk, idle, serve, values, workers};
+use crate::{bulk, cluster, disk, gateway, idle, serve, values, workers};
 
 /// A suite, by its name on the command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,6 +16,7 @@ pub(crate) enum Suite {
     Workers,
     Cluster,
     Values,
+    Gateway,
     Disk,
     Bulk,
     Idle,
@@ -27,7 +28,7 @@ pub(crate) enum Suite {
 }
 
 /// What `all` runs, each in a process of its own: memory that one suite has left would hide what the next one takes.
-const ALL: [&str; 7] = ["serve", "workers", "cluster", "values", "disk", "bulk", "idle"];
+const ALL: [&str; 8] = ["serve", "workers", "cluster", "values", "gateway", "disk", "bulk", "idle"];
 
 impl Suite {
     pub(crate) fn run(self, measure: &Measure) -> Result<Results, Failure> {
@@ -38,6 +39,7 @@ impl Suite {
             Self::Workers => results.workers = Some(workers::measure(seconds, &progress)?),
             Self::Cluster => results.cluster = Some(cluster::measure(seconds, &progress)?),
             Self::Values => results.values = Some(values::measure(seconds, &progress)?),
+            Self::Gateway => results.gateway = Some(gateway::measure(seconds, &progress)?),
             Self::Disk => results.disk = Some(disk::measure(&measure.directory, seconds, &progress)?),
             Self::Bulk => results.bulk = Some(bulk::measure(&progress)?),
             Self::Idle => results.idle = Some(idle::measure(seconds, &progress)?),
