@@ -1,15 +1,19 @@
 //! Callers of nodes: so many at a time, for some time, each operation timed and judged.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::clock::{dropped, process_time};
 use crate::failure::Failure;
 use crate::figures::{Rate, Times};
+
+/// No operation takes longer, in microseconds.
+const LONGEST_US: u64 = 3_600_000_000;
 
 /// How an operation ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,13 +74,12 @@ where
     F: Future<Output = Outcome> + Send,
     S: Future<Output = Result<(), Failure>>,
 {
-    let next = Arc::new(AtomicU64::new(0));
+    let (next, ended) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Ended::new()?)));
     let (lost, cpu, begun) = (dropped()?, process_time()?, Instant::now());
     let mut callers = JoinSet::new();
     for _ in 0..demand.concurrency {
-        let (next, operation) = (next.clone(), operation.clone());
+        let (next, ended, operation) = (next.clone(), ended.clone(), operation.clone());
         callers.spawn(async move {
-            let mut ended = Vec::new();
             while begun.elapsed() < demand.span {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= demand.most {
@@ -84,30 +87,54 @@ where
                 }
                 let start = Instant::now();
                 let outcome = operation(number).await;
-                ended.push((outcome, start.elapsed()));
+                ended.lock().unwrap_or_else(PoisonError::into_inner).note(outcome, start.elapsed());
             }
-            ended
         });
     }
-    let mut ended = Vec::new();
     while let Some(caller) = callers.join_next().await {
-        ended.extend(caller.map_err(|error| Failure::Void(format!("a caller: {error}")))?);
+        caller.map_err(|error| Failure::Void(format!("a caller: {error}")))?;
     }
     let wall = begun.elapsed();
     settle().await?;
     let cpu = process_time()?.saturating_sub(cpu);
-    let count = |wanted| ended.iter().filter(|(outcome, _)| *outcome == wanted).count() as u64;
-    let times: Vec<Duration> = ended.iter().map(|(_, time)| *time).collect();
+    let ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = |outcome: Outcome| ended.outcomes[outcome as usize];
+    let operations = ended.outcomes.iter().sum();
     Ok(Driven {
-        rate: Rate::of(ended.len() as u64, wall, cpu),
-        times: Times::of(&times),
-        operations: ended.len() as u64,
+        rate: Rate::of(operations, wall, cpu),
+        times: ended.times(),
+        operations,
         silent: count(Outcome::Silent),
         refused: count(Outcome::Refused),
         timeouts: count(Outcome::Timeout),
         errors: count(Outcome::Wrong),
         dropped: dropped()?.saturating_sub(lost),
     })
+}
+
+/// How operations ended, in memory that does not grow with their number.
+struct Ended {
+    /// By [`Outcome`].
+    outcomes: [u64; 5],
+    /// Durations in microseconds, to three digits.
+    took_us: Histogram<u64>,
+}
+
+impl Ended {
+    fn new() -> Result<Self, Failure> {
+        let took_us = Histogram::new_with_max(LONGEST_US, 3).map_err(|error| Failure::Void(error.to_string()))?;
+        Ok(Self { outcomes: [0; 5], took_us })
+    }
+
+    fn note(&mut self, outcome: Outcome, took: Duration) {
+        self.outcomes[outcome as usize] += 1;
+        self.took_us.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    fn times(&self) -> Times {
+        let ms = |share| self.took_us.value_at_quantile(share) as f64 / 1e3;
+        Times { p50_ms: ms(0.5), p99_ms: ms(0.99) }
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
@@ -10,6 +11,9 @@ use hyper_util::rt::TokioIo;
 use kad_tokio::Bytes;
 use tokio::net::TcpStream;
 
+/// A connection that nobody has used for longer is not used any more.
+const FRESH: Duration = Duration::from_secs(10);
+
 /// Why there is no answer.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Connection = SendRequest<Full<Bytes>>;
@@ -17,7 +21,7 @@ type Connection = SendRequest<Full<Bytes>>;
 /// Connections to one server that nobody uses now.
 pub(super) struct Client {
     address: SocketAddr,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<(Instant, Connection)>>,
 }
 
 impl Client {
@@ -31,17 +35,23 @@ impl Client {
     }
 
     async fn try_ask(&self, method: &str, path: &str, body: Bytes) -> Result<(u16, Bytes), Error> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => self.connect().await?,
-        };
-        connection.ready().await?;
+        let mut connection = self.connection().await?;
         let request = Request::builder().method(method).uri(path).header("Host", "localhost").body(Full::new(body))?;
         let answer = connection.send_request(request).await?;
         let (status, body) = (answer.status().as_u16(), answer.into_body().collect().await?.to_bytes());
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), connection));
         Ok((status, body))
+    }
+
+    /// One that was used just now, or a new one: servers close connections that nobody uses.
+    async fn connection(&self) -> Result<Connection, Error> {
+        loop {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some((used, mut connection)) = idle else { return self.connect().await };
+            if used.elapsed() < FRESH && connection.ready().await.is_ok() {
+                return Ok(connection);
+            }
+        }
     }
 
     async fn connect(&self) -> Result<Connection, Error> {

@@ -30,6 +30,8 @@ const LONGEST: f64 = 10.0;
 /// Of so many requests one is a POST while memory is watched, and its value lives so long.
 const POST_OF: u64 = 10;
 const POST_BRIEFLY: &str = "/?ttl=10s";
+/// A GET is for a value of so many POSTs ago, or of up to nine times as many: stored by then, and not expired yet.
+const AGO: u64 = 256;
 /// Bytes of these values.
 const WATCHED: usize = 64;
 /// Memory is looked at so often in the course of a watch.
@@ -130,6 +132,9 @@ impl Network {
 /// Measures each figure for `seconds`, ten at the most, and watches memory for `seconds`.
 pub(crate) fn measure(seconds: f64, progress: &Progress) -> Result<Gateways, Failure> {
     let (runtime, echo) = (runtime()?, Echo::start()?);
+    // First: what other networks have left would hide what this one takes.
+    progress.say(&format!("gateway: memory under load, {seconds:.0} s"));
+    let watch = runtime.block_on(watch(seconds))?;
     let mut lines = Vec::new();
     for (bytes, concurrency) in LOADS {
         progress.say(&format!("gateway: {NODES} gateways, values of {bytes} B, {concurrency} at a time"));
@@ -146,8 +151,6 @@ pub(crate) fn measure(seconds: f64, progress: &Progress) -> Result<Gateways, Fai
             rate_x_camomile: comparable.then(|| request.camomile().rate_ratio(driven.rate.per_second, echo)),
         }));
     }
-    progress.say(&format!("gateway: memory under load, {seconds:.0} s"));
-    let watch = runtime.block_on(watch(seconds))?;
     Ok(Gateways { lines, watch })
 }
 
@@ -191,8 +194,8 @@ async fn watch(seconds: f64) -> Result<Watch, Failure> {
             match number % POST_OF {
                 0 => post(&clients, posts, WATCHED, POST_BRIEFLY).await,
                 // One of those that were stored not long ago. At first there are none.
-                back => match get(&clients, number, posts.saturating_sub(CONCURRENCY as u64 * back), WATCHED).await {
-                    Outcome::Wrong if posts < CONCURRENCY as u64 * POST_OF => Outcome::Right,
+                back => match get(&clients, number, posts.saturating_sub(AGO * back), WATCHED).await {
+                    Outcome::Wrong if posts < AGO * POST_OF => Outcome::Right,
                     outcome => outcome,
                 },
             }

@@ -9,6 +9,7 @@ use futures_core::Stream;
 use kad_core::FindOptions;
 use kad_wire::{Digest, Key, TypeMask};
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use super::{Boxed, Dht, Guard, SLACK, TIMEOUT_MAX};
 use crate::command::{Command, Request};
@@ -80,7 +81,8 @@ impl IntoFuture for Find {
     type IntoFuture = Boxed<Option<Value>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.first())
+        let span = tracing::debug_span!("find", key = %self.key);
+        Box::pin(self.first().instrument(span))
     }
 }
 

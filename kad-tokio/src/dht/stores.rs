@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kad_wire::limits::TTL_MAX_MS;
 use kad_wire::{ItemHeader, ItemType, Key, Lock};
+use tracing::Instrument as _;
 
 use super::{Boxed, Dht};
 use crate::command::{Command, Publication, Request};
@@ -92,11 +93,11 @@ impl StoreMany {
 
     async fn run(self) -> Result<Vec<Receipt>, Error> {
         let items = self.publications()?;
-        if items.is_empty() {
-            return Ok(Vec::new());
-        }
+        let Some(first) = items.first() else { return Ok(Vec::new()) };
+        let span = tracing::debug_span!("store", key = %first.key, items = items.len());
         let copies = self.copies;
-        self.dht.ask(self.timeout, |answer| Command::Network(Request::Store { items, copies, answer })).await
+        let stored = self.dht.ask(self.timeout, |answer| Command::Network(Request::Store { items, copies, answer }));
+        stored.instrument(span).await
     }
 }
 
