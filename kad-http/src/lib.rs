@@ -20,6 +20,7 @@ mod router;
 mod server;
 mod settings;
 mod state;
+mod trace;
 mod views;
 
 pub use server::Server;

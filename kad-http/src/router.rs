@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post, put};
 use tower_http::cors::CorsLayer;
 
 use crate::problem::Refusal;
 use crate::state::Context;
-use crate::{control, dashboard, durable, events, gateway, guard, health, metrics, views};
+use crate::{control, dashboard, durable, events, gateway, guard, health, metrics, trace, views};
 
 /// Everything that the server serves.
 pub(crate) fn router(context: Arc<Context>) -> Router {
@@ -35,6 +35,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
     router
         .layer(from_fn_with_state(context.clone(), guard::everybody))
         .layer(from_fn_with_state(context.clone(), metrics::count))
+        .layer(from_fn(trace::trace))
         .with_state(context)
 }
 

@@ -183,6 +183,10 @@ pub(crate) struct Daemon {
     /// How to log
     #[arg(long, env = "KAD_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
+    /// Send a trace of each HTTP request to this OpenTelemetry collector (OTLP over HTTP), as in `http://127.0.0.1:4318`; for a
+    /// program that was built with the feature `otlp`
+    #[arg(long, env = "KAD_OTLP", value_name = "URL")]
+    pub(crate) otlp: Option<String>,
 }
 
 /// Where values are kept.

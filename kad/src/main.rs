@@ -8,8 +8,10 @@ mod contacts;
 mod data_dir;
 mod error;
 mod input;
+mod log;
 mod output;
 mod service;
+mod traces;
 
 use std::process::ExitCode;
 

@@ -230,6 +230,7 @@ fn every_flag_of_the_daemon_can_be_in_a_file() {
         "http-host",
         "http-origin",
         "workers",
+        "otlp",
     ];
     for flag in flags.filter(|flag| !not_set.contains(&flag.as_str())) {
         assert!(shown["settings"].get(&flag).is_some(), "{flag}: {shown}");

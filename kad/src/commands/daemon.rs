@@ -1,7 +1,6 @@
 //! `kad daemon`
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -10,13 +9,13 @@ use kad_tokio::{Capacity, Dht, Limits, NodeId};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
-use tracing_subscriber::EnvFilter;
 
-use crate::args::{Daemon, LogFormat, Storage};
+use crate::args::{Daemon, Storage};
 use crate::contacts;
 use crate::data_dir::{ControlFile, DataDir};
 use crate::error::Failure;
 use crate::input;
+use crate::log;
 use crate::service;
 
 /// Largest value that any node may be told to take.
@@ -26,7 +25,6 @@ pub(crate) async fn run(args: Daemon, shown: BTreeMap<String, String>) -> Result
     if args.detach {
         return super::detach::run(&args).await;
     }
-    start_log(&args)?;
     let data_dir = DataDir::new(args.data_dir.clone())?;
     data_dir.create()?;
     let _lock = data_dir.lock()?;
@@ -34,6 +32,8 @@ pub(crate) async fn run(args: Daemon, shown: BTreeMap<String, String>) -> Result
         Some(text) => text.parse().map_err(|reason| Failure::BadKey { text: text.clone(), reason })?,
         None => data_dir.identity()?,
     };
+    // What is logged before this are failures, which are printed all the same.
+    let _log = log::start(&args, &id)?;
     allow_connections(args.http_connections);
     let listener = asked_listener(&args).await?;
     let dht = start_node(&args, id, &data_dir)?;
@@ -82,19 +82,6 @@ async fn leave(dht: &Dht, data_dir: &DataDir, server: JoinHandle<()>) -> Result<
     }
     contacts::save(dht, data_dir).await;
     dht.close().await.map_err(|_| Failure::CheckFailed("the node stopped by itself: see the log".into()))
-}
-
-fn start_log(args: &Daemon) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&args.log);
-    let filter = filter.map_err(|error| Failure::Setting(format!("--log {}: {error}", args.log)))?;
-    let colours = std::io::stderr().is_terminal();
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
-    // The only subscriber of this process: it cannot be there already.
-    let _ = match args.log_format {
-        LogFormat::Text => subscriber.with_target(false).try_init(),
-        LogFormat::Json => subscriber.json().try_init(),
-    };
-    Ok(())
 }
 
 /// Files that a daemon may need: each connection is one.
