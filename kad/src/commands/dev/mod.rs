@@ -60,6 +60,7 @@ async fn in_namespaces(_: &Dev) -> Result<(), Failure> {
 fn invite(args: &Dev, report: &Report) {
     let Some(first) = report.members.first().filter(|_| !args.output.json) else { return };
     output::remark("\nThe network is up; Ctrl-C ends it. Try:");
+    output::remark(&format!("  http://{}/ in a browser: put, get, watch lookups", first.http));
     output::remark(&format!("  curl -i -d value=hello http://{}/", first.http));
     match &first.namespace {
         Some(_) => output::remark("  kill 1, restart 2-4, partition 0-4, heal, loss 5%, or help"),
