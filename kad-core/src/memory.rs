@@ -52,6 +52,8 @@ pub struct Head {
     pub(crate) doubts: bool,
     /// Whether a bucket is being refreshed.
     pub(crate) refreshing: bool,
+    /// Whether the last row must be looked at: it is new, or the node has just joined.
+    pub(crate) survey: bool,
     /// Whether a contact may have come near that has not been told yet.
     pub(crate) newcomers: bool,
     /// Where the last node that answered saw this one.
@@ -84,6 +86,7 @@ impl Head {
         starved: false,
         doubts: false,
         refreshing: false,
+        survey: false,
         newcomers: false,
         observed: Endpoint::UNSPECIFIED,
     };

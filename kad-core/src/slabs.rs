@@ -61,8 +61,9 @@ impl Capacity {
     };
 }
 
-/// Rows of the table that are open from the start: one that is used, and one for it to split into.
-const FIRST_ROWS: usize = 2;
+/// A full row splits once more for the same contact if its k contacts and the new one share the next bit too, which happens
+/// once in 2^k. So many of these bits in a row are not to be expected.
+const SPLITS: usize = 16;
 
 /// A node that owns its memory. [`node`](Self::node) is the node, as often as it is needed.
 ///
@@ -84,6 +85,8 @@ pub struct Slabs {
     items: Vec<ItemSlot>,
     transfers: Vec<Transfer>,
     arena: Vec<u8>,
+    /// Rows of the table that are open beyond those in use: as many as may be split off for one contact.
+    ahead: usize,
     capacity: Capacity,
 }
 
@@ -97,7 +100,8 @@ impl Slabs {
         let cells = CELLS - Probes::CELLS - capacity.transfers.min(CELLS / 2);
         let (mut rows, mut contacts) =
             (Vec::with_capacity(capacity.rows), Vec::with_capacity(capacity.rows.saturating_mul(width)));
-        let first = FIRST_ROWS.min(capacity.rows);
+        let ahead = (SPLITS / usize::from(config.k.max(1))).max(1);
+        let first = (1 + ahead).min(capacity.rows);
         rows.resize(first, Row::EMPTY);
         contacts.resize(first * width, ContactSlot::EMPTY);
         let mut slabs = Self {
@@ -110,6 +114,7 @@ impl Slabs {
             transfers: vec![Transfer::EMPTY; capacity.transfers],
             // Zeroed pages that nobody touches cost nothing.
             arena: vec![0; capacity.arena_rows * config.value_max as usize],
+            ahead,
             capacity: Capacity {
                 operations_max: capacity.operations_max.min(cells / capacity.candidates.max(1)),
                 ..capacity
@@ -134,19 +139,20 @@ impl Slabs {
 
     /// The node.
     pub fn node(&mut self) -> Node<'_> {
-        if usize::from(self.head.depth) >= self.rows.len() && self.rows.len() < self.capacity.rows {
-            self.open_row();
+        let wanted = (usize::from(self.head.depth) + self.ahead).min(self.capacity.rows);
+        if self.rows.len() < wanted {
+            self.open_rows(wanted);
         }
         Node::over(self.memory())
     }
 
-    /// Opens another row of the table, in memory that is there since the node was made: most tables never need all, and
-    /// pages that nobody touches cost nothing.
+    /// Opens rows of the table, in memory that is there since the node was made: most tables never need all, and pages that
+    /// nobody touches cost nothing.
     #[cold]
-    fn open_row(&mut self) {
+    fn open_rows(&mut self, wanted: usize) {
         let width = self.contacts.len() / self.rows.len();
-        self.rows.push(Row::EMPTY);
-        self.contacts.resize(self.contacts.len() + width, ContactSlot::EMPTY);
+        self.rows.resize(wanted, Row::EMPTY);
+        self.contacts.resize(wanted * width, ContactSlot::EMPTY);
         let _same = Node::resume(self.memory());
     }
 
@@ -197,10 +203,34 @@ mod tests {
         // log2(20,000 / 20) rows are about ten.
         assert!((9..14).contains(&slabs.rows.len()), "{} rows", slabs.rows.len());
         assert_eq!((slabs.contacts.as_ptr(), slabs.contacts.capacity()), (place, room), "nothing was asked for");
-        assert_eq!(
-            slabs.size() - idle,
-            (slabs.rows.len() - FIRST_ROWS) * (width * size_of::<ContactSlot>() + size_of::<Row>())
-        );
+        let row = width * size_of::<ContactSlot>() + size_of::<Row>();
+        assert_eq!(slabs.size() - idle, (slabs.rows.len() - 2) * row, "one was used, and one was for it to split into");
+    }
+
+    /// The same contacts to a node whose rows are all open from the start: the same table.
+    #[test]
+    fn a_row_that_splits_several_times_for_one_contact_finds_rows_to_split_into() {
+        for k in [1u8, 2, 4, 20] {
+            let id = NodeId::from_bytes([0; 32]);
+            let config = Config { k, ..Config::default() };
+            let depth = |opened: bool| {
+                let mut slabs = Slabs::new(id, &config, &[1; 32], Capacity::SERVER).unwrap();
+                if opened {
+                    slabs.ahead = Capacity::SERVER.rows;
+                }
+                for number in 0..4_000u64 {
+                    // Mostly near, so that rows split.
+                    let mut bytes = *Key::hash_int(number).as_bytes();
+                    bytes[0] = bytes[0].checked_shr(number as u32 % 9).unwrap_or(0);
+                    let id = NodeId::from_bytes(bytes);
+                    let endpoint = std::net::SocketAddr::from(([10, 0, 0, 1], 1 + number as u16)).into();
+                    slabs.node().introduce(Instant::from_micros(1 + number), &Contact { id, endpoint }, None);
+                }
+                let known: Vec<_> = slabs.node().contacts().map(|known| known.contact).collect();
+                (slabs.head.depth, known)
+            };
+            assert_eq!(depth(false), depth(true), "k = {k}");
+        }
     }
 
     #[test]

@@ -136,7 +136,22 @@ impl Table<'_> {
         self.bucket(row).failed(contact)
     }
 
-    /// Gives the contacts that share more bits than the last row's number a row of their own.
+    /// Contacts of a row that a join, or a split, leaves with fewer than these are looked for.
+    pub(crate) fn few(&self) -> usize {
+        (self.k / 4).max(1)
+    }
+
+    /// Whether all that this node knows in its last row agree with it in the bit that they could differ in first: then it
+    /// knows nobody in a part of the key space as large as the one that it knows.
+    pub(crate) fn is_one_sided(&self) -> bool {
+        let last = self.depth().saturating_sub(1);
+        let parts_here =
+            |slot: &ContactSlot| slot.is_live() && self.own.as_key().shared_bits(slot.contact.id.as_key()) == last;
+        !self.row(last).iter().any(parts_here)
+    }
+
+    /// Gives the contacts that share more bits than the last row's number a row of their own. If that leaves few others, they
+    /// are looked for at once.
     fn split(&mut self) -> bool {
         let depth = self.depth();
         if depth >= self.rows.len() {
@@ -161,6 +176,12 @@ impl Table<'_> {
         }
         self.bucket(depth.saturating_sub(1)).promote();
         self.bucket(depth).promote();
+        let left = self.bucket(depth.saturating_sub(1)).live();
+        if left < self.few()
+            && let Some(row) = self.rows.get_mut(depth.saturating_sub(1))
+        {
+            row.refresh_at = Instant::ZERO;
+        }
         true
     }
 

@@ -59,6 +59,59 @@ fn a_network_that_has_just_grown_finds_every_value() {
     assert!(nearest >= 150 * 20 * 98 / 100, "{nearest} of 3000 holders are the true nearest");
 }
 
+/// Who joins through a neighbour sees only its own part of the key space at first.
+#[test]
+fn who_joins_through_a_neighbour_gets_to_know_the_rest_of_the_space() {
+    for k in [4, 20] {
+        let config = Config { k, ..Config::default() };
+        let mut world = World::new(Settings { check_every: 0, config, ..Settings::new(11) });
+        for number in 0..300 {
+            world.add();
+            let own = *world.id(number).as_key();
+            let near = (0..number).max_by_key(|other| world.id(*other).as_key().shared_bits(&own));
+            assert!(near.is_none_or(|near| world.join(number, &[near]) > 0));
+        }
+        world.run_for(Duration::from_secs(5));
+        for number in 0..300 {
+            let own = world.id(number);
+            let differs = |contact: kad_wire::Contact| contact.id.as_key().shared_bits(own.as_key()) == 0;
+            let knows = world.member(number).node().contacts().any(|known| differs(known.contact));
+            assert!(knows, "k = {k}: node {number} knows nobody in the other half");
+        }
+    }
+}
+
+/// What is stored for several keys at once goes to the nodes nearest to one of them. Whoever looks for another asks those that
+/// are nearest to that one.
+#[test]
+fn keys_of_a_region_share_holders() {
+    for (seed, k) in [(1, 3), (2, 4), (3, 4), (4, 4), (5, 8), (6, 20)] {
+        const NODES: usize = 200;
+        let config = Config { k, ..Config::default() };
+        let mut world = World::grown(Settings { check_every: 0, config, ..Settings::new(seed) }, NODES);
+        let ids: Vec<_> = (0..NODES).map(|number| world.id(number)).collect();
+        let holders = |key: &Key| {
+            let mut nearest = ids.clone();
+            nearest.select_nth_unstable_by_key(usize::from(k) - 1, |id| id.distance(key));
+            nearest.truncate(k.into());
+            nearest
+        };
+        let mut apart = 0;
+        for number in 0..20_000u64 {
+            let bits = world.member(number as usize % NODES).node().region_bits();
+            let one = Key::hash_int(number);
+            let mut bytes = *Key::hash_int(number | 1 << 40).as_bytes();
+            for bit in 0..bits {
+                let mask = 0x80 >> (bit % 8);
+                bytes[bit / 8] = (bytes[bit / 8] & !mask) | (one.as_bytes()[bit / 8] & mask);
+            }
+            let (one, other) = (holders(&one), holders(&Key::from_bytes(bytes)));
+            apart += usize::from(!one.iter().any(|id| other.contains(id)));
+        }
+        assert_eq!(apart, 0, "k = {k}: of 20,000 pairs of keys have no holder in common");
+    }
+}
+
 #[test]
 fn with_the_three_nearest_holders_dead_a_find_answers_within_two_seconds() {
     let mut world = World::grown(Settings::new(3), 40);

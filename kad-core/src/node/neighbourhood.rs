@@ -35,10 +35,15 @@ impl Node<'_> {
     ///
     /// The k nearest that it knows tell how dense the network is: ids are spread evenly. A region of the size that this
     /// gives holds about k / 4 nodes, so that the k nearest to one of its keys, which reach two levels farther, are near
-    /// all of them.
+    /// all of them. With a small k it is smaller: k nodes that happen to be near each other would take the region for
+    /// themselves, and what was stored for all of it at others would not be found.
     pub fn region_bits(&mut self) -> usize {
-        const MARGIN: usize = 2;
         let (own, k) = (self.id(), self.k());
+        let margin = match k {
+            0..=5 => 6,
+            6..=15 => 4,
+            _ => 2,
+        };
         let mut slots = [0; 64];
         let wanted = slots.get_mut(..k).unwrap_or_default();
         let nearest = self.memory.nearest_of_all(own.as_key(), wanted);
@@ -47,7 +52,7 @@ impl Node<'_> {
         }
         let farthest = nearest.last().and_then(|slot| self.memory.contact(*slot));
         let shared = farthest.map_or(0, |contact| own.as_key().shared_bits(contact.id.as_key()));
-        shared.saturating_add(MARGIN)
+        shared.saturating_add(margin)
     }
 
     /// Takes in a contact that its owner answers for: one that this node itself knew before a restart, and that was written

@@ -27,7 +27,11 @@ impl Node<'_> {
             self.memory.head.probes.next_look = now.plus_millis(LOOK_INTERVAL_MS);
             self.probe_doubted(now);
         }
-        self.refresh_quiet_bucket(now);
+        if self.wants_survey() {
+            self.survey(now);
+        } else {
+            self.refresh_quiet_bucket(now);
+        }
         self.settle_upkeep();
     }
 
@@ -35,7 +39,10 @@ impl Node<'_> {
     pub(crate) fn upkeep_deadline(&self) -> Option<Instant> {
         let head = &self.memory.head;
         let look = head.doubts.then_some(head.probes.next_look);
-        let refresh = self.next_refresh().map(|(_, at)| at);
+        let refresh = match self.wants_survey() {
+            true => Some(Instant::ZERO),
+            false => self.next_refresh().map(|(_, at)| at),
+        };
         sooner(sooner(head.probes.wakes(), look), refresh)
     }
 
@@ -92,12 +99,18 @@ impl Node<'_> {
         now.plus_micros((interval / 4).saturating_mul(3).saturating_add(jitter))
     }
 
-    /// The bucket that is due for a refresh next, and when. None while one is being refreshed: they take turns.
-    fn next_refresh(&self) -> Option<(usize, Instant)> {
+    /// Whether buckets may be refreshed now: one after the other, and not by a client, whom nobody asks.
+    fn may_refresh(&self) -> bool {
         let head = &self.memory.head;
-        if head.refreshing || head.settings.client || self.is_alone() {
+        !(head.refreshing || head.settings.client || self.is_alone())
+    }
+
+    /// The bucket that is due for a refresh next, and when.
+    fn next_refresh(&self) -> Option<(usize, Instant)> {
+        if !self.may_refresh() {
             return None;
         }
+        let head = &self.memory.head;
         let rows = self.memory.rows.iter().take(head.depth.into()).enumerate();
         rows.map(|(row, meta)| (row, meta.refresh_at)).min_by(|(_, a), (_, b)| a.cmp(b))
     }
@@ -108,40 +121,63 @@ impl Node<'_> {
         if at > now {
             return;
         }
-        let free = self.memory.operations.iter().filter(|operation| operation.is_free()).count();
-        // One place is kept for the owner, where there is more than one.
-        let own_need = usize::from(self.memory.operations.len() > 1);
         let target = self.point_in_row(row);
-        let started = if free > own_need {
-            self.start(now, now.plus_millis(REFRESH_LIMIT_MS), Kind::Refresh, target).ok()
-        } else {
-            None
-        };
-        let again_at = match started {
-            Some(_) => self.next_refresh_of_a_row(now),
-            None => now.plus_millis(REFRESH_RETRY_MS),
+        let again_at = match self.start_refresh(now, target) {
+            true => self.next_refresh_of_a_row(now),
+            false => now.plus_millis(REFRESH_RETRY_MS),
         };
         if let Some(meta) = self.memory.rows.get_mut(row) {
             meta.refresh_at = again_at;
         }
-        if let Some(operation) = started {
-            count!(self.memory.head.stats, refreshes);
-            self.memory.head.refreshing = true;
-            self.add_nearest(operation);
-            self.started(now, operation);
+    }
+
+    fn wants_survey(&self) -> bool {
+        self.memory.head.survey && self.may_refresh()
+    }
+
+    /// A node that joins through a neighbour has seen its own part of the key space alone. The paper has every bucket farther
+    /// than the nearest contact refreshed (section 2.3); here the last row stands for many of them until it splits, so its
+    /// other half is looked at when nobody is known there.
+    fn survey(&mut self, now: Instant) {
+        self.memory.head.survey = false;
+        if self.memory.table().is_one_sided() {
+            let target = self.point_beside(usize::from(self.memory.head.depth).saturating_sub(1));
+            // Without a place for it the next refresh sees to it.
+            self.start_refresh(now, target);
         }
     }
 
-    /// A point whose ids belong in this row: a random one, or in the last row this node's own id, whose lookup sees the whole
-    /// neighbourhood.
-    fn point_in_row(&mut self, row: usize) -> Key {
-        let head = &mut self.memory.head;
-        let (own, depth) = (*head.id.as_bytes(), usize::from(head.depth));
-        if row.saturating_add(1) >= depth {
-            return Key::from_bytes(own);
+    /// Starts a lookup for the table's sake, if there is a place.
+    fn start_refresh(&mut self, now: Instant, target: Key) -> bool {
+        let free = self.memory.operations.iter().filter(|operation| operation.is_free()).count();
+        // One place is kept for the owner, where there is more than one.
+        if free <= usize::from(self.memory.operations.len() > 1) {
+            return false;
         }
-        let mut bytes = head.random.bytes32();
-        // The first `row` bits are this node's, the next one differs.
+        let Ok(operation) = self.start(now, now.plus_millis(REFRESH_LIMIT_MS), Kind::Refresh, target) else {
+            return false;
+        };
+        count!(self.memory.head.stats, refreshes);
+        self.memory.head.refreshing = true;
+        self.add_nearest(operation);
+        self.started(now, operation);
+        true
+    }
+
+    /// A point whose ids belong in this row: a random one, or in the last row mostly this node's own id, whose lookup sees the
+    /// whole neighbourhood.
+    fn point_in_row(&mut self, row: usize) -> Key {
+        let is_last = row.saturating_add(1) >= usize::from(self.memory.head.depth);
+        if is_last && (!self.memory.table().is_one_sided() || self.memory.head.random.below(2) == 0) {
+            return *self.memory.head.id.as_key();
+        }
+        self.point_beside(row)
+    }
+
+    /// A random point that shares so many leading bits with this node's id, and no more.
+    fn point_beside(&mut self, row: usize) -> Key {
+        let head = &mut self.memory.head;
+        let (own, mut bytes) = (*head.id.as_bytes(), head.random.bytes32());
         for bit in 0..=row.min(255) {
             let (byte, mask) = (bit / 8, 0x80u8 >> (bit % 8));
             let own_bit = own.get(byte).copied().unwrap_or(0) & mask;
@@ -157,7 +193,8 @@ impl Node<'_> {
     /// only seen the neighbourhood. The neighbourhood is looked at once more when others who join at the same time have
     /// made themselves known there: after a power cut everybody joins at once.
     pub(crate) fn refresh_after_join(&mut self, now: Instant) {
-        let few = (self.k() / 4).max(1);
+        self.memory.head.survey = true;
+        let few = self.memory.table().few();
         let last = usize::from(self.memory.head.depth).saturating_sub(1);
         for row in 0..self.memory.rows.len() {
             let lacks = row < last && self.memory.table().bucket(row).live() < few;
