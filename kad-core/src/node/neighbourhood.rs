@@ -63,7 +63,7 @@ impl Node<'_> {
             return false;
         }
         // It is no newcomer: what this node holds was handed over when it was one.
-        let admission = self.memory.table().admit(now, contact, None);
+        let admission = self.add_to_table(now, contact, None);
         if admission == Admission::Added {
             count!(self.memory.head.stats, contacts_added);
         }

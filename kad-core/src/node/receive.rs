@@ -151,11 +151,9 @@ impl Node<'_> {
         if !self.memory.head.settings.families.reach(&contact.endpoint) {
             return;
         }
-        let depth = self.memory.head.depth;
-        match self.memory.table().admit(now, contact, rtt_us) {
+        match self.add_to_table(now, contact, rtt_us) {
             Admission::Added => {
                 count!(self.memory.head.stats, contacts_added);
-                self.memory.head.survey |= self.memory.head.depth != depth;
                 self.note_newcomer(contact);
                 self.settle_upkeep();
             }

@@ -3,7 +3,7 @@
 use kad_wire::{Contact, Instant, Key};
 
 use super::Node;
-use crate::bucket::FRESH_US;
+use crate::bucket::{Admission, FRESH_US};
 use crate::operation::Kind;
 use crate::probe::Reason;
 use crate::stats::count;
@@ -129,6 +129,17 @@ impl Node<'_> {
         if let Some(meta) = self.memory.rows.get_mut(row) {
             meta.refresh_at = again_at;
         }
+    }
+
+    /// Shows a contact to the table. If a row splits for it, there is something to look at.
+    pub(crate) fn add_to_table(&mut self, now: Instant, contact: &Contact, rtt_us: Option<u64>) -> Admission {
+        let depth = self.memory.head.depth;
+        let admission = self.memory.table().admit(now, contact, rtt_us);
+        if self.memory.head.depth != depth {
+            self.memory.head.survey = true;
+            self.settle_upkeep();
+        }
+        admission
     }
 
     fn wants_survey(&self) -> bool {

@@ -15,8 +15,8 @@ use crate::world::Settings;
 pub(super) const LATENCY: Scenario = Scenario {
     name: "latency",
     about: "each pair of nodes has a round trip of its own; the same use of the same nodes without and with proximity routing",
-    pass_line: "with it reads take an eighth less time (median, mean, p90), lookups a thirtieth (p90: a hundredth), stores no more \
-                on average; none costs a tenth more requests; all reads succeed, lookups find 99.9 % of the true k nearest",
+    pass_line: "with it reads take an eighth less time (median, mean, p90), lookups a thirtieth (p90: a hundredth), stores hardly \
+                more (a thirtieth); none costs a tenth more requests; all reads succeed, lookups find 99.9 % of the true k nearest",
     nodes: 1_000,
     hours: 0.0,
     known_gap: None,
@@ -27,7 +27,7 @@ pub(super) const LATENCY: Scenario = Scenario {
         // In a small network most of the k nearest must answer, so their p90 is hardly anybody's choice.
         compare(stage, &without.lookups, &with.lookups, &LOOKUPS, [0.967, 0.967, 0.99]);
         // The slowest of twenty holders decides: their p90 is mostly chance.
-        compare(stage, &without.stores, &with.stores, &STORES, [1.0, 1.0, 1.1]);
+        compare(stage, &without.stores, &with.stores, &STORES, [1.033, 1.033, 1.1]);
         let recall = share(with.lookups.recall.0, with.lookups.recall.1);
         stage.figure("lookup_recall", recall);
         stage.demand(recall >= 0.999, format!("lookups find only {recall} of the nodes that they should"));
