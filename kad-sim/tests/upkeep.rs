@@ -175,7 +175,7 @@ fn a_newcomer_is_given_what_belongs_to_it() {
     assert!(late * 100 <= due, "{late} of {due}: replication brings the rest");
 }
 
-/// The holders of 50 values go one after the other. Answers with how many values are left.
+/// Of 40 nodes 30 go one after the other. Answers with how many of 50 values are left, each of which had 4 holders.
 fn left_after_the_holders_went(go: fn(&mut World, usize)) -> usize {
     let mut settings = settings(5, NEVER, NEVER);
     settings.config = Config { k: 4, ..settings.config };
@@ -197,5 +197,6 @@ fn who_leaves_hands_over_and_who_dies_does_not() {
     let handed_over = left_after_the_holders_went(|world, number| world.leave(number, Duration::from_secs(10)));
     let died = left_after_the_holders_went(|world, number| drop(world.kill(number)));
     assert_eq!(handed_over, 50);
-    assert!(died < 35, "{died} of 50 survive without handing over: the story shows nothing");
+    // All four holders are among the 30 in 30 percent of all cases: about 35 values should be left.
+    assert!((25..=43).contains(&died), "{died} of 50 survive without handing over: the story shows nothing");
 }
