@@ -348,9 +348,15 @@ impl ItemSlot {
         copies: 0,
     };
 
-    /// The header as it is `now`, rounded so that a life only shrinks.
-    pub(crate) fn header_at(&self, now: Instant) -> ItemHeader {
-        let elapsed_ms = now.micros_since(self.received).div_ceil(1000);
-        self.header.aged(u32::try_from(elapsed_ms).unwrap_or(u32::MAX))
+    /// The header as it is when it arrives: its life has passed until then at the latest, its age is what is to be expected.
+    /// Rounded so that a life only shrinks.
+    pub(crate) fn header_at(&self, expected: Instant, latest: Instant) -> ItemHeader {
+        let elapsed_ms =
+            |until: Instant| u32::try_from(until.micros_since(self.received).div_ceil(1000)).unwrap_or(u32::MAX);
+        ItemHeader {
+            ttl_ms: self.header.ttl_ms.saturating_sub(elapsed_ms(latest)),
+            age_ms: self.header.age_ms.saturating_add(elapsed_ms(expected)),
+            ..self.header
+        }
     }
 }

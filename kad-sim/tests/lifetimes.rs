@@ -62,3 +62,22 @@ fn replicas_that_pass_a_value_on_never_extend_it() {
         assert!(world.member(holder).store.next_item(now, None).is_none(), "node {holder} still holds it");
     }
 }
+
+/// No less exactly than the delays of their paths differ: 5 to 45 ms each way.
+#[test]
+fn holders_know_when_a_value_was_published() {
+    let mut world = World::grown(Settings::new(4), 20);
+    for number in 0..50 {
+        let start = world.now();
+        world.store(0, Key::hash_int(number), b"value", Duration::from_secs(3600));
+        for holder in 0..20 {
+            let now = world.now();
+            let store = &world.member(holder).store;
+            let mut held =
+                std::iter::successors(store.next_item(now, None), |item| store.next_item(now, Some(&item.place())));
+            let listed = held.find(|item| item.key == Key::hash_int(number)).expect("every node holds every value");
+            let (age, true_age) = (i64::from(listed.header.age_ms), now.saturating_since(start).as_millis() as i64);
+            assert!((age - true_age).abs() <= 40, "value {number} at {holder}: {age} instead of {true_age} ms");
+        }
+    }
+}

@@ -194,11 +194,7 @@ impl Node<'_> {
         let flags = self.flags();
         let candidate = self.memory.lookup(operation)?.candidates.get(place).copied()?;
         let envelope = self.envelope(candidate.tag, candidate.token);
-        // The way there counts as lived, at the longest that it can be expected to take: a life never grows on its way.
-        let of_contact = self.memory.find(&candidate.contact.id).and_then(|slot| slot.rtt.timeout_us());
-        let way_us = of_contact.or(self.memory.head.rtt.timeout_us()).unwrap_or(0).max(candidate.rtt_us.into());
-        // Who answers long after it was given up must not shorten the lives of values.
-        let way_us = way_us.min(self.memory.head.settings.max_timeout_us);
+        let (expected, latest) = self.arrival(now, &candidate);
         let lookup = self.memory.lookup(operation)?;
         let mode = lookup.operation.mode;
         let within = candidate.room.datagram().min(out.len());
@@ -213,7 +209,7 @@ impl Node<'_> {
             let item = left.trailing_zeros();
             left &= left.wrapping_sub(1);
             let Some(slot) = lookup.items.get(item as usize) else { break };
-            let header = slot.header_at(now.plus_micros(way_us));
+            let header = slot.header_at(expected, latest);
             let inline = inline_len(&header, mode, alone);
             if writer.push(&slot.key, &header.with_inline(inline)).is_none() {
                 break;
@@ -224,6 +220,20 @@ impl Node<'_> {
         let len = writer.finish()?;
         lookup.candidates.get_mut(place)?.carried = carried;
         Some(Transmit { to: candidate.contact.endpoint.into(), len, has_holes })
+    }
+
+    /// When what is sent now arrives: to be expected, and at the latest unless something goes wrong. Until then the life of a
+    /// value has passed, so that none grows on its way; its age is by the first, so that values that one node has published one
+    /// after the other keep their order whatever their ways.
+    fn arrival(&mut self, now: Instant, candidate: &Candidate) -> (Instant, Instant) {
+        let of_contact = self.memory.find(&candidate.contact.id).map(|slot| slot.rtt);
+        let head = &self.memory.head;
+        let rtt = of_contact.filter(|rtt| rtt.smoothed_us().is_some()).unwrap_or(head.rtt);
+        let longest_us = rtt.timeout_us().unwrap_or(0).max(candidate.rtt_us.into());
+        // Who answers long after it was given up must not shorten the lives of values.
+        let longest_us = longest_us.min(head.settings.max_timeout_us);
+        let expected_us = u64::from(rtt.smoothed_us().unwrap_or(0) / 2).min(longest_us);
+        (now.plus_micros(expected_us), now.plus_micros(longest_us))
     }
 
     /// Tells a farther contact that this node leaves, without the proof that the nearest ones get.
