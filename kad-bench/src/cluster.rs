@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::resident;
 use crate::drive::{Demand, Driven, Outcome, drive};
-use crate::earlier;
+use crate::earlier::{CONCURRENCY, EMO_FIND, EMO_STORE, Figure};
 use crate::echo::{Echo, echoed};
 use crate::failure::Failure;
 use crate::figures::Rate;
@@ -49,6 +49,16 @@ impl Operation {
             Self::StoreQuorum => "store, three copies",
             Self::Find => "find",
         }
+    }
+
+    /// emo's figure for values of so many bytes.
+    fn emo(self, bytes: usize) -> Option<Figure> {
+        let figures = match self {
+            Self::Store => EMO_STORE,
+            Self::Find => EMO_FIND,
+            Self::StoreQuorum => return None,
+        };
+        figures.into_iter().find_map(|(of, figure)| (of == bytes).then_some(figure))
     }
 }
 
@@ -162,8 +172,8 @@ pub(crate) fn measure(seconds: f64, progress: &Progress) -> Result<Cluster, Fail
 
 fn line(asked: Asked, concurrency: usize, driven: Driven, echo: Rate) -> Line {
     let Asked { operation, bytes, through_one, .. } = asked;
-    let comparable = concurrency == earlier::CONCURRENCY && !through_one;
-    let emo = comparable.then(|| earlier::emo(operation, bytes)).flatten();
+    let comparable = concurrency == CONCURRENCY && !through_one;
+    let emo = comparable.then(|| operation.emo(bytes)).flatten();
     Line {
         operation,
         bytes,

@@ -1,7 +1,6 @@
 //! Figures of two earlier implementations in the same role, emo and Camomile: twenty nodes on one two-core machine, 64
 //! operations at a time. emo's store waits for 19 acknowledgements, its find asks three nodes; Camomile was used over HTTP.
 
-use crate::cluster::Operation;
 use crate::figures::Rate;
 
 /// The bare echo of that machine.
@@ -29,17 +28,13 @@ impl Figure {
     }
 }
 
-/// emo's figure for an operation on values of so many bytes.
-pub(crate) fn emo(operation: Operation, bytes: usize) -> Option<Figure> {
-    let (per_second, cpu_us) = match (operation, bytes) {
-        (Operation::Store, 64) => (2_258.0, Some(785.0)),
-        (Operation::Find, 64) => (11_739.0, Some(145.0)),
-        (Operation::Store, 16_384) => (381.0, None),
-        (Operation::Find, 16_384) => (4_770.0, None),
-        _ => return None,
-    };
-    Some(Figure { per_second, cpu_us })
-}
+/// emo's store and find, by the bytes of values.
+pub(crate) const EMO_STORE: [(usize, Figure); 2] =
+    [(64, Figure { per_second: 2_258.0, cpu_us: Some(785.0) }), (16_384, Figure { per_second: 381.0, cpu_us: None })];
+pub(crate) const EMO_FIND: [(usize, Figure); 2] = [
+    (64, Figure { per_second: 11_739.0, cpu_us: Some(145.0) }),
+    (16_384, Figure { per_second: 4_770.0, cpu_us: None }),
+];
 
 /// Camomile's POST and GET of values of 64 bytes.
 pub(crate) const CAMOMILE_POST: Figure = Figure { per_second: 441.0, cpu_us: None };
