@@ -11,6 +11,7 @@ mod input;
 mod log;
 mod output;
 mod service;
+mod signals;
 mod traces;
 
 use std::process::ExitCode;

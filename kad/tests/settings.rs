@@ -185,6 +185,13 @@ fn a_request_that_is_under_way_is_answered_when_the_daemon_is_told_to_end() {
 }
 
 #[test]
+fn a_daemon_that_is_told_to_end_as_soon_as_it_is_up_leaves_as_it_should() {
+    for signal in ["TERM", "INT", "HUP"].repeat(5) {
+        assert_eq!(Daemon::start(&[]).signal(signal), Some(0), "{signal}");
+    }
+}
+
+#[test]
 fn a_daemon_that_comes_back_finds_its_network_without_bootstrap_nodes() {
     let bootstrap = Daemon::start(&[]);
     let daemon = Daemon::join(&bootstrap);

@@ -17,6 +17,7 @@ use crate::error::Failure;
 use crate::input;
 use crate::log;
 use crate::service;
+use crate::signals::Signals;
 
 /// Largest value that any node may be told to take.
 pub(crate) const VALUE_MAX_MAX: u32 = 64 << 20;
@@ -48,6 +49,7 @@ pub(crate) async fn run(args: Daemon, shown: BTreeMap<String, String>) -> Result
     };
     let server = Server::new(listener, dht.clone(), settings).map_err(Failure::System)?;
     let address = server.local_addr();
+    let mut signals = Signals::catch()?;
     data_dir.write_control(&ControlFile { address: reachable(address), token, pid: std::process::id() })?;
     tracing::info!(%id, listen = %dht.local_addr(), http = %address, data_dir = %data_dir.path().display(), "up");
     service::ready();
@@ -55,7 +57,7 @@ pub(crate) async fn run(args: Daemon, shown: BTreeMap<String, String>) -> Result
     let (drain, drained) = oneshot::channel::<()>();
     let server = tokio::spawn(server.run(async move { drop(drained.await) }));
     let why = tokio::select! {
-        signal = signal() => signal?,
+        signal = signals.next() => signal,
         () = stop.notified() => "kad stop",
         () = dht.closed() => "the node stopped by itself",
         never = contacts::keep(&dht, &data_dir) => match never {},
@@ -67,7 +69,7 @@ pub(crate) async fn run(args: Daemon, shown: BTreeMap<String, String>) -> Result
     let left = tokio::select! {
         left = leave(&dht, &data_dir, server) => left,
         // Asked twice: at once.
-        again = signal() => again.map(|_| ()),
+        _ = signals.next() => Ok(()),
     };
     tracing::info!("down");
     // Last: `kad stop` waits for it.
@@ -192,21 +194,4 @@ pub(crate) fn random_token() -> Result<String, Failure> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| Failure::System(error.into()))?;
     Ok(NodeId::from_bytes(bytes).to_string())
-}
-
-/// Waits for SIGINT, SIGTERM or SIGHUP, and says which.
-pub(crate) async fn signal() -> Result<&'static str, Failure> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::System)?;
-        let mut hang_up = signal(SignalKind::hangup()).map_err(Failure::System)?;
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => result.map(|()| "SIGINT").map_err(Failure::System),
-            _ = terminate.recv() => Ok("SIGTERM"),
-            _ = hang_up.recv() => Ok("SIGHUP"),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.map(|()| "Ctrl-C").map_err(Failure::System)
 }

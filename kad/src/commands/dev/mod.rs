@@ -9,10 +9,10 @@ mod member;
 
 use std::time::{Duration, Instant};
 
-use super::daemon::signal;
 use crate::args::Dev;
 use crate::error::Failure;
 use crate::output::{self, progress};
+use crate::signals::Signals;
 use check::Report;
 
 /// How often a node looks for the others again, whatever it knows: parts of a network that was cut meet soon after it healed.
@@ -26,10 +26,11 @@ async fn in_this_process(args: &Dev) -> Result<(), Failure> {
     let start = Instant::now();
     let network = local::Local::start(args).await?;
     let report = check::run(args, network.members(), start).await?;
+    let mut signals = Signals::catch()?;
     report.print(args.output.json)?;
     if !args.once {
         invite(args, &report);
-        signal().await?;
+        signals.next().await;
     }
     network.end().await?;
     report.verdict(args.values)
@@ -40,11 +41,12 @@ async fn in_namespaces(args: &Dev) -> Result<(), Failure> {
     let start = Instant::now();
     let mut cluster = cluster::Cluster::start(args).await?;
     let report = check::run(args, cluster.members(), start).await?;
+    let mut signals = Signals::catch()?;
     report.print(args.output.json)?;
     if !args.once {
         invite(args, &report);
         tokio::select! {
-            signal = signal() => drop(signal?),
+            _ = signals.next() => {}
             ended = cluster::orders::follow(&mut cluster, args.output.json) => ended?,
         }
     }

@@ -11,8 +11,8 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, Ke
 use super::feed::News;
 use super::model::{Model, Pane};
 use super::view::View;
-use crate::commands::daemon::signal;
 use crate::error::Failure;
+use crate::signals::Signals;
 
 /// How long a key or a piece of news waits for its frame at the most.
 const FRAME: Duration = Duration::from_millis(100);
@@ -23,10 +23,10 @@ const PAGE: isize = 10;
 pub(super) async fn run(news: Receiver<News>) -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();
+    let mut signals = Signals::catch()?;
     let waiter = tokio::spawn(async move {
-        let signalled = signal().await;
+        signals.next().await;
         told.store(true, Ordering::Relaxed);
-        signalled.map(drop)
     });
     let shown = tokio::task::spawn_blocking(move || {
         let terminal = ratatui::try_init().map_err(Failure::System)?;
