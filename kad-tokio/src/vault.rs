@@ -123,6 +123,17 @@ impl Vault {
         }
     }
 
+    /// Waits for the clerk, who has the store open, to go. For the last worker: then the store is closed when this vault is
+    /// dropped, and can be opened again.
+    pub(crate) fn close(&self) {
+        let Some(clerk) = self.0.clerk.get() else { return };
+        clerk.work.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = clerk.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(_)) = thread.map(JoinHandle::join) {
+            tracing::error!("the thread that writes values has panicked");
+        }
+    }
+
     pub(crate) fn pin(&self, digest: Digest, bytes: Bytes) {
         self.pins().pin(digest, bytes);
     }
@@ -147,25 +158,13 @@ impl Inside {
     }
 }
 
-/// The clerk's work, until the vault is gone.
+/// The clerk's work, until the vault is closed.
 fn keep(shared: &Weak<Shared>, queue: &Receiver<Writing>) {
     while let Ok(writing) = queue.recv() {
         match shared.upgrade() {
             Some(shared) => Vault(shared).write(writing),
             // Nobody waits for it; it is written for the next start.
             None => drop(writing()),
-        }
-    }
-}
-
-impl Drop for Shared {
-    /// The file is closed when this ends, so that it can be opened again.
-    fn drop(&mut self) {
-        let Some(clerk) = self.clerk.get_mut() else { return };
-        clerk.work.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        let thread = clerk.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
-            let _ = thread.join();
         }
     }
 }

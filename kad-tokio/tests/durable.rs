@@ -184,6 +184,18 @@ async fn nobody_waits_for_the_disk_but_those_whose_values_are_written() {
 }
 
 #[tokio::test]
+async fn whoever_is_told_that_a_node_is_closed_can_open_its_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("values");
+    for number in 0..100 {
+        let dht = lone().disk(&file).start().unwrap();
+        dht.store(Key::hash_int(number), "value").await.unwrap();
+        assert_eq!(dht.forget(Key::hash_int(number)).await, Ok(1));
+        dht.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_node_on_disk_has_its_values_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("values");

@@ -185,6 +185,9 @@ impl Worker {
             tracing::error!(%error, "the recording is not whole");
         }
         self.parts.stop.stop_others().await;
+        if self.is_first() {
+            self.parts.store.close();
+        }
     }
 
     /// Waits until there is something to do, and takes it in. `false`: this is the end.
