@@ -26,6 +26,15 @@ const ROUND: f64 = 0.2;
 /// All figures of this suite. The requests are FIND_VALUE.
 #[derive(Clone, Copy, Serialize, Deserialize, Debug)]
 pub(crate) struct Workers {
+    /// Answers to one requester leave together.
+    pub(crate) with_offload: Pair,
+    /// Each answer leaves by itself, as to many requesters.
+    pub(crate) without_offload: Pair,
+}
+
+/// One worker and two.
+#[derive(Clone, Copy, Serialize, Deserialize, Debug)]
+pub(crate) struct Pair {
     /// Requests a second, and processor time of all of the node's threads.
     pub(crate) one: Rate,
     pub(crate) two: Rate,
@@ -45,7 +54,12 @@ struct Server {
 /// Measures each node for `seconds`.
 pub(crate) fn measure(seconds: f64, progress: &Progress) -> Result<Workers, Failure> {
     let runtime = runtime()?;
-    let (one, two) = (Server::start(&runtime, 1)?, Server::start(&runtime, 2)?);
+    let pair = |offload| measure_pair(&runtime, offload, seconds, progress);
+    Ok(Workers { with_offload: pair(true)?, without_offload: pair(false)? })
+}
+
+fn measure_pair(runtime: &Runtime, offload: bool, seconds: f64, progress: &Progress) -> Result<Pair, Failure> {
+    let (one, two) = (Server::start(runtime, 1, offload)?, Server::start(runtime, 2, offload)?);
     let before = runtime.block_on(two.dht.stats())?.received;
     let rounds = (seconds / ROUND).ceil() as usize;
     let mut of_both = Vec::new();
@@ -57,7 +71,7 @@ pub(crate) fn measure(seconds: f64, progress: &Progress) -> Result<Workers, Fail
     let received: Vec<u64> = after.iter().zip(&before).map(|(after, before)| after - before).collect();
     let largest = received.iter().max().copied().unwrap_or(0);
     runtime.block_on(close(&[one.dht, two.dht]))?;
-    Ok(Workers {
+    Ok(Pair {
         one: Rate::median(&of_both.iter().map(|(one, _)| *one).collect::<Vec<_>>()),
         two: Rate::median(&of_both.iter().map(|(_, two)| *two).collect::<Vec<_>>()),
         workers_rate_ratio: median(of_both.iter().map(|(one, two)| two.per_second / one.per_second)),
@@ -71,8 +85,8 @@ fn served() -> (Key, Vec<u8>) {
 }
 
 impl Server {
-    fn start(runtime: &Runtime, workers: usize) -> Result<Self, Failure> {
-        let (dht, threads) = start(node(None).workers(workers), workers)?;
+    fn start(runtime: &Runtime, workers: usize, offload: bool) -> Result<Self, Failure> {
+        let (dht, threads) = start(node(None).workers(workers).socket_offload(offload), workers)?;
         let (key, value) = served();
         runtime.block_on(async { dht.store(key, value).copies(Copies::AtLeast(0)).await })?;
         Ok(Self { dht, threads })
@@ -102,15 +116,23 @@ impl Server {
 
 impl Workers {
     pub(crate) fn table(&self) -> Table {
-        let head = ["workers", "a second", "x one", "CPU us each", "x one", "largest share"];
+        let head = ["offload", "workers", "a second", "x one", "CPU us each", "x one", "largest share"];
         let mut table = Table::new("One worker and two, under two loaders", head);
-        let row = |workers: &str, rate: &Rate, ratios: [String; 2], share: String| {
-            let [of_rate, of_cpu] = ratios;
-            [workers.into(), count(rate.per_second), of_rate, two(rate.cpu_us), of_cpu, share]
-        };
-        table.row(row("1", &self.one, ["1".into(), "1".into()], percent(1.0)));
-        let ratios = [two(self.workers_rate_ratio), two(self.workers_cpu_ratio)];
-        table.row(row("2", &self.two, ratios, percent(self.workers_largest_share)));
-        table.with_note("FIND_VALUE of 100 B. Workers and loaders share the machine's cores: with four or more the ratio says more.")
+        for (offload, pair) in [("yes", &self.with_offload), ("no", &self.without_offload)] {
+            let row = |workers: &str, rate: &Rate, [of_rate, of_cpu]: [String; 2], share: f64| {
+                let (rate, cpu) = (count(rate.per_second), two(rate.cpu_us));
+                [offload.into(), workers.into(), rate, of_rate, cpu, of_cpu, percent(share)]
+            };
+            table.row(row("1", &pair.one, ["1".into(), "1".into()], 1.0));
+            let ratios = [two(pair.workers_rate_ratio), two(pair.workers_cpu_ratio)];
+            table.row(row("2", &pair.two, ratios, pair.workers_largest_share));
+        }
+        table.with_note(
+            "FIND_VALUE of 100 B. Workers and loaders share the machine's cores. With offload answers to one loader leave \
+             together, and loaders take more time than workers; without it each answer leaves by itself, as those to many \
+             requesters do. On two cores one worker then has one to itself and its loaders need the other, so that there is \
+             none for a second worker: what more cores would be worth shows in the processor time of each answer, which must \
+             not grow.",
+        )
     }
 }

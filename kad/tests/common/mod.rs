@@ -4,9 +4,10 @@
 pub(crate) mod network;
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -64,9 +65,17 @@ pub(crate) fn fail_with(input: &[u8], arguments: &[&str]) -> (i32, String) {
     (output.status.code().expect("no signal"), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// A UDP address of loopback that nothing listens on.
+/// An address of loopback that nobody has, for UDP and TCP. Its port is none that a system gives out by itself, so nobody who
+/// asks for any port gets it before it is used.
 pub(crate) fn free_address() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("loopback has free ports")
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let apart = (std::process::id() as u16).wrapping_mul(101).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + apart % 20_000));
+        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// A daemon as a process, killed when dropped.
