@@ -6,7 +6,9 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg, setsockopt, sockopt};
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg, sendmsg, setsockopt, sockopt,
+};
 
 use crate::failure::Failure;
 
@@ -86,6 +88,17 @@ impl Batch {
     /// Sends datagrams to the address that the socket is connected to.
     pub(crate) fn send(&mut self, datagrams: &[Vec<u8>]) -> Result<(), Failure> {
         self.send_to(None, datagrams)
+    }
+
+    /// Sends datagrams of one size to the address that the socket is connected to, so many with one call (UDP_SEGMENT).
+    pub(crate) fn send_together(&self, datagrams: &[Vec<u8>], most: usize) -> Result<(), Failure> {
+        for group in datagrams.chunks(most) {
+            let slices: Vec<_> = group.iter().map(|datagram| IoSlice::new(datagram)).collect();
+            let segment = group[0].len() as u16;
+            let control = [ControlMessage::UdpGsoSegments(&segment)];
+            sendmsg(self.socket.as_raw_fd(), &slices, &control, MsgFlags::empty(), None::<&SockaddrIn>)?;
+        }
+        Ok(())
     }
 
     /// Sends datagrams to an address, or to the one that the socket is connected to.

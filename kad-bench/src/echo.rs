@@ -11,7 +11,7 @@ use crate::batch::Batch;
 use crate::clock::{ThreadId, this_thread};
 use crate::failure::Failure;
 use crate::figures::Rate;
-use crate::load::{Exchange, load};
+use crate::load::{Exchange, Sending, load};
 
 /// Bytes of the reference's requests and replies.
 const LEN: usize = 100;
@@ -67,7 +67,7 @@ impl Drop for Echo {
 /// # Errors
 /// As [`load`] has them.
 pub(crate) fn echoed(echo: &Echo) -> Result<Rate, Failure> {
-    Ok(load(echo.address, &[echo.thread], &mut Echoed, MOMENT)?.rate)
+    Ok(load(echo.address, &[echo.thread], &mut Echoed, Sending::Apart, MOMENT)?.rate)
 }
 
 /// Requests for the echo server: a place of the window, a number, and zeros.

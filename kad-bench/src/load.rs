@@ -42,6 +42,18 @@ pub(crate) struct Round {
     pub(crate) lost: u64,
 }
 
+/// How a loader sends its requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sending {
+    /// As different nodes do: each by itself.
+    Apart,
+    /// As a node does that has many: eight at a time, if the system does that.
+    Together,
+}
+
+/// Requests that travel together.
+const TOGETHER: usize = 8;
+
 /// A window of requests.
 struct Window<'e, E> {
     exchange: &'e mut E,
@@ -63,7 +75,7 @@ impl<'e, E: Exchange> Window<'e, E> {
     }
 
     /// Asks for everything that is free.
-    fn send(&mut self, batch: &mut Batch) -> Result<(), Failure> {
+    fn send(&mut self, batch: &mut Batch, sending: Sending) -> Result<(), Failure> {
         let count = self.free.len();
         if self.requests.len() < count {
             self.requests.resize_with(count, Vec::new);
@@ -75,7 +87,10 @@ impl<'e, E: Exchange> Window<'e, E> {
             request.clear();
             self.exchange.request(place, nonce, request);
         }
-        batch.send(&self.requests[..count])
+        match sending {
+            Sending::Apart => batch.send(&self.requests[..count]),
+            Sending::Together => batch.send_together(&self.requests[..count], TOGETHER),
+        }
     }
 
     /// Takes in what the last read brought.
@@ -124,6 +139,7 @@ pub(crate) fn load(
     to: SocketAddr,
     threads: &[ThreadId],
     exchange: &mut impl Exchange,
+    sending: Sending,
     span: Duration,
 ) -> Result<Round, Failure> {
     let mut batch = Batch::connected(to, PATIENCE)?;
@@ -131,7 +147,7 @@ pub(crate) fn load(
     let (cpu, own, begun) = (threads_time(threads)?, thread_time(this_thread())?, Instant::now());
     let mut lost = 0;
     while begun.elapsed() < span {
-        window.send(&mut batch)?;
+        window.send(&mut batch, sending)?;
         match batch.receive()? {
             0 => lost += window.give_up(),
             _ => window.take(&batch),

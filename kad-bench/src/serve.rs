@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::echo::{Echo, Echoed};
 use crate::failure::Failure;
 use crate::figures::{Rate, median};
-use crate::load::{Round, load};
+use crate::load::{Round, Sending, load};
 use crate::network::{acquaint, close, network_id, node, runtime, start};
 use crate::progress::Progress;
 use crate::requests::{Question, Requests};
@@ -68,8 +68,8 @@ pub(crate) fn measure(seconds: f64, progress: &Progress) -> Result<Serve, Failur
         let mut rounds = Vec::new();
         for number in 1..=count {
             progress.say(&format!("serve: {name}, round {number} of {count}"));
-            let raw = load(echo.address, &[echo.thread], &mut Echoed, round)?;
-            rounds.push((raw, load(server.local_addr(), &threads, &mut requests, round)?));
+            let raw = load(echo.address, &[echo.thread], &mut Echoed, Sending::Apart, round)?;
+            rounds.push((raw, load(server.local_addr(), &threads, &mut requests, Sending::Apart, round)?));
             raws.push(raw.rate);
         }
         Ok(kind(&rounds))

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use crate::clock::{ThreadId, threads_time};
 use crate::failure::Failure;
 use crate::figures::{Rate, median};
-use crate::load::load;
+use crate::load::{Sending, load};
 use crate::network::{close, network_id, node, runtime, start};
 use crate::progress::Progress;
 use crate::requests::{Question, Requests};
@@ -100,7 +100,7 @@ impl Server {
             let loader = || {
                 let (key, value) = served();
                 let mut requests = Requests::new(network_id(), Question::FindValue { key, value })?;
-                Ok::<_, Failure>(load(to, &self.threads, &mut requests, span)?.answered)
+                Ok::<_, Failure>(load(to, &self.threads, &mut requests, Sending::Together, span)?.answered)
             };
             let loaders: Vec<_> = (0..LOADERS).map(|_| scope.spawn(loader)).collect();
             let joined = loaders.into_iter().map(|loader| loader.join());
@@ -128,11 +128,10 @@ impl Workers {
             table.row(row("2", &pair.two, ratios, pair.workers_largest_share));
         }
         table.with_note(
-            "FIND_VALUE of 100 B. Workers and loaders share the machine's cores. With offload answers to one loader leave \
-             together, and loaders take more time than workers; without it each answer leaves by itself, as those to many \
-             requesters do. On two cores one worker then has one to itself and its loaders need the other, so that there is \
-             none for a second worker: what more cores would be worth shows in the processor time of each answer, which must \
-             not grow.",
+            "FIND_VALUE of 100 B; requests come eight together, as from a node that has many. With offload answers to one \
+             loader leave together too; without it each leaves by itself, as those to many requesters do. On two cores one \
+             worker has one to itself and its loaders need the other, so that there is none for a second worker: what more \
+             cores would be worth shows in the processor time of each answer, which must not grow.",
         )
     }
 }
