@@ -9,6 +9,8 @@ use crate::{Host, Result};
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     pub(crate) lost_per_mille: u16,
+    /// Ports of the bridge whose frames are never lost by chance.
+    pub(crate) spared: Vec<String>,
     /// Ports of the bridge that hear only each other.
     pub(crate) groups: Vec<Vec<String>>,
 }
@@ -37,7 +39,8 @@ impl Faults {
             rule(format!("iifname != {{ {ports} }} oifname {{ {ports} }}"));
         }
         if self.lost_per_mille > 0 {
-            rule(format!("numgen random mod 1000 < {}", self.lost_per_mille));
+            let spared = self.spared.iter().map(|port| format!("iifname != \"{port}\" oifname != \"{port}\" "));
+            rule(format!("{}numgen random mod 1000 < {}", spared.collect::<String>(), self.lost_per_mille));
         }
         rules
     }

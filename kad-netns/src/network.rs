@@ -116,6 +116,14 @@ impl Network {
         self.change(|faults| faults.lost_per_mille = per_mille)
     }
 
+    /// Loses no more frames from and to a host by chance: one that gives orders, and is not part of what is tested.
+    ///
+    /// # Errors
+    /// `nft` fails.
+    pub fn spare(&self, host: &Host) -> Result<()> {
+        self.change(|faults| faults.spared.push(host.port().to_owned()))
+    }
+
     /// Cuts the network: from now on those in a group hear only each other. All who are in no group can hear each other too.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ fn in_a_mixed_network(test: impl FnOnce(&Lab, &mut Mixed<'_>) -> Result<()>) {
         let program = kad_lab::kad_program()?;
         let lab = Lab::start()?;
         let tester = lab.host("test", &["10.77.0.100/24"])?;
+        lab.spare(&tester)?;
         let names = (1..=5).map(|number| (format!("server{number}"), format!("10.77.0.{number}/24")));
         let hosts = names.map(|(name, address)| Ok(lab.host(&name, &[&address])?)).collect::<Result<Vec<_>>>()?;
         let servers = (0..hosts.len()).map(|number| server(&hosts, &program, number)).collect::<Result<_>>()?;
