@@ -127,14 +127,8 @@ fn a_file_in_a_data_directory_does_not_lead_to_another() {
 fn http_has_the_number_of_the_udp_port_or_says_which_it_has() {
     let daemon = Daemon::start_at(&free_address().to_string(), &[]);
     assert_eq!(daemon.http, daemon.address);
-    // A TCP port that is taken: one whose UDP twin is free.
-    let (taken, udp) = loop {
-        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = tcp.local_addr().unwrap();
-        if std::net::UdpSocket::bind(address).is_ok() {
-            break (tcp, address);
-        }
-    };
+    let udp = free_address();
+    let taken = std::net::TcpListener::bind(udp).unwrap();
     let other = Daemon::start_at(&udp.to_string(), &[]);
     assert!(other.address == udp && other.http.port() != udp.port());
     assert_eq!(other.ask("GET", "/health", b"").0, 200);
