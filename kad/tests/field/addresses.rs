@@ -1,0 +1,1 @@
+//! Which addresses a node has, tells and believes.

@@ -1,0 +1,1 @@
+//! Answers that mean what they say: no value, unreachable, incomplete, late.

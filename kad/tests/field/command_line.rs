@@ -1,0 +1,1 @@
+//! Commands: settings as people write them, daemons elsewhere, exit statuses.

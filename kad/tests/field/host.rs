@@ -1,0 +1,1 @@
+//! The host under a daemon: suspend, changed addresses and links.

@@ -1,0 +1,1 @@
+//! Paths that take only small datagrams.

@@ -1,0 +1,1 @@
+//! Peers that die, move and return.

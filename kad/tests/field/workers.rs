@@ -1,0 +1,1 @@
+//! Workers, stores and bursts that fail.
