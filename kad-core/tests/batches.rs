@@ -1,6 +1,6 @@
 //! Several items that travel together, between nodes that have not room for all of them at once.
 
-mod bench;
+use crate::bench;
 
 use bench::{Bench, address, config};
 use kad_core::wire::{ItemHeader, ItemType, Key, Lock, StoreMode};

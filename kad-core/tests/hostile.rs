@@ -1,6 +1,6 @@
 //! Peers that say what they like: what they cannot make a node believe or do.
 
-mod bench;
+use crate::bench;
 
 use bench::{Bench, Peer, address, config, id, outside};
 use kad_core::wire::{

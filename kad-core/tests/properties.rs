@@ -1,6 +1,6 @@
 //! Values between two nodes over a path that loses, doubles and reorders.
 
-mod bench;
+use crate::bench;
 
 use bench::{Bench, address, config};
 use kad_core::wire::{ItemHeader, ItemType, Key, Lock, StoreMode};

@@ -1,6 +1,6 @@
 //! Clients that are slow, many, or there when the server stops.
 
-mod common;
+use crate::common;
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! The dashboard in a browser, at nodes of a real network. Without a browser these tests are left out, and say so.
 
-mod browser;
-mod common;
+use crate::browser;
+use crate::common;
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};

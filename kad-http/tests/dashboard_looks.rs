@@ -1,7 +1,7 @@
 //! How the dashboard looks and how it is used without a mouse. Without a browser these tests are left out, and say so.
 
-mod browser;
-mod common;
+use crate::browser;
+use crate::common;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Who may do what: pages of the web, other hosts, and those with and without the token.
 
-mod common;
+use crate::common;
 
 use common::{Gateway, TOKEN, node, owned};
 use kad_http::Settings;

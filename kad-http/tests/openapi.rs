@@ -1,6 +1,6 @@
 //! The running server against its own description: every answer is a documented one, and every documented one is seen.
 
-mod common;
+use crate::common;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

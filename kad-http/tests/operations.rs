@@ -1,6 +1,6 @@
 //! What operators see: the node, its contacts, values, lookups, events, health and numbers.
 
-mod common;
+use crate::common;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! How the dashboard is served. What it does in a browser: `dashboard.rs`.
 
-mod common;
+use crate::common;
 
 use common::Gateway;
 

@@ -1,6 +1,6 @@
 //! Values over HTTP, row by row of the contract.
 
-mod common;
+use crate::common;
 
 use std::time::Duration;
 

@@ -38,7 +38,7 @@ pub use error::Error;
 pub use host::Host;
 pub use network::Network;
 pub use process::Process;
-pub use requirements::{is_installed, missing};
+pub use requirements::{is_installed, is_possible, is_required, left_out, missing};
 
 /// What this crate's functions answer with.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -53,7 +53,7 @@ fn nothing_that_was_acknowledged_is_lost_when_the_process_is_killed() {
     let mut acknowledged = 0;
     for round in 0..rounds {
         let mut child = Command::new(std::env::current_exe().expect("a program"))
-            .args(["--exact", "child", "--nocapture"])
+            .args(["--exact", "disk_kill::child", "--nocapture"])
             .env(FILE, &path)
             .env(FIRST, acknowledged.to_string())
             .stdout(Stdio::piped())

@@ -5,7 +5,7 @@
 //! before its blocks, an extended life that is not written, an eviction without its mark on flash, and any one of the repairs of
 //! torn erases left out (`mend`'s three, `finish_erase`).
 
-mod mock;
+use crate::mock;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The flash store runs the suite of all stores, and keeps over a restart what it has acknowledged.
 
-mod mock;
+use crate::mock;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! How the flash store wears a flash, and how much it writes for what it is asked to keep. `--nocapture` shows the figures that the
 //! README quotes.
 
-mod mock;
+use crate::mock;
 
 use kad_store::{FixedRecord, FlashBlock, FlashStore, Limits, Store};
 use kad_wire::{Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId, Offer, StoreMode};

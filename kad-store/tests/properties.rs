@@ -1,6 +1,6 @@
 //! All stores against a model of plain lists: any sequence of what can be asked of them, with little room.
 
-mod mock;
+use crate::mock;
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! How calls behave: cancelled by dropping, many at once, never past their deadline, with a store of one's own.
 
-mod common;
+use crate::common;
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};

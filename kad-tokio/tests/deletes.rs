@@ -1,6 +1,6 @@
 //! Deleting what was published with a lock.
 
-mod common;
+use crate::common;
 
 use common::{network, node, value};
 use kad_tokio::{Copies, Dht, Error, ItemStatus, Key, Lock, Value};

@@ -1,6 +1,6 @@
 //! What a node says it holds is durable: stores that fail to write, and restarts on disk.
 
-mod common;
+use crate::common;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};

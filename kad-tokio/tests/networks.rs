@@ -1,6 +1,6 @@
 //! Networks over real sockets: growing, dying, the smallest ones.
 
-mod common;
+use crate::common;
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! What a node was given can be repeated, with the same outputs.
 
-mod common;
+use crate::common;
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Values over real sockets: every size from every node, several under a key, lifetimes.
 
-mod common;
+use crate::common;
 
 use std::time::Duration;
 

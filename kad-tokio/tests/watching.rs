@@ -1,6 +1,6 @@
 //! What those who look after a node are shown: events as they happen, what it holds, and who else holds it.
 
-mod common;
+use crate::common;
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Several workers are one node.
 
-mod common;
+use crate::common;
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Many values at once: from files and from JSON lines, through a daemon and without one.
 
-mod common;
+use crate::common;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -15,16 +15,6 @@ const NOTICED: Duration = Duration::from_secs(20);
 /// Nodes look for each other again every ten seconds here.
 const HEALED: Duration = Duration::from_secs(60);
 
-/// Whether this machine can have such a network. With `KAD_LAB=require` in the environment it must.
-fn is_possible() -> bool {
-    let missing = kad_netns::missing();
-    assert!(missing.is_empty() || std::env::var("KAD_LAB").as_deref() != Ok("require"), "{missing:?}");
-    if !missing.is_empty() {
-        eprintln!("left out: no virtual network on this machine: {}", missing.join("; "));
-    }
-    missing.is_empty()
-}
-
 /// The values that were stored, and where they are.
 #[derive(Default)]
 struct Values(Vec<(String, Vec<u8>)>);
@@ -78,7 +68,7 @@ fn all_say(network: &Network, nodes: &[usize], expected: Option<bool>) {
 
 #[test]
 fn fifty_nodes_lose_nothing_when_some_die_all_are_cut_apart_and_each_restarts() {
-    if !is_possible() {
+    if !kad_netns::is_possible() {
         return;
     }
     let start = Instant::now();
@@ -162,7 +152,7 @@ fn restart_all(network: &mut Network, values: &Values) {
 
 #[test]
 fn orders_that_make_no_sense_are_refused_and_change_nothing() {
-    if !is_possible() {
+    if !kad_netns::is_possible() {
         return;
     }
     let mut network = Network::start(&["--netns", "--nodes", "3", "--values", "3", "--loss", "5%"]);

@@ -1,6 +1,6 @@
 //! The command line against running daemons: values from everywhere to everywhere, and what scripts rely on.
 
-mod common;
+use crate::common;
 
 use common::{Daemon, fail, json, run, run_with, succeed};
 

@@ -1,6 +1,6 @@
 //! A daemon as its operators and its enemies meet it.
 
-mod common;
+use crate::common;
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! What a person gets wrong: a message that says what to do, and a documented exit status of its own.
 
-mod common;
+use crate::common;
 
 use common::{Daemon, fail, fail_with, free_address};
 

@@ -1,6 +1,6 @@
 //! Values are there through every other node as soon as a node has said 202.
 
-mod common;
+use crate::common;
 
 use std::time::Instant;
 

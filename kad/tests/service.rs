@@ -1,7 +1,7 @@
 //! What a service manager hears of a daemon (sd_notify(3)).
 #![cfg(target_os = "linux")]
 
-mod common;
+use crate::common;
 
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};

@@ -1,6 +1,6 @@
 //! Where a daemon's settings are from, its HTTP server, and what it remembers from run to run.
 
-mod common;
+use crate::common;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

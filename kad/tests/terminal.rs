@@ -1,7 +1,7 @@
 //! `kad top` in a terminal, with a real daemon: what a person sees and presses.
 #![cfg(unix)]
 
-mod common;
+use crate::common;
 
 use std::io::{Read as _, Write as _};
 use std::num::NonZeroU16;

@@ -1,6 +1,6 @@
 //! What operators use: the live view, the check of a host, completions, manual pages.
 
-mod common;
+use crate::common;
 
 use std::process::Command;
 

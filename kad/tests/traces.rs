@@ -1,6 +1,6 @@
 //! Traces for an OpenTelemetry collector.
 
-mod common;
+use crate::common;
 
 #[cfg(not(feature = "otlp"))]
 #[test]
@@ -16,7 +16,7 @@ mod with {
     use std::sync::mpsc::{Receiver, channel};
     use std::time::Duration;
 
-    use super::common::{Daemon, fail, succeed};
+    use crate::common::{Daemon, fail, succeed};
 
     /// One request: its first line and its body.
     fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {

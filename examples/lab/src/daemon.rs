@@ -9,13 +9,21 @@ use tempfile::TempDir;
 
 use crate::{Host, Process, Result};
 
-/// The path of the program `kad`, which is built unless `KAD_BIN` in the environment says where it is.
+/// Returns the path of the program `kad`: see [`program`].
 pub fn kad_program() -> Result<String> {
-    std::env::var("KAD_BIN").or_else(|_| program("kad", "kad"))
+    program("kad", "kad")
 }
 
-/// The path of a program of one of the workspace's packages, which is built.
+/// Returns the path of a program of one of the workspace's packages. Builds it, unless `KAD_PROGRAMS` in the environment is the
+/// directory of programs that are built already.
 pub fn program(package: &str, name: &str) -> Result<String> {
+    if let Some(directory) = std::env::var_os("KAD_PROGRAMS") {
+        let program = Path::new(&directory).join(name);
+        return match program.is_file() {
+            true => Ok(program.to_string_lossy().into_owned()),
+            false => Err(format!("{} is not there", program.display())),
+        };
+    }
     // Tests are in `target/PROFILE/deps`, programs in `target/PROFILE`.
     let test = std::env::current_exe().map_err(|error| error.to_string())?;
     let directory = test.parent().and_then(Path::parent).ok_or("the test is not where cargo puts tests")?;

@@ -33,7 +33,7 @@ pub use daemon::{Daemon, kad_program, program};
 pub use dhcp::dhcp_server;
 pub use elf::Sizes;
 pub use firmware::Firmware;
-pub use kad_netns::{Host, Process};
+pub use kad_netns::{Host, Process, is_required};
 pub use network::Lab;
 pub use requirements::available;
 pub use tap::Tap;

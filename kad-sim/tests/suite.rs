@@ -1,0 +1,14 @@
+//! Networks in virtual time.
+//!
+//! One program for all of them: linking costs more than running. A test of one's own goes into one of these files, or a new one with a
+//! line here.
+
+mod attacks;
+mod determinism;
+mod lifetimes;
+mod lookups;
+mod scenarios;
+mod small;
+mod transfers;
+mod upkeep;
+mod values;

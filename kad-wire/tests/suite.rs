@@ -1,0 +1,9 @@
+//! The wire.
+//!
+//! One program for all of them: linking costs more than running. A test of one's own goes into one of these files, or a new one with a
+//! line here.
+
+mod arbitrary;
+mod golden;
+mod properties;
+mod sizes;
