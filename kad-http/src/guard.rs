@@ -60,24 +60,25 @@ pub(crate) fn may_operate(context: &Context, uri: &Uri, headers: &HeaderMap) -> 
 }
 
 fn admit(context: &Context, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
-    if context.is_loopback || !context.settings.hosts.is_empty() {
-        check_host(context, uri, headers)?;
+    let changeable = context.changeable.borrow();
+    if context.is_loopback || !changeable.hosts.is_empty() {
+        check_host(&changeable.hosts, uri, headers)?;
     }
     if method.is_safe() || has_token(context, headers)? {
         Ok(())
     } else {
-        check_page(&context.settings.origins, uri, headers)
+        check_page(&changeable.origins, uri, headers)
     }
 }
 
 /// Whoever calls by a name that is not this server's was led here: by DNS rebinding, if by a browser.
-fn check_host(context: &Context, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_host(allowed: &[String], uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let Some(authority) = called(uri, headers) else {
         return Err(Refusal::bad("host", "exactly one Host header with a name or an address is needed"));
     };
     let host = authority.host();
     let known = |name: &String| name.eq_ignore_ascii_case(host) || name.eq_ignore_ascii_case(authority.as_str());
-    if is_loopback(host) || context.settings.hosts.iter().any(known) {
+    if is_loopback(host) || allowed.iter().any(known) {
         return Ok(());
     }
     let message =

@@ -23,8 +23,8 @@ mod state;
 mod trace;
 mod views;
 
-pub use server::Server;
-pub use settings::Settings;
+pub use server::{Handle, Server};
+pub use settings::{Changeable, Settings};
 
 /// The description of everything that is served, as OpenAPI 3.1.
 pub const OPENAPI: &str = include_str!("../openapi.json");

@@ -69,6 +69,7 @@ impl Counters {
 /// Counts every request.
 pub(crate) async fn count(State(context): Shared, request: Request, next: Next) -> Response {
     let start = Instant::now();
+    let _under_way = context.under_way.subscribe();
     let method = match request.method().as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",

@@ -29,8 +29,9 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         router = router.nest("/control", control(&context));
     }
     router = router.fallback(not_found).method_not_allowed_fallback(not_allowed);
-    if context.settings.gateway && !context.settings.origins.is_empty() {
-        router = router.layer(cors(&context.settings.origins));
+    let origins = &context.changeable.borrow().origins.clone();
+    if context.settings.gateway && !origins.is_empty() {
+        router = router.layer(cors(origins));
     }
     router
         .layer(from_fn_with_state(context.clone(), guard::everybody))

@@ -21,11 +21,28 @@ use crate::health::Reached;
 use crate::locks::Locks;
 use crate::metrics::{Counted, Counters};
 use crate::router::router;
-use crate::settings::Settings;
+use crate::settings::{Changeable, Settings};
 use crate::state::Context;
 
 /// Pause after the system refused a connection: it has run out of something.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// What can be done with a server while it runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle(Arc<Context>);
+
+impl Handle {
+    /// Waits until no request is being answered. One whose head has not come whole is none yet; a stream of events is none any
+    /// more.
+    pub async fn answered(&self) {
+        self.0.under_way.closed().await;
+    }
+
+    /// Changes settings. Connections that are open keep the CORS headers that they had.
+    pub fn change(&self, changeable: Changeable) {
+        self.0.changeable.send_replace(changeable);
+    }
+}
 
 /// An HTTP server for one node.
 pub struct Server {
@@ -52,6 +69,11 @@ impl Server {
     pub fn new(listener: TcpListener, dht: Dht, settings: Settings) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (running, stopped) = watch::channel(());
+        let changeable = Changeable {
+            hosts: settings.hosts.clone(),
+            origins: settings.origins.clone(),
+            shown: settings.shown.clone(),
+        };
         let context = Context {
             is_loopback: address.ip().to_canonical().is_loopback(),
             token: settings.token.as_ref().map(Key::hash),
@@ -61,6 +83,8 @@ impl Server {
             reached: Reached::default(),
             counters: Counters::new(),
             running: stopped,
+            under_way: watch::Sender::new(()),
+            changeable: watch::Sender::new(changeable),
             dht,
             settings,
         };
@@ -72,12 +96,18 @@ impl Server {
         self.address
     }
 
+    /// What can be done with the server while it runs.
+    pub fn handle(&self) -> Handle {
+        Handle(self.context.clone())
+    }
+
     /// Answers requests until `stop` is ready. Then no more connections are taken, streams of events end, and requests that
     /// are under way are answered, but no longer than [`Settings::drain_timeout`].
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { listener, context, running, .. } = self;
         let (places, graceful) = (Arc::new(Semaphore::new(context.settings.connections)), GracefulShutdown::new());
-        let service = router(context.clone());
+        let mut service = router(context.clone());
+        let mut changed = context.changeable.subscribe();
         let drain = context.settings.drain_timeout;
         let mut connections = JoinSet::new();
         tokio::pin!(stop);
@@ -85,6 +115,11 @@ impl Server {
             let accepted = tokio::select! {
                 accepted = accept(&listener, &places, &context) => accepted,
                 Some(_) = connections.join_next() => None,
+                // What it is about is in the context, so it cannot be gone.
+                Ok(()) = changed.changed() => {
+                    service = router(context.clone());
+                    None
+                }
                 () = &mut stop => break,
             };
             if let Some((stream, place)) = accepted {

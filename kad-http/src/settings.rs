@@ -40,6 +40,17 @@ pub struct Settings {
     pub shown: BTreeMap<String, String>,
 }
 
+/// The [`Settings`] that can be changed while the server runs, with [`Handle::change`](crate::Handle::change).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changeable {
+    /// See [`Settings::hosts`].
+    pub hosts: Vec<String>,
+    /// See [`Settings::origins`].
+    pub origins: Vec<String>,
+    /// See [`Settings::shown`].
+    pub shown: BTreeMap<String, String>,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

@@ -10,7 +10,7 @@ use crate::durable::Audits;
 use crate::health::Reached;
 use crate::locks::Locks;
 use crate::metrics::Counters;
-use crate::settings::Settings;
+use crate::settings::{Changeable, Settings};
 
 /// What a handler gets.
 pub(crate) type Shared = State<Arc<Context>>;
@@ -30,4 +30,7 @@ pub(crate) struct Context {
     pub(crate) counters: Counters,
     /// Closed when the server stops.
     pub(crate) running: watch::Receiver<()>,
+    /// Each request that is being answered has a receiver of this.
+    pub(crate) under_way: watch::Sender<()>,
+    pub(crate) changeable: watch::Sender<Changeable>,
 }

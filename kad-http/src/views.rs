@@ -22,7 +22,7 @@ const LOOKUP_MS: u64 = 30_000;
 /// `GET /node`
 pub(crate) async fn node(State(context): Shared) -> Result<Json<Status>, Refusal> {
     let status = operations::status(&context.dht).await?;
-    Ok(Json(Status { settings: context.settings.shown.clone(), ..status }))
+    Ok(Json(Status { settings: context.changeable.borrow().shown.clone(), ..status }))
 }
 
 /// `GET /peers`

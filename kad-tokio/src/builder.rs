@@ -413,12 +413,21 @@ fn random_id() -> Result<NodeId, StartError> {
 
 /// One thread with a runtime of its own: a node does not wait for its application, nor the application for it.
 fn spawn(worker: Worker) -> Result<(), StartError> {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    // One socket, and who wakes the thread: room for a thousand events would be memory for nothing.
-    let runtime = runtime.enable_all().max_io_events_per_tick(EVENTS).build().map_err(StartError::System)?;
     // Boxed, so that it is not copied from frame to frame of the thread's stack, which would have to hold it several times.
     let work = Box::pin(worker.run());
-    let run = move || runtime.block_on(work);
+    let (tell, told) = std::sync::mpsc::channel();
+    // The runtime is made where it is dropped: a thread of another runtime must not do that.
+    let run = move || {
+        // One socket, and who wakes the thread: room for a thousand events would be memory for nothing.
+        match tokio::runtime::Builder::new_current_thread().enable_all().max_io_events_per_tick(EVENTS).build() {
+            Ok(runtime) => {
+                drop(tell);
+                runtime.block_on(work);
+            }
+            Err(error) => drop(tell.send(error)),
+        }
+    };
     std::thread::Builder::new().name("kad-worker".into()).spawn(run).map_err(StartError::System)?;
-    Ok(())
+    // Nothing is said when all is well.
+    told.recv().map_or(Ok(()), |error| Err(StartError::System(error)))
 }

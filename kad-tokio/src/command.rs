@@ -53,6 +53,10 @@ pub(crate) enum Command {
     Bootstrap {
         addresses: Vec<SocketAddr>,
     },
+    /// Other nodes to join through.
+    SetBootstrap {
+        addresses: Vec<String>,
+    },
     /// Leave the network and stop.
     Close {
         answer: Answer<()>,

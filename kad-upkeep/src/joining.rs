@@ -33,6 +33,9 @@ pub struct Joining {
     /// When the next attempt is due, if none is under way.
     next: Option<Instant>,
     attempts: u32,
+    under_way: bool,
+    /// Whether another attempt is wanted as soon as the one that is under way has ended.
+    repeat: bool,
     /// When a node that knows others joins again.
     again: Instant,
     interval: Duration,
@@ -48,6 +51,8 @@ impl Joining {
             has_bootstrap,
             next: has_bootstrap.then_some(Instant::ZERO),
             attempts: 0,
+            under_way: false,
+            repeat: false,
             again: Instant::ZERO,
             interval,
             random: fastrand::Rng::with_seed(seed),
@@ -64,6 +69,21 @@ impl Joining {
         self.next
     }
 
+    /// The bootstrap nodes are others than before: joins through them at once, if there are any.
+    pub fn set_bootstrap(&mut self, now: Instant, has_bootstrap: bool) {
+        self.has_bootstrap = has_bootstrap;
+        self.hurry(now);
+    }
+
+    /// The node, or the way to its network, has moved: joins again at once, or as soon as the attempt that is under way has
+    /// ended, although others are known.
+    pub fn hurry(&mut self, now: Instant) {
+        (self.again, self.attempts, self.repeat) = (now, 0, self.under_way);
+        if !self.under_way {
+            self.next = self.has_bootstrap.then_some(now);
+        }
+    }
+
     /// Whether to join now. If so, [`ended`](Self::ended) must be called when that is over.
     pub fn is_due(&mut self, now: Instant, contacts: usize) -> bool {
         if self.next.is_none_or(|at| now < at) {
@@ -75,13 +95,19 @@ impl Joining {
             return false;
         }
         self.again = now + self.interval * 3 / 4 + self.share_of(self.interval / 2);
-        self.next = None;
+        (self.next, self.under_way) = (None, true);
         true
     }
 
     /// An attempt has ended: how many nodes answered, and how many are known now. Answers with the pause until the next
     /// attempt, which is zero if the node knows others.
     pub fn ended(&mut self, now: Instant, answered: usize, contacts: usize) -> Duration {
+        self.under_way = false;
+        if core::mem::take(&mut self.repeat) {
+            (self.settled, self.again) = (true, now);
+            self.next = self.has_bootstrap.then_some(now);
+            return Duration::ZERO;
+        }
         let pause = if contacts == 0 { self.pause() } else { Duration::ZERO };
         self.attempts = if answered == 0 && contacts == 0 { self.attempts.saturating_add(1) } else { 0 };
         self.next = self.has_bootstrap.then(|| now + pause);
@@ -137,6 +163,26 @@ mod tests {
             }
             assert!((450..=750).contains(&(now.as_micros() / 1_000_000)), "{now:?}");
         }
+    }
+
+    #[test]
+    fn a_node_that_moved_joins_at_once_or_after_the_attempt_that_is_under_way() {
+        let (mut now, mut joining) = (Instant::ZERO, Joining::new(true, INTERVAL, 1));
+        assert!(joining.is_due(now, 0));
+        joining.hurry(now);
+        assert_eq!(joining.next(), None, "one at a time");
+        now = now + Duration::from_secs(1);
+        joining.ended(now, 3, 3);
+        assert!(joining.is_due(now, 3), "what was under way may have used the old way");
+        joining.ended(now, 3, 3);
+        assert!(!joining.is_due(now, 3));
+        joining.hurry(now);
+        assert!(joining.is_due(now, 3));
+        joining.ended(now, 3, 3);
+        joining.set_bootstrap(now, false);
+        assert_eq!(joining.next(), None);
+        joining.set_bootstrap(now, true);
+        assert!(joining.is_due(now, 3));
     }
 
     #[test]

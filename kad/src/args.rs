@@ -174,12 +174,15 @@ pub(crate) struct Daemon {
     /// Write everything that the node is given to this new file, for `kad-sim replay`: it holds secrets and values
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
-    /// Run in the background: returns when the node is up; the log goes to the data directory
+    /// Run in the background: returns when the node is up; the log goes to the file `log` of the data directory, or to --log-file
     #[arg(long)]
     pub(crate) detach: bool,
     /// What to log, as in `info` or `kad_tokio=debug`
     #[arg(long, env = "KAD_LOG", default_value = "info", value_name = "FILTER")]
     pub(crate) log: String,
+    /// Append the log to this file, and open it anew on SIGHUP [default: standard error]
+    #[arg(long, env = "KAD_LOG_FILE", value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
     /// How to log
     #[arg(long, env = "KAD_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,

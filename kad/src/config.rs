@@ -37,6 +37,7 @@ pub(crate) struct Settings {
 }
 
 /// One setting.
+#[derive(Clone)]
 pub(crate) struct Setting {
     pub(crate) values: Vec<String>,
     pub(crate) source: &'static str,
@@ -48,6 +49,21 @@ impl Settings {
     pub(crate) fn shown(&self) -> BTreeMap<String, String> {
         self.values.iter().map(|(name, setting)| (name.clone(), setting.values.join(","))).collect()
     }
+
+    /// The names of those that are others in `later`.
+    pub(crate) fn changed(&self, later: &Self) -> BTreeSet<String> {
+        let values = |settings: &Self, name: &String| settings.values.get(name).map(|setting| setting.values.clone());
+        let names = self.values.keys().chain(later.values.keys());
+        names.filter(|name| values(self, name) != values(later, name)).cloned().collect()
+    }
+
+    /// Takes one over from `later`.
+    pub(crate) fn take(&mut self, name: &str, later: &Self) {
+        match later.values.get(name) {
+            Some(setting) => drop(self.values.insert(name.to_owned(), setting.clone())),
+            None => drop(self.values.remove(name)),
+        }
+    }
 }
 
 /// A setting of a file.
@@ -58,8 +74,18 @@ struct Entry {
 }
 
 /// Reads the command line and, for a daemon, its file. What clap has to say about a wrong command line it says itself.
-pub(crate) fn read(mut argv: Vec<OsString>) -> Result<Read, Failure> {
-    let matches = Args::command().get_matches_from(&argv);
+pub(crate) fn read() -> Result<Read, Failure> {
+    read_with(|error| error.exit())
+}
+
+/// Reads the same again while the program runs: the file may have changed.
+pub(crate) fn read_again() -> Result<Read, Failure> {
+    read_with(|error| Failure::Setting(error.to_string()))
+}
+
+fn read_with(wrong: fn(clap::Error) -> Failure) -> Result<Read, Failure> {
+    let mut argv: Vec<OsString> = std::env::args_os().collect();
+    let matches = Args::command().try_get_matches_from(&argv).map_err(wrong)?;
     let Some(daemon) = daemon_matches(&matches) else {
         return Ok(Read { args: parsed(&matches)?, daemon: Settings::default() });
     };
@@ -74,7 +100,7 @@ pub(crate) fn read(mut argv: Vec<OsString>) -> Result<Read, Failure> {
     };
     let taken: Vec<_> = entries.iter().filter(|entry| !given(entry)).collect();
     argv.extend(taken.iter().flat_map(|entry| flags(entry)));
-    let matches = Args::command().get_matches_from(&argv);
+    let matches = Args::command().try_get_matches_from(&argv).map_err(wrong)?;
     let from_file: BTreeSet<&str> = taken.iter().map(|entry| entry.name.as_str()).collect();
     let values = daemon_matches(&matches).map(|daemon| settings(daemon, &from_file)).unwrap_or_default();
     Ok(Read { args: parsed(&matches)?, daemon: Settings { file, values } })

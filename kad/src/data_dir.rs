@@ -30,6 +30,10 @@ const SECRET: &str = "secret";
 /// The name of the file with contacts.
 const CONTACTS: &str = "contacts.json";
 
+/// The files that a daemon makes: they are nobody else's business.
+#[cfg(unix)]
+const FILES: [&str; 7] = ["id", SECRET, CONTACTS, "control.json", "lock", "values", "log"];
+
 /// Where settings are looked for if the data directory has none: `$XDG_CONFIG_HOME/kad/config.toml` on Linux.
 pub(crate) fn user_config() -> Option<PathBuf> {
     Some(etcetera::base_strategy::choose_native_strategy().ok()?.config_dir().join("kad").join(CONFIG))
@@ -52,18 +56,54 @@ impl DataDir {
         self.0.join("values")
     }
 
+    /// Where the log of a daemon in the background goes.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+
     /// Where settings are looked for.
     pub(crate) fn config(&self) -> PathBuf {
         self.0.join(CONFIG)
     }
 
-    /// Creates the directory, for its user only.
+    /// Creates the directory, for its user only. One that is there already is closed to others, and so are the files in it.
+    ///
+    /// # Errors
+    /// [`Failure::Exposed`] if others may have put files of theirs there, [`Failure::File`].
     pub(crate) fn create(&self) -> Result<(), Failure> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&self.0).map_err(|source| self.failure("create", self.0.clone(), source))
+        builder.create(&self.0).map_err(|source| self.failure("create", self.0.clone(), source))?;
+        #[cfg(unix)]
+        self.close_to_others()?;
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    fn close_to_others(&self) -> Result<(), Failure> {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+        let metadata = fs::metadata(&self.0).map_err(|source| self.failure("read", self.0.clone(), source))?;
+        let user = rustix::process::geteuid();
+        let is_ours = user.is_root() || metadata.uid() == user.as_raw();
+        // A directory of root's may be given to a group: volumes of container engines are.
+        if metadata.mode() & 0o002 != 0 || !(is_ours || metadata.uid() == 0) {
+            return Err(Failure::Exposed(self.0.clone()));
+        }
+        if is_ours && metadata.mode() & 0o077 != 0 {
+            let mode = fs::Permissions::from_mode(metadata.mode() & !0o077);
+            fs::set_permissions(&self.0, mode).map_err(|source| self.failure("close", self.0.clone(), source))?;
+        }
+        for name in FILES {
+            let path = self.0.join(name);
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            if metadata.is_file() && metadata.mode() & 0o077 != 0 {
+                let mode = fs::Permissions::from_mode(metadata.mode() & !0o077);
+                fs::set_permissions(&path, mode).map_err(|source| self.failure("close", path, source))?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the directory for this process, for as long as the file is open.

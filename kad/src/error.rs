@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use kad_tokio::{DiskError, Error, StartError};
 
@@ -64,8 +63,10 @@ pub(crate) enum Failure {
     NoQuorum { elsewhere: usize, quorum: u8 },
     #[error("there may be more values than these: {0}")]
     Incomplete(String),
-    #[error("the daemon did not come up: {0}")]
-    NotUp(String),
+    #[error("others may write to the data directory {}", .0.display())]
+    Exposed(PathBuf),
+    #[error("the daemon did not come up: {log}")]
+    NotUp { log: String, code: Option<u8> },
     #[error("{0}")]
     Setting(String),
     #[error("{}, line {line}: {message}", path.display())]
@@ -105,6 +106,10 @@ impl Failure {
                 "Start one with `kad daemon`, name its directory with --data-dir, or give --bootstrap ADDRESS.".into()
             }
             Self::AlreadyRunning(_) => "Stop it with `kad stop`, or choose another directory with --data-dir.".into(),
+            Self::Exposed(path) => format!(
+                "Look whether all in it is yours, then close it (`chmod 700 {}`), or choose another with --data-dir.",
+                path.display()
+            ),
             Self::Unreachable(_) => {
                 "Check the address and port, that the node runs, and that UDP passes. Networks differ: see --network."
                     .into()
@@ -121,32 +126,38 @@ impl Failure {
             }
             Self::Line { .. } => "Nothing was stored. `kad put --help` says what a line is.".into(),
             Self::Bulk { .. } => "The others are stored. See `kad status` and `kad peers`, or try again.".into(),
+            Self::System(source) if source.kind() == io::ErrorKind::WouldBlock => {
+                "No more threads or processes are allowed: see `ulimit -u`, `TasksMax=`, or the container's limit."
+                    .into()
+            }
             #[cfg(target_os = "linux")]
             Self::Network(_) => return None,
-            Self::CheckFailed(_) | Self::Setting(_) | Self::Daemon(_) | Self::NotUp(_) | Self::System(_) => {
+            Self::CheckFailed(_) | Self::Setting(_) | Self::Daemon(_) | Self::NotUp { .. } | Self::System(_) => {
                 return None;
             }
         })
     }
 
     /// The exit status.
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
+    pub(crate) fn status(&self) -> u8 {
+        match self {
             #[cfg(target_os = "linux")]
             Self::Network(_) => 1,
-            Self::CheckFailed(_) | Self::Daemon(_) | Self::NotUp(_) | Self::System(_) => 1,
+            Self::CheckFailed(_) | Self::Daemon(_) | Self::System(_) => 1,
+            // It has the status of what went wrong; one that a signal ended has none.
+            Self::NotUp { code, .. } => code.unwrap_or(1),
             // 2 is what the argument parser answers with.
             Self::Setting(_) | Self::Config { .. } | Self::Line { .. } => 2,
             Self::NotFound(_) => 3,
             Self::BadKey { .. } => 4,
-            Self::File { .. } | Self::Stdin(_) | Self::Store(_) => 5,
+            Self::File { .. } | Self::Stdin(_) | Self::Store(_) | Self::Exposed(_) => 5,
             Self::Listen { .. } | Self::Http { .. } | Self::AlreadyRunning(_) => 6,
             Self::Unreachable(_) | Self::NoDaemon(_) => 7,
             Self::TooLarge { .. } => 8,
             Self::Timeout => 9,
             Self::StoredNowhere(_) | Self::NoQuorum { .. } | Self::Bulk { .. } => 10,
             Self::Incomplete(_) => 11,
-        })
+        }
     }
 }
 

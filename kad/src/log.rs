@@ -1,22 +1,37 @@
 //! What a daemon writes about itself: a log, and traces where they were asked for.
 
+use std::fs::File;
 use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use kad_tokio::NodeId;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::args::{Daemon, LogFormat};
 use crate::error::Failure;
 use crate::traces::Traces;
 
-/// Starts the log. Traces that are not sent yet are sent when what this returns is dropped.
-pub(crate) fn start(args: &Daemon, id: &NodeId) -> Result<Option<Traces>, Failure> {
-    let filter = EnvFilter::try_new(&args.log);
-    let filter = filter.map_err(|error| Failure::Setting(format!("--log {}: {error}", args.log)))?;
-    let lines =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+/// The log of this process. When it is dropped, traces that are not sent yet are sent.
+pub(crate) struct Log {
+    filter: reload::Handle<EnvFilter, Registry>,
+    file: Option<LogFile>,
+    _traces: Option<Traces>,
+}
+
+/// Starts the log.
+pub(crate) fn start(args: &Daemon, id: &NodeId) -> Result<Log, Failure> {
+    let (filter, handle) = reload::Layer::new(parse(&args.log)?);
+    let file = args.log_file.as_deref().map(LogFile::open).transpose()?;
+    let is_terminal = file.is_none() && std::io::stderr().is_terminal();
+    let writer = match file.clone() {
+        Some(file) => BoxMakeWriter::new(move || file.now()),
+        None => BoxMakeWriter::new(std::io::stderr),
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(is_terminal);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match args.log_format {
         LogFormat::Text => Box::new(lines.with_target(false).with_filter(filter)),
         LogFormat::Json => Box::new(lines.json().with_filter(filter)),
@@ -24,5 +39,91 @@ pub(crate) fn start(args: &Daemon, id: &NodeId) -> Result<Option<Traces>, Failur
     let (layer, traces) = args.otlp.as_deref().map(|url| Traces::to(url, id)).transpose()?.unzip();
     // The only subscriber of this process: it cannot be there already.
     let _ = tracing_subscriber::registry().with(lines).with(layer).try_init();
-    Ok(traces)
+    Ok(Log { filter: handle, file, _traces: traces })
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, Failure> {
+    EnvFilter::try_new(filter).map_err(|error| Failure::Setting(format!("--log {filter}: {error}")))
+}
+
+impl Log {
+    /// Changes what is logged.
+    ///
+    /// # Errors
+    /// [`Failure::Setting`].
+    pub(crate) fn set_filter(&self, filter: &str) -> Result<(), Failure> {
+        let filter = parse(filter)?;
+        self.filter.reload(filter).map_err(|error| Failure::Setting(format!("--log: {error}")))
+    }
+
+    /// Goes on in the file that now has the log's name: the old one was moved away. Returns its name, if the log is in a file
+    /// that this process has opened.
+    ///
+    /// # Errors
+    /// [`Failure::File`]; the log goes on where it was.
+    pub(crate) fn reopen(&self) -> Result<Option<&Path>, Failure> {
+        let Some(file) = &self.file else { return Ok(None) };
+        file.reopen()?;
+        Ok(Some(&file.path))
+    }
+}
+
+/// A log file that can be opened anew.
+#[derive(Clone)]
+struct LogFile {
+    path: PathBuf,
+    file: Arc<RwLock<Arc<File>>>,
+    /// Whether standard error goes to the same file, as that of a daemon in the background does.
+    is_stderr: bool,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let file = append(path)?;
+        let is_stderr = is_stderr(&file);
+        Ok(Self { path: path.into(), file: Arc::new(RwLock::new(Arc::new(file))), is_stderr })
+    }
+
+    fn now(&self) -> Arc<File> {
+        self.file.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn reopen(&self) -> Result<(), Failure> {
+        let file = append(&self.path)?;
+        if self.is_stderr {
+            follow(&file).map_err(|source| Failure::File { what: "write", path: self.path.clone(), source })?;
+        }
+        *self.file.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(file);
+        Ok(())
+    }
+}
+
+/// Opens a log. What is in it stays, and whatever else is done to the file, each line goes to its end.
+pub(crate) fn append(path: &Path) -> Result<File, Failure> {
+    let file = File::options().create(true).append(true).open(path);
+    file.map_err(|source| Failure::File { what: "write", path: path.into(), source })
+}
+
+#[cfg(unix)]
+fn is_stderr(file: &File) -> bool {
+    use rustix::fs::fstat;
+    let same =
+        |one: rustix::fs::Stat, other: rustix::fs::Stat| (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
+    matches!((fstat(file), fstat(std::io::stderr())), (Ok(file), Ok(stderr)) if same(file, stderr))
+}
+
+/// What is written to standard error, as by a panic, goes to this file.
+#[cfg(unix)]
+fn follow(file: &File) -> std::io::Result<()> {
+    Ok(rustix::stdio::dup2_stderr(file)?)
+}
+
+#[cfg(not(unix))]
+fn is_stderr(_: &File) -> bool {
+    false
+}
+
+#[cfg(not(unix))]
+fn follow(_: &File) -> std::io::Result<()> {
+    Ok(())
 }

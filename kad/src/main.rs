@@ -10,6 +10,7 @@ mod error;
 mod input;
 mod log;
 mod output;
+mod runtime;
 mod service;
 mod signals;
 mod traces;
@@ -21,23 +22,33 @@ use config::Read;
 use error::Failure;
 
 fn main() -> ExitCode {
-    match config::read(std::env::args_os().collect()).and_then(run) {
+    match config::read().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output::remark(&format!("kad: {failure}"));
-            if let Some(advice) = failure.advice() {
-                output::remark(&format!("     {advice}"));
-            }
-            failure.exit_code()
+            explain(&failure);
+            ExitCode::from(failure.status())
         }
     }
 }
 
+/// Says what went wrong, and what to do about it.
+fn explain(failure: &Failure) {
+    output::remark(&format!("kad: {failure}"));
+    if let Some(advice) = failure.advice() {
+        output::remark(&format!("     {advice}"));
+    }
+}
+
+/// Ends the process at once, as `main` would.
+fn end(failure: &Failure) -> ! {
+    explain(failure);
+    std::process::exit(failure.status().into())
+}
+
 fn run(Read { args, daemon: settings }: Read) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::System)?;
-    runtime.block_on(async {
+    runtime::start(end)?.block_on(async {
         match args.command {
-            Command::Daemon(args) => commands::daemon::run(*args, settings.shown()).await,
+            Command::Daemon(args) => commands::daemon::run(*args, settings).await,
             Command::Config(args) => commands::config::run(args, &settings),
             Command::Put(args) => commands::put::run(args).await,
             Command::Get(args) => commands::get::run(args).await,

@@ -11,6 +11,15 @@ pub(crate) fn ready() {
     say(&[sd_notify::NotifyState::Ready]);
 }
 
+/// The daemon reads its settings again. It is [`ready`] afterwards.
+pub(crate) fn reloading() {
+    #[cfg(target_os = "linux")]
+    match sd_notify::NotifyState::monotonic_usec_now() {
+        Ok(now) => say(&[sd_notify::NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "the service manager cannot be told"),
+    }
+}
+
 /// The daemon hands over and leaves.
 pub(crate) fn stopping() {
     #[cfg(target_os = "linux")]

@@ -204,6 +204,25 @@ impl Dht {
         self.ask(self.shared.timeout, |answer| Command::Joined { answer }).await
     }
 
+    /// Replaces the nodes to join through, as [`Builder::bootstrap`] takes them, and joins through them at once. Contacts that
+    /// the node has stay.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn set_bootstrap(&self, addresses: impl IntoIterator<Item = impl Into<String>>) -> Result<(), Error> {
+        let addresses: Vec<String> = addresses.into_iter().map(Into::into).collect();
+        self.tell_all(|| Command::SetBootstrap { addresses: addresses.clone() })
+    }
+
+    /// Sends a command that has no answer to every worker.
+    fn tell_all(&self, command: impl Fn() -> Command) -> Result<(), Error> {
+        for calls in &self.shared.calls {
+            let call = Call { id: 0, deadline: Instant::now(), command: command() };
+            calls.send(call).map_err(|_| Error::Closed)?;
+        }
+        Ok(())
+    }
+
     /// Hands over what the node holds, says goodbye to its contacts, and stops it. Calls that are under way end with
     /// [`Error::Closed`].
     ///

@@ -64,6 +64,7 @@ impl Worker {
             },
             Command::Cancel => self.cancel(id),
             Command::Bootstrap { addresses } => self.join(&addresses),
+            Command::SetBootstrap { addresses } => self.set_bootstrap(addresses),
             Command::Close { answer } => self.leave(answer),
         }
     }

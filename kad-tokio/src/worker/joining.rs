@@ -41,6 +41,16 @@ impl Worker {
         });
     }
 
+    /// The node joins through others from now on.
+    pub(super) fn set_bootstrap(&mut self, addresses: Vec<String>) {
+        self.parts.has_network = !addresses.is_empty();
+        if self.is_first() {
+            let now = self.now();
+            self.joining.set_bootstrap(now, self.parts.has_network);
+            self.parts.bootstrap = addresses;
+        }
+    }
+
     /// The addresses are known: joins through all of them at once.
     pub(super) fn join(&mut self, addresses: &[SocketAddr]) {
         let until = self.now().plus_millis(LIMIT_MS);

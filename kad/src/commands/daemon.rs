@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kad_http::Server;
 use kad_tokio::{Capacity, Dht, Limits, NodeId};
@@ -10,19 +12,29 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use super::reload::Reload;
 use crate::args::{Daemon, Storage};
+use crate::config::Settings;
 use crate::contacts;
 use crate::data_dir::{ControlFile, DataDir};
 use crate::error::Failure;
 use crate::input;
 use crate::log;
 use crate::service;
-use crate::signals::Signals;
+use crate::signals::{Hangups, Signals};
 
 /// Largest value that any node may be told to take.
 pub(crate) const VALUE_MAX_MAX: u32 = 64 << 20;
 
-pub(crate) async fn run(args: Daemon, shown: BTreeMap<String, String>) -> Result<(), Failure> {
+/// How long a request that is being answered may keep the node from leaving.
+const GRACE: Duration = Duration::from_millis(1000);
+/// How long HTTP connections may stay open after that was asked.
+const DRAIN: Duration = Duration::from_millis(1500);
+
+pub(crate) async fn run(args: Daemon, settings: Settings) -> Result<(), Failure> {
+    // What a daemon writes is for its user.
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     if args.detach {
         return super::detach::run(&args).await;
     }
@@ -34,7 +46,7 @@ pub(crate) async fn run(args: Daemon, shown: BTreeMap<String, String>) -> Result
         None => data_dir.identity()?,
     };
     // What is logged before this are failures, which are printed all the same.
-    let _log = log::start(&args, &id)?;
+    let log = log::start(&args, &id)?;
     allow_connections(args.http_connections);
     let listener = asked_listener(&args).await?;
     let dht = start_node(&args, id, &data_dir)?;
@@ -43,31 +55,36 @@ pub(crate) async fn run(args: Daemon, shown: BTreeMap<String, String>) -> Result
         None => own_listener(dht.local_addr().port()).await?,
     };
     let (stop, token) = (Arc::new(Notify::new()), random_token()?);
-    let settings = kad_http::Settings {
+    let http = kad_http::Settings {
         secret: Some(data_dir.secret()?),
-        ..http_settings(&args, token.clone(), stop.clone(), shown)
+        ..http_settings(&args, token.clone(), stop.clone(), settings.shown())
     };
-    let server = Server::new(listener, dht.clone(), settings).map_err(Failure::System)?;
-    let address = server.local_addr();
-    let mut signals = Signals::catch()?;
+    let server = Server::new(listener, dht.clone(), http).map_err(Failure::System)?;
+    let (address, http) = (server.local_addr(), server.handle());
+    let (mut signals, mut hangups) = (Signals::catch_of_daemon()?, Hangups::catch()?);
     data_dir.write_control(&ControlFile { address: reachable(address), token, pid: std::process::id() })?;
     tracing::info!(%id, listen = %dht.local_addr(), http = %address, data_dir = %data_dir.path().display(), "up");
     service::ready();
 
     let (drain, drained) = oneshot::channel::<()>();
     let server = tokio::spawn(server.run(async move { drop(drained.await) }));
-    let why = tokio::select! {
-        signal = signals.next() => signal,
-        () = stop.notified() => "kad stop",
-        () = dht.closed() => "the node stopped by itself",
-        never = contacts::keep(&dht, &data_dir) => match never {},
-        never = service::watchdog(&dht) => match never {},
+    let mut reload = Reload::new(settings, log, http.clone(), dht.clone());
+    let (mut keep, mut watchdog) = (pin!(contacts::keep(&dht, &data_dir)), pin!(service::watchdog(&dht)));
+    let why = loop {
+        tokio::select! {
+            signal = signals.next() => break signal,
+            () = stop.notified() => break "kad stop",
+            () = dht.closed() => break "the node stopped by itself",
+            () = hangups.next() => reload.run(),
+            never = &mut keep => match never {},
+            never = &mut watchdog => match never {},
+        }
     };
     service::stopping();
     tracing::info!(why, "leaving: answering what is under way, handing over, saying goodbye");
     drop(drain);
     let left = tokio::select! {
-        left = leave(&dht, &data_dir, server) => left,
+        left = leave(&dht, &data_dir, &http, server) => left,
         // Asked twice: at once.
         _ = signals.next() => Ok(()),
     };
@@ -77,13 +94,17 @@ pub(crate) async fn run(args: Daemon, shown: BTreeMap<String, String>) -> Result
     left
 }
 
-/// Answers the requests that are under way, then leaves the network.
-async fn leave(dht: &Dht, data_dir: &DataDir, server: JoinHandle<()>) -> Result<(), Failure> {
+/// Answers the requests that are under way, as far as that takes no longer than a moment, and leaves the network. Who has sent
+/// half a request is not waited for.
+async fn leave(dht: &Dht, data_dir: &DataDir, http: &kad_http::Handle, server: JoinHandle<()>) -> Result<(), Failure> {
+    // What is not answered by then is told that the node is closed.
+    let _ = tokio::time::timeout(GRACE, http.answered()).await;
+    contacts::save(dht, data_dir).await;
+    let left = dht.close().await.map_err(|_| Failure::CheckFailed("the node stopped by itself: see the log".into()));
     if let Err(error) = server.await {
         tracing::error!(%error, "the HTTP server failed");
     }
-    contacts::save(dht, data_dir).await;
-    dht.close().await.map_err(|_| Failure::CheckFailed("the node stopped by itself: see the log".into()))
+    left
 }
 
 /// Files that a daemon may need: each connection is one.
@@ -145,8 +166,7 @@ fn http_settings(
         header_timeout: args.http_timeout,
         body_timeout: args.http_timeout,
         write_timeout: args.http_timeout,
-        // A store that has begun may take as long as any call.
-        drain_timeout: args.timeout.min(args.http_timeout),
+        drain_timeout: DRAIN,
         stop,
         shown,
         ..kad_http::Settings::default()

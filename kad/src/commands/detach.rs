@@ -1,21 +1,49 @@
 //! `kad daemon --detach`: the same daemon in the background.
 
 use std::fs::File;
-use std::path::Path;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::args::Daemon;
 use crate::data_dir::DataDir;
 use crate::error::Failure;
+use crate::log;
 use crate::output;
 
-/// Where its log goes, in the data directory.
-const LOG: &str = "log";
 /// How often the start is looked at.
 const POLL: Duration = Duration::from_millis(20);
 /// How much of the log is shown when it does not come up.
 const TAIL: usize = 4;
+
+/// A log file, and where a daemon's part of it begins.
+pub(crate) struct Log {
+    pub(crate) path: PathBuf,
+    begins: u64,
+}
+
+impl Log {
+    /// The log of a daemon that is about to start, and the file for its standard error.
+    pub(crate) fn open(path: PathBuf) -> Result<(Self, File), Failure> {
+        let file = log::append(&path)?;
+        let begins = file.metadata().map_or(0, |metadata| metadata.len());
+        Ok((Self { path, begins }, file))
+    }
+
+    /// The last lines that the daemon has written.
+    fn tail(&self) -> String {
+        let mut text = Vec::new();
+        // Without a log there is nothing to show.
+        let _ = File::open(&self.path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(self.begins))?;
+            file.read_to_end(&mut text)
+        });
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(TAIL)..].join("\n")
+    }
+}
 
 /// Starts this program again without `--detach`, and waits until commands can reach it.
 pub(crate) async fn run(args: &Daemon) -> Result<(), Failure> {
@@ -24,41 +52,35 @@ pub(crate) async fn run(args: &Daemon) -> Result<(), Failure> {
     // Somebody else's control file must not be taken for the new daemon's.
     drop(data_dir.lock()?);
     data_dir.remove_control();
-    let path = data_dir.path().join(LOG);
-    let log = File::create(&path).map_err(|source| Failure::File { what: "write", path: path.clone(), source })?;
-    let mut child = spawn(log).map_err(Failure::System)?;
-    wait_until_up(&mut child, &data_dir, &path).await?;
-    output::remark(&format!("up, process {}, log in {}", child.id(), path.display()));
+    let (log, stderr) = Log::open(args.log_file.clone().unwrap_or_else(|| data_dir.log()))?;
+    let mut child = spawn(&log.path, stderr).map_err(Failure::System)?;
+    wait_until_up(&mut child, &data_dir, &log).await?;
+    output::remark(&format!("up, process {}, log in {}", child.id(), log.path.display()));
     Ok(())
 }
 
 /// Waits until commands can reach a daemon that was just started, or until it has ended.
-pub(crate) async fn wait_until_up(child: &mut Child, data_dir: &DataDir, log: &Path) -> Result<(), Failure> {
+pub(crate) async fn wait_until_up(child: &mut Child, data_dir: &DataDir, log: &Log) -> Result<(), Failure> {
     loop {
         if data_dir.read_control().is_ok_and(|control| control.pid == child.id()) {
             return Ok(());
         }
         if let Some(status) = child.try_wait().map_err(Failure::System)? {
-            return Err(Failure::NotUp(format!("{status}\n{}", tail(log))));
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            return Err(Failure::NotUp { log: format!("{status}\n{}", log.tail()), code });
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-fn spawn(log: File) -> std::io::Result<Child> {
+fn spawn(log: &Path, stderr: File) -> std::io::Result<Child> {
     let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--detach");
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    // The daemon opens it anew when it is told to, as after a rotation; standard error is for what is not logged.
+    command.args(arguments).env("KAD_LOG_FILE", log).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
     // A session of its own would take a system call that the standard library lacks; a group of its own is enough that
     // Ctrl-C in the terminal does not reach it.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command.spawn()
-}
-
-/// The last lines of the log.
-fn tail(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(TAIL)..].join("\n")
 }

@@ -14,6 +14,7 @@ pub(crate) mod man;
 pub(crate) mod peers;
 pub(crate) mod ping;
 pub(crate) mod put;
+mod reload;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod top;

@@ -1,6 +1,5 @@
 //! One node: a daemon on its host.
 
-use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -33,7 +32,7 @@ pub(super) struct Node {
     http: SocketAddr,
     data_dir: DataDir,
     flags: Vec<String>,
-    daemon: Option<Child>,
+    daemon: Option<(Child, detach::Log)>,
 }
 
 impl Node {
@@ -79,10 +78,9 @@ impl Node {
         }
         // Of a daemon that was killed.
         self.data_dir.remove_control();
-        let log = self.log();
-        let file = File::options().create(true).append(true).open(&log);
-        let file = file.map_err(|source| Failure::File { what: "write", path: log, source })?;
-        self.daemon = Some(self.command()?.stderr(file).spawn().map_err(Failure::System)?);
+        let (log, file) = detach::Log::open(self.data_dir.log())?;
+        let daemon = self.command()?.stderr(file).spawn().map_err(Failure::System)?;
+        self.daemon = Some((daemon, log));
         Ok(())
     }
 
@@ -98,15 +96,10 @@ impl Node {
         Ok(command)
     }
 
-    fn log(&self) -> PathBuf {
-        self.data_dir.path().join("log")
-    }
-
     /// Waits until commands reach the daemon.
     pub(super) async fn wait_until_up(&mut self) -> Result<(), Failure> {
-        let log = self.log();
         match &mut self.daemon {
-            Some(daemon) => detach::wait_until_up(daemon, &self.data_dir, &log).await,
+            Some((daemon, log)) => detach::wait_until_up(daemon, &self.data_dir, log).await,
             None => Err(self.failure("it is down")),
         }
     }
@@ -127,19 +120,19 @@ impl Node {
 
     /// Ends the daemon as a crash would.
     pub(super) fn kill(&mut self) -> Result<(), Failure> {
-        let Some(mut daemon) = self.daemon.take() else { return Ok(()) };
+        let Some((mut daemon, _)) = self.daemon.take() else { return Ok(()) };
         daemon.kill().and_then(|()| daemon.wait()).map(drop).map_err(Failure::System)
     }
 
     /// Tells the daemon to leave.
     pub(super) fn terminate(&self) -> Result<(), Failure> {
-        let Some(daemon) = &self.daemon else { return Ok(()) };
+        let Some((daemon, _)) = &self.daemon else { return Ok(()) };
         kill_process(Pid::from_child(daemon), Signal::TERM).map_err(|error| Failure::System(error.into()))
     }
 
     /// Waits until the daemon that was told to leave has left.
     pub(super) async fn wait_until_down(&mut self) -> Result<(), Failure> {
-        let Some(daemon) = &mut self.daemon else { return Ok(()) };
+        let Some((daemon, _)) = &mut self.daemon else { return Ok(()) };
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             match daemon.try_wait().map_err(Failure::System)? {
@@ -156,7 +149,7 @@ impl Node {
     }
 
     fn failure(&self, problem: &str) -> Failure {
-        Failure::CheckFailed(format!("node {}: {problem}; its log: {}", self.number, self.log().display()))
+        Failure::CheckFailed(format!("node {}: {problem}; its log: {}", self.number, self.data_dir.log().display()))
     }
 }
 
