@@ -1,8 +1,16 @@
 //! What the chores do.
 
+use std::ffi::OsStr;
+use std::iter::once;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
+
+/// All packages, with features that can be had together: what they stand on is built once, for lints, tests and all. Not among
+/// them are the other implementations that kad-bench can be compared with, which would double what is built.
+const ALL: [&str; 3] = ["--workspace", "--features", "kad/otlp,kad-embassy/proto-ipv6,kad-embassy/log"];
+/// defmt needs a linker script of its own: with it the crate is only looked at.
+const LOOKED_AT: [&str; 2] = ["--features", "kad-embassy/defmt"];
 
 /// The repository.
 pub(crate) fn root() -> PathBuf {
@@ -11,17 +19,18 @@ pub(crate) fn root() -> PathBuf {
 
 /// Runs a program of this toolchain in the repository, or says what failed.
 fn run(name: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Result<(), String> {
-    let command = format!("{name} {}", arguments.join(" "));
-    eprintln!("\n--- {command}");
+    run_command(Command::new(name).args(arguments).envs(environment.iter().copied()).current_dir(root()))
+}
+
+/// Runs a command, or says what failed.
+pub(crate) fn run_command(command: &mut Command) -> Result<(), String> {
+    let words: Vec<_> = once(command.get_program()).chain(command.get_args()).map(OsStr::to_string_lossy).collect();
+    let words = words.join(" ");
+    eprintln!("\n--- {words}");
     let start = Instant::now();
-    let status = Command::new(name)
-        .args(arguments)
-        .envs(environment.iter().copied())
-        .current_dir(root())
-        .status()
-        .map_err(|error| format!("{command}: {error}"))?;
+    let status = command.status().map_err(|error| format!("{words}: {error}"))?;
     if !status.success() {
-        return Err(format!("{command}: {status}"));
+        return Err(format!("{words}: {status}"));
     }
     eprintln!("--- done in {:.1} s", start.elapsed().as_secs_f64());
     Ok(())
@@ -33,19 +42,26 @@ pub(crate) fn cargo(arguments: &[&str]) -> Result<(), String> {
 
 /// Everything that a change must pass.
 pub(crate) fn test() -> Result<(), String> {
-    cargo(&["fmt", "--all", "--check"])?;
-    // The other implementations that kad-bench can be compared with would double what is built.
-    let most = ["--workspace", "--all-features", "--exclude", "kad-bench"];
-    cargo(&[&["clippy"], &most[..], &["--all-targets", "--", "--deny", "warnings"]].concat())?;
-    cargo(&["clippy", "-p", "kad-bench", "--all-targets", "--", "--deny", "warnings"])?;
-    // defmt needs a linker script of its own: with it the crate is only looked at.
-    cargo(&[&["test"], &most[..], &["--exclude", "kad-embassy"]].concat())?;
-    cargo(&["test", "-p", "kad-embassy", "--features", "proto-ipv6,log"])?;
-    cargo(&["test", "-p", "kad-bench", "--bins"])?;
-    run("cargo", &[("RUSTDOCFLAGS", "--deny warnings")], &[&["doc"], &most[..], &["--no-deps"]].concat())?;
+    format()?;
+    let looked_at = [&ALL[..], &LOOKED_AT].concat();
+    cargo(&[&["clippy"], &looked_at[..], &["--all-targets", "--", "--deny", "warnings"]].concat())?;
+    // Tests of one package that run programs of another find them where this program is: they are built first, with all else.
+    let programs = std::env::current_exe().map_err(|error| error.to_string())?;
+    let programs = programs.parent().unwrap_or(&programs).to_string_lossy();
+    run("cargo", &[("KAD_PROGRAMS", &programs)], &[&["test"], &ALL[..]].concat())?;
+    run("cargo", &[("RUSTDOCFLAGS", "--deny warnings")], &[&["doc", "--no-deps"], &looked_at[..]].concat())?;
     regressions()?;
     firmware()?;
     gate()
+}
+
+/// The workspace, and those that are workspaces of their own.
+fn format() -> Result<(), String> {
+    cargo(&["fmt", "--all", "--check"])?;
+    for manifest in ["fuzz/Cargo.toml", "gate/Cargo.toml", "footprint/Cargo.toml", "examples/firmware/Cargo.toml"] {
+        cargo(&["fmt", "--manifest-path", manifest, "--all", "--check"])?;
+    }
+    Ok(())
 }
 
 /// What of the firmware needs no toolchain for its boards. It is a workspace of its own, and is built and run by the tests
@@ -53,8 +69,6 @@ pub(crate) fn test() -> Result<(), String> {
 fn firmware() -> Result<(), String> {
     let manifest = ["--manifest-path", "examples/firmware/Cargo.toml"];
     let board = ["--package", "kad-board-mps2"];
-    cargo(&[&["fmt"], &manifest[..], &["--all", "--check"]].concat())?;
-    cargo(&["fmt", "--manifest-path", "footprint/Cargo.toml", "--check"])?;
     cargo(&[&["clippy"], &manifest[..], &board, &["--all-targets", "--", "--deny", "warnings"]].concat())?;
     cargo(&[&["test"], &manifest[..], &board].concat())
 }
@@ -62,7 +76,6 @@ fn firmware() -> Result<(), String> {
 /// What the fuzzers found once must not come back. Their crate is a workspace of its own, so it is looked at by itself.
 fn regressions() -> Result<(), String> {
     let manifest = ["--manifest-path", "fuzz/Cargo.toml"];
-    cargo(&[&["fmt"], &manifest[..], &["--check"]].concat())?;
     cargo(&[&["clippy"], &manifest[..], &["--all-targets", "--", "--deny", "warnings"]].concat())?;
     cargo(&[&["test"], &manifest[..]].concat())
 }
@@ -106,13 +119,4 @@ fn host() -> Result<String, String> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).ok_or_else(|| "rustc does not name its host".into())
-}
-
-/// Licences and sources of all dependencies.
-pub(crate) fn deny() -> Result<(), String> {
-    let installed = Command::new("cargo").args(["deny", "--version"]).output();
-    if !installed.is_ok_and(|output| output.status.success()) {
-        cargo(&["install", "--locked", "cargo-deny"])?;
-    }
-    cargo(&["deny", "--all-features", "check", "licenses", "bans", "sources"])
 }

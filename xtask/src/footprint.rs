@@ -10,6 +10,7 @@ use std::process::Command;
 use kad_lab::{Firmware, Toolchain};
 
 use crate::chores::root;
+use crate::requirements::left_out;
 use elf::Sizes;
 use table::{Row, Table};
 
@@ -29,12 +30,7 @@ pub(crate) fn footprint() -> Result<(), String> {
     };
     let missing: Vec<_> = TARGETS.iter().filter_map(|target| Toolchain::find(target).err()).collect();
     if !missing.is_empty() {
-        let message = format!("footprint: {}", missing.join("; "));
-        if std::env::var("KAD_LAB").as_deref() == Ok("require") {
-            return Err(message);
-        }
-        eprintln!("left out: {message}");
-        return Ok(());
+        return left_out("footprint", &missing.join("; "));
     }
     let measured = measure()?;
     print!("{}", measured.rows());

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::chores::root;
+use crate::chores::{cargo, root};
+use crate::requirements::{is_installed, left_out};
 
 /// The table, from the repository on.
 const TABLE: &str = "docs/instructions.md";
@@ -25,9 +26,11 @@ pub(crate) fn instructions() -> Result<(), String> {
         Some("--update") => true,
         Some(other) => return Err(format!("instructions: `{other}`: only --update is known")),
     };
-    if let Some(missing) = missing() {
-        eprintln!("left out: instructions: {missing}");
-        return Ok(());
+    if !is_installed("valgrind") {
+        return left_out("instructions", "valgrind is not installed");
+    }
+    if !has_runner() {
+        cargo(&["install", "--locked", "--debug", RUNNER, "--version", RELEASE])?;
     }
     let counted = count()?;
     print!("{}", rows(&counted));
@@ -44,16 +47,10 @@ pub(crate) fn instructions() -> Result<(), String> {
     Err(format!("instructions: {}; if that is meant: cargo xtask instructions --update", moved.join("; ")))
 }
 
-/// What of the tools is not there.
-fn missing() -> Option<String> {
-    let says =
-        |program: &str| Command::new(program).arg("--version").output().ok().filter(|said| said.status.success());
-    if says("valgrind").is_none() {
-        return Some("valgrind is not installed".into());
-    }
-    let version = says(RUNNER).map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
-    let fits = version.split_whitespace().any(|word| word == RELEASE);
-    (!fits).then(|| format!("cargo install --locked {RUNNER} --version {RELEASE}"))
+/// Returns whether the runner of this release is installed: it takes only benchmarks that are written for it.
+fn has_runner() -> bool {
+    let output = Command::new(RUNNER).arg("--version").output();
+    output.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).split_whitespace().any(|word| word == RELEASE))
 }
 
 fn count() -> Result<Counts, String> {

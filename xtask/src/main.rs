@@ -1,16 +1,21 @@
 //! The project's chores. `cargo xtask` lists them.
 
 mod chores;
+mod cross;
+mod deny;
 mod footprint;
 mod fuzz;
 mod instructions;
+mod requirements;
+#[cfg(test)]
+mod suites;
 
 use std::process::ExitCode;
 
 /// A chore: its name, what it does, and how.
 type Chore = (&'static str, &'static str, fn() -> Result<(), String>);
 
-const CHORES: [Chore; 7] = [
+const CHORES: [Chore; 8] = [
     (
         "test",
         "everything that a change must pass: format, lints, tests, documentation, former findings, the panic-free gate",
@@ -24,7 +29,7 @@ const CHORES: [Chore; 7] = [
     ("sim", "every scenario of the simulator at its own size, and five hundred small networks", chores::sim),
     (
         "fuzz",
-        "every fuzz target for 30 seconds, or as many as are given: `cargo xtask fuzz 600` (needs a nightly toolchain)",
+        "every fuzz target for 30 seconds, or as many as are given: `cargo xtask fuzz 600` (needs a C++ compiler)",
         fuzz::fuzz,
     ),
     (
@@ -36,10 +41,20 @@ const CHORES: [Chore; 7] = [
     (
         "instructions",
         "how many instructions the core's hot paths take, compared with docs/instructions.md, which `cargo xtask instructions \
-         --update` writes anew (needs valgrind and gungraun-runner)",
+         --update` writes anew (needs valgrind)",
         instructions::instructions,
     ),
-    ("deny", "licences and sources of all dependencies (installs cargo-deny if it is missing)", chores::deny),
+    (
+        "cross",
+        "the program for other systems: checked for macOS, built for Windows and run under Wine, built without shared \
+         libraries (musl) and run",
+        cross::cross,
+    ),
+    (
+        "deny",
+        "licences and sources of all dependencies, releases that were taken back, known vulnerabilities",
+        deny::deny,
+    ),
 ];
 
 fn main() -> ExitCode {

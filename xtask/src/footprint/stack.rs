@@ -7,6 +7,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::requirements::left_out;
+
 /// How long a board may take to say how deep its stack was.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -24,8 +26,7 @@ impl Drop for Board {
 /// The deepest that the stack gets while a board joins through another, stores and finds. `None` without QEMU.
 pub(crate) fn deepest(profile: &str, firmware: &Path, peer: &Path) -> Result<Option<u64>, String> {
     if Command::new("qemu-system-arm").arg("--version").output().is_err() {
-        eprintln!("left out: `qemu-system-arm` is not installed");
-        return Ok(None);
+        return left_out("footprint", "stacks: `qemu-system-arm` is not installed").map(|()| None);
     }
     let (do_, figure) = match profile.starts_with("client") {
         true => (&["do=put:a:500", "do=get:a", "do=put:b:100", "do=get:b"][..], "stack used="),
