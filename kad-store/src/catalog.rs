@@ -8,7 +8,10 @@ use core::ops::Bound;
 use hashbrown::HashMap;
 use kad_wire::{Answer, Digest, Endpoint, Instant, ItemHeader, ItemStatus, Key, Offer, Query, Sink, StoreMode};
 
-use crate::record::{PlaceUnderKey, Rank, Record, cursor_after, place_under_key};
+use crate::eviction::{Class, PlaceUnderKey, Rank, place_under_key};
+use crate::record::{Record, cursor_after};
+use crate::shares::Shares;
+use crate::source::Source;
 use crate::{Due, Limits, Listed, Page};
 
 /// Items that are looked at to see whether a value that was only named would find room.
@@ -36,21 +39,56 @@ pub(crate) struct Catalog<V, W = ()> {
     pub(crate) limits: Limits,
     pub(crate) watch: W,
     keys: HashMap<Key, Vec<Held<V>>>,
-    ranks: BTreeMap<Rank, (Key, Digest)>,
+    ranks: BTreeMap<Order, (Key, Digest)>,
+    shares: Shares,
     expiries: BTreeSet<(Instant, u32)>,
     dues: BTreeSet<(Instant, u32)>,
     arrivals: BTreeMap<u32, (Key, Digest)>,
     order: BTreeSet<(Key, Digest)>,
     pub(crate) bytes: u64,
+    /// Bytes that the items take of the room: see [`Limits::charge`].
+    charged: u64,
     pub(crate) evicted: u64,
     pub(crate) last_cursor: u32,
 }
+
+/// In which order items make way: by class, and those that others want kept by source.
+type Order = (Class, Source, Rank);
 
 /// An item, and what its store knows of its bytes.
 #[derive(Debug)]
 pub(crate) struct Held<V> {
     pub(crate) record: Record,
     pub(crate) value: V,
+}
+
+/// A search for room: what is taken, and what leaves for it.
+struct Room<'a> {
+    bytes: u64,
+    items: usize,
+    victims: Vec<(Key, Digest)>,
+    /// How far each source has been looked through.
+    last: Vec<(Source, Rank)>,
+    /// What leaves in any case.
+    gone: &'a [Record],
+}
+
+impl Room<'_> {
+    fn fits(&self, limits: &Limits) -> bool {
+        self.bytes <= limits.bytes && self.items <= limits.items
+    }
+
+    fn leaves(&mut self, limits: &Limits, record: &Record) {
+        self.bytes -= limits.charge(record.len);
+        self.items -= 1;
+    }
+
+    fn passed(&mut self, source: Source, rank: Rank) {
+        match self.last.iter_mut().find(|(of, _)| *of == source) {
+            Some((_, last)) => *last = rank,
+            None => self.last.push((source, rank)),
+        }
+    }
 }
 
 /// The first key of the region that shares `bits` leading bits with `key`.
@@ -70,11 +108,13 @@ impl<V, W: Watch> Catalog<V, W> {
             watch,
             keys: HashMap::new(),
             ranks: BTreeMap::new(),
+            shares: Shares::default(),
             expiries: BTreeSet::new(),
             dues: BTreeSet::new(),
             arrivals: BTreeMap::new(),
             order: BTreeSet::new(),
             bytes: 0,
+            charged: 0,
             evicted: 0,
             last_cursor: 0,
         }
@@ -91,19 +131,35 @@ impl<V, W: Watch> Catalog<V, W> {
 
     /// Changes a record, and its places in the indexes.
     fn change<R>(&mut self, key: &Key, digest: &Digest, change: impl FnOnce(&mut Record, &Limits) -> R) -> Option<R> {
-        let held = self.keys.get_mut(key)?.iter_mut().find(|held| held.record.digest == *digest)?;
+        let list = self.keys.get_mut(key)?;
+        let at = list.iter().position(|held| held.record.digest == *digest)?;
+        let held = list.get_mut(at)?;
         let before = held.record;
         let result = change(&mut held.record, &self.limits);
         let after = held.record;
+        if after.born_us != before.born_us {
+            // The list stays in order, newest first.
+            let held = list.remove(at);
+            list.insert(list.partition_point(|other| other.record.newest_first(&after).is_lt()), held);
+        }
         self.watch.changed(&before, &after);
         self.unindex(&before);
         self.index(&after);
         Some(result)
     }
 
+    fn order_of(&self, record: &Record) -> Order {
+        let class = record.class();
+        let source = if class == Class::Kept { record.source } else { Source::NONE };
+        (class, source, record.rank(&self.limits))
+    }
+
     fn index(&mut self, record: &Record) {
         let place = (record.key, record.digest);
-        self.ranks.insert(record.rank(&self.limits), place);
+        self.ranks.insert(self.order_of(record), place);
+        if record.class() == Class::Kept {
+            self.shares.add(record.source, self.limits.weight(record.len));
+        }
         self.expiries.insert((record.expires, record.cursor));
         self.arrivals.insert(record.cursor, place);
         self.order.insert(place);
@@ -113,7 +169,10 @@ impl<V, W: Watch> Catalog<V, W> {
     }
 
     fn unindex(&mut self, record: &Record) {
-        self.ranks.remove(&record.rank(&self.limits));
+        self.ranks.remove(&self.order_of(record));
+        if record.class() == Class::Kept {
+            self.shares.take(record.source, self.limits.weight(record.len));
+        }
         self.expiries.remove(&(record.expires, record.cursor));
         self.arrivals.remove(&record.cursor);
         self.order.remove(&(record.key, record.digest));
@@ -130,36 +189,99 @@ impl<V, W: Watch> Catalog<V, W> {
             self.keys.remove(key);
         }
         self.bytes -= u64::from(held.record.len);
+        self.charged -= self.limits.charge(held.record.len);
         self.unindex(&held.record);
         self.watch.went(&held.record);
     }
 
     /// What must leave the store so that a newcomer fits the totals, as far as the first `looks` show; `None` when it would
-    /// have to leave itself.
-    fn victims(&self, newcomer: &Record, freed: Option<&Record>, looks: usize) -> Option<Vec<(Key, Digest)>> {
-        let freed_bytes = freed.map_or(0, |record| u64::from(record.len));
-        let mut bytes = self.bytes - freed_bytes + u64::from(newcomer.len);
-        let mut items = self.arrivals.len() - usize::from(freed.is_some()) + 1;
-        let mut victims = Vec::new();
-        let rank = newcomer.rank(&self.limits);
-        for (other, place) in &self.ranks {
-            if bytes <= self.limits.bytes && items <= self.limits.items {
-                break;
-            }
-            if other.own || *other >= rank {
-                return None;
-            }
-            if victims.len() >= looks {
-                return Some(victims);
-            }
-            if freed.is_some_and(|freed| freed.rank(&self.limits) == *other) {
-                continue;
-            }
-            bytes -= u64::from(self.held(&place.0, &place.1)?.record.len);
-            items -= 1;
-            victims.push(*place);
+    /// have to leave itself. `freed` leave in any case.
+    fn victims(&mut self, newcomer: &Record, freed: &[Record], looks: usize) -> Option<Vec<(Key, Digest)>> {
+        let mut room = Room {
+            bytes: self.charged + self.limits.charge(newcomer.len),
+            items: self.arrivals.len() + 1,
+            victims: Vec::new(),
+            last: Vec::new(),
+            gone: freed,
+        };
+        for record in freed {
+            room.leaves(&self.limits, record);
         }
-        (bytes <= self.limits.bytes && items <= self.limits.items).then_some(victims)
+        if room.fits(&self.limits) {
+            return Some(room.victims);
+        }
+        if self.first_victims(newcomer, &mut room, looks) || newcomer.class() == Class::First {
+            return (room.fits(&self.limits) || room.victims.len() >= looks).then_some(room.victims);
+        }
+        // As if the newcomer were there, and what leaves were gone: then as it was.
+        let weights = |shares: &mut Shares, limits: &Limits, records: &[Record], back: bool| {
+            for record in records.iter().filter(|record| record.class() == Class::Kept) {
+                let weight = limits.weight(record.len);
+                if back { shares.add(record.source, weight) } else { shares.take(record.source, weight) }
+            }
+        };
+        let mut left = Vec::new();
+        weights(&mut self.shares, &self.limits, core::slice::from_ref(newcomer), true);
+        weights(&mut self.shares, &self.limits, freed, false);
+        let found = self.kept_victims(newcomer, &mut room, looks, &mut left);
+        weights(&mut self.shares, &self.limits, &left, true);
+        weights(&mut self.shares, &self.limits, freed, true);
+        weights(&mut self.shares, &self.limits, core::slice::from_ref(newcomer), false);
+        found.then_some(room.victims)
+    }
+
+    /// Readers' copies, and what was forgotten, make way first. Returns whether that is all that need be looked at.
+    fn first_victims(&self, newcomer: &Record, room: &mut Room<'_>, looks: usize) -> bool {
+        let end = (newcomer.class() == Class::First).then(|| self.order_of(newcomer));
+        for (order, place) in &self.ranks {
+            if room.fits(&self.limits) || room.victims.len() >= looks {
+                return true;
+            }
+            if order.0 != Class::First || end.is_some_and(|end| *order >= end) {
+                return false;
+            }
+            self.leaves(place, room);
+        }
+        room.fits(&self.limits)
+    }
+
+    /// Of what others want kept, the source with the largest share gives up its least. Returns whether the newcomer fits then,
+    /// as far as the first `looks` show.
+    fn kept_victims(&mut self, newcomer: &Record, room: &mut Room<'_>, looks: usize, left: &mut Vec<Record>) -> bool {
+        while !room.fits(&self.limits) && room.victims.len() < looks {
+            let Some(source) = self.shares.largest() else { return false };
+            let Some((order, place)) = self.next_of(source, room) else { return false };
+            if !newcomer.own && source == newcomer.source && order.2 >= newcomer.rank(&self.limits) {
+                return false;
+            }
+            room.passed(source, order.2);
+            if let Some(record) = self.leaves(&place, room) {
+                self.shares.take(source, self.limits.weight(record.len));
+                left.push(record);
+            }
+        }
+        true
+    }
+
+    /// What a source gives up next.
+    fn next_of(&self, source: Source, room: &Room<'_>) -> Option<(Order, (Key, Digest))> {
+        let after = match room.last.iter().find(|(of, _)| *of == source) {
+            Some(&(_, rank)) => Bound::Excluded((Class::Kept, source, rank)),
+            None => Bound::Included((Class::Kept, source, Rank::LEAST)),
+        };
+        let (order, place) = self.ranks.range((after, Bound::Unbounded)).next()?;
+        (order.0 == Class::Kept && order.1 == source).then_some((*order, *place))
+    }
+
+    /// Notes that an item leaves, unless it does so already.
+    fn leaves(&self, place: &(Key, Digest), room: &mut Room<'_>) -> Option<Record> {
+        let record = self.held(&place.0, &place.1)?.record;
+        if room.gone.iter().any(|gone| gone.cursor == record.cursor) {
+            return None;
+        }
+        room.leaves(&self.limits, &record);
+        room.victims.push(*place);
+        Some(record)
     }
 
     fn next_cursor(&mut self) -> u32 {
@@ -187,21 +309,22 @@ impl<V, W: Watch> Catalog<V, W> {
         }
         let list = self.keys.get(&record.key).map(Vec::as_slice).unwrap_or_default();
         let alive = list.iter().map(|held| &held.record).filter(|held| held.is_alive(now));
-        let instead = match place_under_key(&self.limits, &record, alive.clone()) {
-            PlaceUnderKey::Free => None,
-            PlaceUnderKey::Instead(digest) => Some(digest),
+        let (deleted, displaced) = match place_under_key(&self.limits, &record, alive.clone()) {
+            PlaceUnderKey::Without { deleted, displaced } => (deleted, displaced),
             PlaceUnderKey::Deleted => return Some(Answer::refused(ItemStatus::Deleted)),
             PlaceUnderKey::None => return Some(Answer::refused(ItemStatus::Full)),
         };
-        let freed = instead.and_then(|digest| alive.clone().find(|held| held.digest == digest));
+        let leave = |held: &&Record| [deleted, displaced].contains(&Some(held.digest));
+        let freed: Vec<Record> = alive.filter(leave).copied().collect();
+        let record = Record { has_deleted: deleted.is_some(), ..record };
         // With its bytes a newcomer pays for what it displaces, each of which was paid for when it came. A name alone is
         // free, so it causes little work: at worst its bytes come for nothing.
         let looks = if offer.bytes.is_some() { usize::MAX } else { LOOKS_FOR_A_NAME };
-        let Some(victims) = self.victims(&record, freed, looks) else {
+        let Some(victims) = self.victims(&record, &freed, looks) else {
             return Some(Answer::refused(ItemStatus::Full));
         };
         let bytes = offer.bytes?;
-        for (key, digest) in victims.into_iter().chain(instead.map(|digest| (record.key, digest))) {
+        for (key, digest) in victims.into_iter().chain(freed.iter().map(|freed| (record.key, freed.digest))) {
             self.evicted += 1;
             self.remove(&key, &digest);
         }
@@ -213,6 +336,7 @@ impl<V, W: Watch> Catalog<V, W> {
     /// Takes in an item that is not held. Nobody is told.
     pub(crate) fn insert(&mut self, record: Record, value: V) {
         self.bytes += u64::from(record.len);
+        self.charged += self.limits.charge(record.len);
         self.index(&record);
         let list = self.keys.entry(record.key).or_default();
         let at = list.partition_point(|held| held.record.newest_first(&record).is_lt());
@@ -295,13 +419,13 @@ impl<V, W: Watch> Catalog<V, W> {
     /// Evicts what the limits have no room for, however it came in.
     #[cfg(feature = "disk")]
     pub(crate) fn evict_surplus(&mut self) {
-        while self.len() > self.limits.items || self.bytes > self.limits.bytes {
-            let Some((rank, (key, digest))) = self.ranks.first_key_value().map(|(rank, place)| (*rank, *place)) else {
-                return;
-            };
-            if rank.own {
-                return;
-            }
+        while self.len() > self.limits.items || self.charged > self.limits.bytes {
+            let first = self.ranks.first_key_value().filter(|(order, _)| order.0 == Class::First);
+            let first = first.map(|(_, place)| *place).or_else(|| {
+                let source = self.shares.largest()?;
+                self.ranks.range((Class::Kept, source, Rank::LEAST)..).next().map(|(_, place)| *place)
+            });
+            let Some((key, digest)) = first else { return };
             self.evicted += 1;
             self.remove(&key, &digest);
         }

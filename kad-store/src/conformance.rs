@@ -43,6 +43,12 @@ pub fn run<S: Store>(mut make: impl FnMut(Limits) -> S) {
     a_flood_of_one_source_leaves_the_others_their_places(&mut fresh(&|limits| limits.values_per_key = 8));
     bytes_per_key_are_bounded(&mut fresh(&|limits| limits.bytes_per_key = 1000));
     near_items_stay_when_room_is_short(&mut fresh(&|limits| limits.items = 10));
+    a_source_that_sends_more_than_others_displaces_only_its_own(&mut fresh(&|_| {}));
+    many_hosts_of_one_wide_prefix_do_not_displace_others(&mut fresh(&|_| {}));
+    many_bytes_count_like_many_items(&mut fresh(&|_| {}));
+    one_value_makes_few_small_ones_leave(&mut fresh(&|limits| limits.bytes = 8 * 1024));
+    a_key_that_many_sources_fill_keeps_what_was_there(&mut fresh(&|limits| limits.values_per_key = 8));
+    a_tombstone_that_has_deleted_something_stays(&mut fresh(&|limits| limits.values_per_key = 4));
     bytes_in_total_are_bounded(&mut fresh(&|limits| limits.bytes = 8 * 1024));
     own_items_stay_until_forgotten(&mut fresh(&|limits| limits.items = 4));
     a_tombstone_ends_what_it_deletes_and_keeps_it_away(&mut fresh(&|_| {}));
@@ -262,13 +268,23 @@ fn lifetimes_shrink_and_only_publishers_extend_them(store: &mut impl Store) {
     }
     assert_eq!(put_at(store, 4000, StoreMode::Publish, 1000), 6000, "and nothing shortens it");
     let found = |store: &mut _, ms: u64| find(store, at_ms(ms), &Query::all(key))[0].0;
-    assert_eq!((found(store, 4000).ttl_ms, found(store, 4000).age_ms), (6000, 4000));
+    assert_eq!((found(store, 4500).ttl_ms, found(store, 4500).age_ms), (5500, 500), "its publisher makes it younger");
     assert_eq!(put_at(store, 5000, StoreMode::Publish, 10_000), 10_000, "its publisher extends it");
-    assert_eq!(found(store, 5000).age_ms, 5000, "which makes it no younger");
+    assert_eq!(found(store, 5000).age_ms, 0);
     // A fraction of a millisecond counts as lived.
     let between = at_ms(5000).plus_micros(1);
     let header = find(store, between, &Query::all(key))[0].0;
-    assert_eq!((header.ttl_ms, header.age_ms), (9999, 5001));
+    assert_eq!((header.ttl_ms, header.age_ms), (9999, 1));
+    // A header without the bytes is anybody's: only who brought the item may say so.
+    let named = |source| Offer {
+        bytes: None,
+        source,
+        ..offer(at_ms(5500), StoreMode::Publish, &key, self::header(&key, 60_000, 0, b"value"), b"")
+    };
+    let granted = |store: &mut dyn Store, source| store.offer(at_ms(5500), &named(source)).map(|answer| answer.ttl_ms);
+    assert_eq!(granted(store, source(2)), Some(9500), "a stranger's bare header extends no life");
+    assert_eq!(find(store, at_ms(5500), &Query::all(key))[0].0.age_ms, 500, "and makes nothing younger");
+    assert_eq!(granted(store, source(1)), Some(60_000), "its publisher's does");
     // However long the bytes took, the life counts from the offer.
     let late = Offer {
         received: at_ms(6000),
@@ -366,6 +382,120 @@ fn near_items_stay_when_room_is_short(store: &mut impl Store) {
     assert!(values(store, now, &key(1)).is_empty(), "a cached copy displaces nothing");
     put(store, now, StoreMode::Publish, &key(2), HOUR_MS, b"value");
     assert!(values(store, now, &key(109)).is_empty() && !values(store, now, &key(2)).is_empty());
+}
+
+fn offer_from(store: &mut impl Store, source: Endpoint, key: &Key, ttl_ms: u32, value: &[u8]) -> ItemStatus {
+    let header = header(key, ttl_ms, 0, value);
+    let offer = Offer { source, ..offer(at_ms(0), StoreMode::Publish, key, header, value) };
+    store.offer(at_ms(0), &offer).expect("with bytes there is always an answer").status
+}
+
+/// A public address.
+fn public(a: u8, b: u8, c: u8) -> Endpoint {
+    (Ipv4Addr::new(a, b, c, 7), 9000).into()
+}
+
+/// Six items far away, of three sources.
+fn honest_items(store: &mut impl Store) -> [Key; 6] {
+    let keys = [200, 201, 202, 203, 204, 205].map(key);
+    for (number, key) in keys.iter().enumerate() {
+        let source = public(20, number as u8 / 2, 1);
+        assert_eq!(offer_from(store, source, key, HOUR_MS, b"honest"), ItemStatus::Stored);
+    }
+    keys
+}
+
+/// How many of these keys have something.
+fn held(store: &mut impl Store, keys: &[Key]) -> usize {
+    keys.iter().filter(|key| !values(store, at_ms(0), key).is_empty()).count()
+}
+
+fn a_source_that_sends_more_than_others_displaces_only_its_own(store: &mut impl Store) {
+    let honest = honest_items(store);
+    let mut bytes = *OWN.as_bytes();
+    let mut stored = 0;
+    for number in 0..500u16 {
+        // As near as can be, with the longest life that there is.
+        (bytes[30], bytes[31]) = ((number >> 8) as u8, number as u8);
+        let status = offer_from(store, public(66, 6, 6), &Key::from_bytes(bytes), TTL_MAX_MS, b"x");
+        stored += usize::from(status == ItemStatus::Stored);
+    }
+    assert!(stored >= 50 && store.usage().items >= 60, "one source may fill a store: {stored}, {:?}", store.usage());
+    assert_eq!(held(store, &honest), 6, "and displaces nothing of others");
+    for distance in 210..220 {
+        let status = offer_from(store, public(30, 1, 1), &key(distance), HOUR_MS, b"honest");
+        assert_eq!(status, ItemStatus::Stored, "who has less finds room");
+    }
+    assert_eq!(held(store, &honest), 6);
+}
+
+fn many_hosts_of_one_wide_prefix_do_not_displace_others(store: &mut impl Store) {
+    let honest = honest_items(store);
+    for number in 0..250u8 {
+        offer_from(store, public(66, 6, number), &key(number), TTL_MAX_MS, b"x");
+    }
+    assert_eq!(held(store, &honest), 6);
+}
+
+fn many_bytes_count_like_many_items(store: &mut impl Store) {
+    let honest = honest_items(store);
+    for number in 0..40u8 {
+        offer_from(store, public(66, 6, 6), &key(number), TTL_MAX_MS, &[number; 8000]);
+    }
+    assert_eq!(held(store, &honest), 6, "a source with few items and many bytes displaces its own");
+    for number in 0..200u8 {
+        offer_from(store, public(77, 7, 7), &key(number), TTL_MAX_MS, &[]);
+    }
+    assert_eq!(held(store, &honest), 6, "and one with many items and no bytes");
+}
+
+fn one_value_makes_few_small_ones_leave(store: &mut impl Store) {
+    for number in 0..100u8 {
+        offer_from(store, public(66, 6, 6), &key(number), HOUR_MS, &[]);
+    }
+    let before = store.usage();
+    assert_eq!((before.items, before.bytes), (64, 0), "as many as there are places");
+    assert_eq!(offer_from(store, public(20, 1, 1), &key(200), HOUR_MS, &[1; 1000]), ItemStatus::Stored);
+    let gone = store.usage().evicted - before.evicted;
+    assert!(gone <= 1000 / 128 + 1, "an empty item takes some room too: {gone} made way for 1000 bytes");
+}
+
+fn a_key_that_many_sources_fill_keeps_what_was_there(store: &mut impl Store) {
+    let key = key(1);
+    assert_eq!(offer_from(store, public(20, 1, 1), &key, HOUR_MS, b"honest"), ItemStatus::Stored);
+    for number in 0..100u8 {
+        offer_from(store, public(66 + number / 2, number, 1), &key, TTL_MAX_MS, &[number]);
+    }
+    let held = values(store, at_ms(0), &key);
+    assert!(held.len() == 8 && held.contains(&b"honest".to_vec()), "as many sources as places displace nothing");
+    offer_from(store, public(66, 0, 1), &key, HOUR_MS, b"another of a source that has one");
+    let held = values(store, at_ms(0), &key);
+    assert!(held.len() == 8 && held.contains(&b"honest".to_vec()), "which displaces its own at the most");
+}
+
+fn a_tombstone_that_has_deleted_something_stays(store: &mut impl Store) {
+    let (now, key, secret) = (at_ms(0), key(1), [7; 32]);
+    let item = ItemHeader::publish(&key, ItemType::RAW, Lock::of(&secret), HOUR_MS, b"value");
+    store.offer(now, &Offer { header: item, ..offer(now, StoreMode::Publish, &key, item, b"value") });
+    let delete = |store: &mut dyn Store, secret: [u8; 32], value: &[u8], source| {
+        let tombstone = Tombstone::of(&key, ItemType::RAW, &secret, value);
+        let (header, bytes) = (tombstone.header(&key), tombstone.to_bytes());
+        let offer = Offer { source, ..offer(now, StoreMode::Publish, &key, header, &bytes) };
+        store.offer(now, &offer).map(|answer| answer.status)
+    };
+    assert_eq!(delete(store, secret, b"value", public(20, 1, 1)), Some(ItemStatus::Stored));
+    for number in 0..50u8 {
+        delete(store, [number + 100; 32], &[number], public(66 + number, 1, 1));
+    }
+    let again = Offer { header: item, ..offer(now, StoreMode::Publish, &key, item, b"value") };
+    let answer = store.offer(now, &again).map(|answer| answer.status);
+    assert_eq!(answer, Some(ItemStatus::Deleted), "made-up tombstones do not displace it");
+    // Whoever really deletes something finds a place all the same.
+    let other = ItemHeader::publish(&key, ItemType::RAW, Lock::of(&[9; 32]), HOUR_MS, b"other");
+    store.offer(now, &offer(now, StoreMode::Publish, &key, other, b"other"));
+    assert_eq!(delete(store, [9; 32], b"other", public(21, 1, 1)), Some(ItemStatus::Stored));
+    assert!(find(store, now, &Query { types: TypeMask::VALUES, ..Query::all(key) }).is_empty());
+    assert_eq!(store.offer(now, &again).map(|answer| answer.status), Some(ItemStatus::Deleted));
 }
 
 fn bytes_in_total_are_bounded(store: &mut impl Store) {
@@ -590,7 +720,7 @@ fn behaves_like_a_plain_map(store: &mut impl Store, seed: u64) {
                 let publish = store.publish(at_ms(ms), &key, &header, &value);
                 assert!(publish.status.is_held());
                 let slot = model.entry((key, header.digest)).or_insert((ms, 0, value));
-                slot.1 = slot.1.max(ms + u64::from(ttl_ms));
+                (slot.0, slot.1) = (ms, slot.1.max(ms + u64::from(ttl_ms)));
             }
             roll => {
                 let mode = if roll == 3 { StoreMode::Replicate } else { StoreMode::Publish };
@@ -601,7 +731,7 @@ fn behaves_like_a_plain_map(store: &mut impl Store, seed: u64) {
                 let until = ms + u64::from(ttl_ms);
                 let slot = model.entry((key, header.digest)).or_insert((ms, until, value));
                 if mode == StoreMode::Publish {
-                    slot.1 = slot.1.max(until);
+                    (slot.0, slot.1) = (ms, slot.1.max(until));
                 }
                 assert_eq!(u64::from(answer.ttl_ms), slot.1 - ms);
             }

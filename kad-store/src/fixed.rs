@@ -70,16 +70,17 @@ impl<'m> FixedStore<'m> {
 
     fn newcomer(&mut self, now: Instant, offer: &Offer<'_>, own: bool) -> Option<Answer> {
         self.expire(now);
-        let (record, freed) = match self.index.admit(now, offer, own) {
-            Ok(admitted) => admitted,
+        let record = match self.index.admit(now, offer, own) {
+            Ok(record) => record,
             Err(status) => return Some(Answer::refused(status)),
         };
-        let bytes = offer.bytes?;
-        let mut victim = freed.or_else(|| self.index.next_victim(1, record.len));
-        while let Some(position) = victim {
+        let Some(bytes) = offer.bytes else {
+            self.index.all_stay();
+            return None;
+        };
+        while let Some(position) = self.index.next_leaving() {
             self.index.evicted += 1;
             self.index.remove(position);
-            victim = self.index.next_victim(1, record.len);
         }
         let position = self.index.insert(record)?;
         self.copy_in(position, bytes);

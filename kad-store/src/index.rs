@@ -2,7 +2,9 @@
 
 use kad_wire::{Digest, Instant, ItemStatus, Key, Offer, Query, Sink};
 
-use crate::record::{PlaceUnderKey, Record, cursor_after, place_under_key};
+use crate::eviction::{Class, PlaceUnderKey, WIDE_PART, place_under_key};
+use crate::record::{Record, cursor_after};
+use crate::source::Source;
 use crate::{Due, Limits, Listed, Page, Usage};
 
 /// A block's number plus one; 0 for none.
@@ -12,6 +14,8 @@ pub(crate) type Link = u16;
 #[derive(Clone, Copy, Debug)]
 pub struct FixedRecord {
     pub(crate) used: bool,
+    /// It makes way for the newcomer that is being looked at.
+    pub(crate) leaves: bool,
     pub(crate) record: Record,
     pub(crate) first: Link,
     /// For the store that the index belongs to.
@@ -21,7 +25,7 @@ pub struct FixedRecord {
 
 impl FixedRecord {
     /// An unused place: all zero bits.
-    pub const EMPTY: Self = Self { used: false, record: Record::EMPTY, first: 0, note: 0 };
+    pub const EMPTY: Self = Self { used: false, leaves: false, record: Record::EMPTY, first: 0, note: 0 };
 }
 
 /// A part of a value, or what is known of one.
@@ -120,69 +124,128 @@ impl<'m, B: Block> Index<'m, B> {
         slot.record.is_alive(now).then_some((position, slot))
     }
 
-    /// Whether there would be room in total for a newcomer once everything that may make way for it has.
-    fn has_room_for(&self, newcomer: &Record, freed: Option<usize>) -> bool {
-        let rank = newcomer.rank(&self.limits);
-        let may_leave = |position: usize, slot: &FixedRecord| {
-            Some(position) == freed || (!slot.record.own && slot.record.rank(&self.limits) < rank)
-        };
-        let stays = self.used().filter(|&(position, slot)| !may_leave(position, slot));
-        self.fits(stays.map(|(_, slot)| slot.record.len), 1, newcomer.len)
-    }
-
-    /// Whether items of these lengths fit, and some more.
-    fn fits(&self, lens: impl Iterator<Item = u32>, items: usize, len: u32) -> bool {
-        let nothing = (items, blocks_for::<B>(len), u64::from(len));
-        let (items, blocks, bytes) = lens.fold(nothing, |(items, blocks, bytes), len| {
-            (items + 1, blocks + blocks_for::<B>(len), bytes + u64::from(len))
+    /// Whether what stays fits, and a newcomer.
+    fn fits(&self, newcomer: Option<&Record>) -> bool {
+        let stays = self.used().filter(|(_, slot)| !slot.leaves).map(|(_, slot)| &slot.record);
+        let (items, blocks, bytes) = stays.chain(newcomer).fold((0, 0, 0), |(items, blocks, bytes), record| {
+            (items + 1, blocks + blocks_for::<B>(record.len), bytes + self.limits.charge(record.len))
         });
         items <= self.limits.items && blocks <= self.block_count() && bytes <= self.limits.bytes
     }
 
-    /// What makes way first, as long as `items` more with `len` bytes do not fit.
-    pub(crate) fn next_victim(&self, items: usize, len: u32) -> Option<usize> {
-        if self.fits(self.used().map(|(_, slot)| slot.record.len), items, len) {
-            return None;
+    /// What a source has of the store, a newcomer included: what decides, and what is its own of that.
+    fn share(&self, source: Source, newcomer: Option<&Record>) -> (u64, u64) {
+        let stays = self.used().filter(|(_, slot)| !slot.leaves).map(|(_, slot)| &slot.record);
+        let kept = stays.chain(newcomer).filter(|record| record.class() == Class::Kept);
+        let (mut narrow, mut wide) = (0, 0);
+        for record in kept.filter(|record| record.source.wide() == source.wide()) {
+            let weight = self.limits.weight(record.len);
+            wide += weight;
+            narrow += if record.source == source { weight } else { 0 };
         }
-        let others = self.used().filter(|(_, slot)| !slot.record.own);
-        let first = others.min_by(|(_, a), (_, b)| a.record.rank(&self.limits).cmp(&b.record.rank(&self.limits)));
-        first.map(|(position, _)| position)
+        ((narrow * WIDE_PART).max(wide), narrow)
     }
 
-    /// Decides about an item that is not held: its record, and what makes way under its key. Whatever has expired must
-    /// have been removed before.
-    pub(crate) fn admit(
-        &mut self,
-        now: Instant,
-        offer: &Offer<'_>,
-        own: bool,
-    ) -> Result<(Record, Option<usize>), ItemStatus> {
+    /// The source that gives something up.
+    fn largest_source(&self, newcomer: Option<&Record>) -> Option<Source> {
+        let stays = self.used().filter(|(_, slot)| !slot.leaves).map(|(_, slot)| &slot.record);
+        let kept = stays.chain(newcomer).filter(|record| record.class() == Class::Kept);
+        let mut largest: Option<((u64, u64), Source)> = None;
+        for record in kept {
+            if largest.is_some_and(|(_, source)| source == record.source) {
+                continue;
+            }
+            let share = (self.share(record.source, newcomer), record.source);
+            if largest.is_none_or(|largest| share > largest) {
+                largest = Some(share);
+            }
+        }
+        largest.map(|(_, source)| source)
+    }
+
+    /// What makes way next; `None` when that would be the newcomer itself, or nothing may.
+    fn next_victim(&self, newcomer: Option<&Record>) -> Option<usize> {
+        let least = |class: Class, source: Option<Source>| {
+            let among = self.used().filter(|(_, slot)| !slot.leaves && slot.record.class() == class);
+            let among = among.filter(|(_, slot)| source.is_none_or(|source| slot.record.source == source));
+            among.min_by(|(_, a), (_, b)| a.record.rank(&self.limits).cmp(&b.record.rank(&self.limits)))
+        };
+        let outranked = |slot: &FixedRecord, by: &Record| slot.record.rank(&self.limits) < by.rank(&self.limits);
+        let (position, slot, rival) = match least(Class::First, None) {
+            Some((position, slot)) => (position, slot, newcomer.filter(|newcomer| newcomer.class() == Class::First)),
+            None => {
+                newcomer.filter(|newcomer| newcomer.class() == Class::First).is_none().then_some(())?;
+                let source = self.largest_source(newcomer)?;
+                let (position, slot) = least(Class::Kept, Some(source))?;
+                (position, slot, newcomer.filter(|newcomer| !newcomer.own && newcomer.source == source))
+            }
+        };
+        rival.is_none_or(|rival| outranked(slot, rival)).then_some(position)
+    }
+
+    /// Marks what leaves so that all the rest fits, and a newcomer. Returns whether it does; if not, all stay.
+    fn make_way(&mut self, newcomer: Option<&Record>) -> bool {
+        while !self.fits(newcomer) {
+            let Some(slot) = self.next_victim(newcomer).and_then(|position| self.records.get_mut(position)) else {
+                self.all_stay();
+                return false;
+            };
+            slot.leaves = true;
+        }
+        true
+    }
+
+    /// Marks what lowered limits have no room for.
+    #[cfg(feature = "flash")]
+    pub(crate) fn keep_to_limits(&mut self) {
+        while !self.fits(None) {
+            let Some(slot) = self.next_victim(None).and_then(|position| self.records.get_mut(position)) else { return };
+            slot.leaves = true;
+        }
+    }
+
+    /// Takes the marks back: nothing comes.
+    pub(crate) fn all_stay(&mut self) {
+        self.records.iter_mut().for_each(|slot| slot.leaves = false);
+    }
+
+    /// An item that is marked to leave.
+    pub(crate) fn next_leaving(&self) -> Option<usize> {
+        self.used().find(|(_, slot)| slot.leaves).map(|(position, _)| position)
+    }
+
+    /// Decides about an item that is not held. Returns its record; what makes way for it is marked until it has
+    /// [left](Self::next_leaving) or [stays](Self::all_stay). Whatever has expired must have been removed before.
+    pub(crate) fn admit(&mut self, now: Instant, offer: &Offer<'_>, own: bool) -> Result<Record, ItemStatus> {
         self.last_cursor = cursor_after(self.last_cursor);
-        let record = Record::new(now, &self.limits, offer, own, self.last_cursor);
+        let mut record = Record::new(now, &self.limits, offer, own, self.last_cursor);
         if !record.is_alive(now) {
             return Err(ItemStatus::Expired);
         }
         let under_key = self.alive(now).map(|slot| &slot.record).filter(|held| held.key == record.key);
-        let freed = match place_under_key(&self.limits, &record, under_key) {
-            PlaceUnderKey::Free => None,
-            PlaceUnderKey::Instead(digest) => self.position(&record.key, &digest),
+        let (deleted, displaced) = match place_under_key(&self.limits, &record, under_key) {
+            PlaceUnderKey::Without { deleted, displaced } => (deleted, displaced),
             PlaceUnderKey::Deleted => return Err(ItemStatus::Deleted),
             PlaceUnderKey::None => return Err(ItemStatus::Full),
         };
         if blocks_for::<B>(record.len) > self.blocks.len() {
             return Err(ItemStatus::TooLarge);
         }
-        match self.has_room_for(&record, freed) {
-            true => Ok((record, freed)),
-            false => Err(ItemStatus::Full),
+        record.has_deleted = deleted.is_some();
+        for digest in deleted.into_iter().chain(displaced) {
+            let position = self.position(&record.key, &digest);
+            if let Some(slot) = position.and_then(|position| self.records.get_mut(position)) {
+                slot.leaves = true;
+            }
         }
+        if self.make_way(Some(&record)) { Ok(record) } else { Err(ItemStatus::Full) }
     }
 
     /// Takes a place and blocks for an item that fits.
     pub(crate) fn insert(&mut self, record: Record) -> Option<usize> {
         let position = self.records.iter().position(|slot| !slot.used)?;
         let first = self.take_blocks(blocks_for::<B>(record.len));
-        *self.records.get_mut(position)? = FixedRecord { used: true, record, first, note: 0 };
+        *self.records.get_mut(position)? = FixedRecord { used: true, record, first, ..FixedRecord::EMPTY };
         self.bytes += u64::from(record.len);
         Some(position)
     }

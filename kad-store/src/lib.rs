@@ -14,6 +14,7 @@ pub mod conformance;
 #[cfg(feature = "disk")]
 mod disk;
 mod due;
+mod eviction;
 mod fixed;
 #[cfg(feature = "flash")]
 mod flash;
@@ -23,6 +24,9 @@ mod limits;
 mod memory;
 mod none;
 mod record;
+#[cfg(feature = "memory")]
+mod shares;
+mod source;
 
 #[cfg(feature = "disk")]
 pub use disk::{DiskError, DiskHealth, DiskStore, Moment};

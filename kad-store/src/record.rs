@@ -5,35 +5,15 @@ use core::time::Duration;
 
 use kad_wire::limits::TTL_MAX_MS;
 use kad_wire::{
-    Answer, Digest, Distance, Endpoint, Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, Offer, Query, StoreMode,
-    item_flags,
+    Answer, Digest, Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, Offer, Query, StoreMode, item_flags,
 };
 
 use crate::due::jittered;
+use crate::source::Source;
 use crate::{Due, Limits, Listed, Page};
 
 /// An item is not passed on in the last seconds of its life: it would be gone before it is read.
 const TOO_LATE_MS: u32 = 5_000;
-
-/// Whose items count together under a key: the /24 of an IPv4 address, the /64 of an IPv6 address.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Source(pub(crate) [u8; 8]);
-
-impl Source {
-    pub(crate) const NONE: Self = Self([0; 8]);
-
-    pub(crate) fn of(endpoint: &Endpoint) -> Self {
-        let ip = endpoint.ip;
-        let mut prefix = [0; 8];
-        if endpoint.is_v4() {
-            prefix[..2].copy_from_slice(&[0xff, 0xff]);
-            prefix[2..5].copy_from_slice(&ip[12..15]);
-        } else {
-            prefix.copy_from_slice(&ip[..8]);
-        }
-        Self(prefix)
-    }
-}
 
 /// What a holder knows of an item besides its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +22,8 @@ pub(crate) struct Record {
     pub(crate) item_type: ItemType,
     pub(crate) flags: u8,
     pub(crate) own: bool,
+    /// A tombstone that ended an item which this store held.
+    pub(crate) has_deleted: bool,
     pub(crate) len: u32,
     pub(crate) digest: Digest,
     pub(crate) lock: Lock,
@@ -61,6 +43,7 @@ impl Record {
         item_type: ItemType::RAW,
         flags: 0,
         own: false,
+        has_deleted: false,
         len: 0,
         digest: Digest([0; 16]),
         lock: Lock::NONE,
@@ -77,16 +60,16 @@ impl Record {
         let header = &offer.header;
         let cached = offer.mode == StoreMode::Cache;
         let ttl_max_ms = if cached { limits.cache_ttl_ms } else { TTL_MAX_MS };
-        let received_us = i64::try_from(offer.received.as_micros()).unwrap_or(i64::MAX);
         Self {
             key: offer.key,
             item_type: header.item_type,
             flags: if cached { header.flags | item_flags::CACHED } else { header.flags & !item_flags::CACHED },
             own,
+            has_deleted: false,
             len: header.total_len,
             digest: header.digest,
             lock: header.lock,
-            born_us: received_us.saturating_sub(i64::from(header.age_ms) * 1000),
+            born_us: born_us(offer),
             expires: offer.received.plus_millis(header.ttl_ms.min(ttl_max_ms).into()),
             replicate_at: jittered(now, limits.replicate, &limits.id),
             republish_at: jittered(now, limits.republish, &limits.id),
@@ -142,8 +125,10 @@ impl Record {
         self.is_alive(now) && young && query.types.contains(self.item_type)
     }
 
-    /// Takes in an offer of what is held already. Only its publisher extends its life; another holder's copy re-arms the
-    /// replication and no more; a reader's copy changes nothing. Whatever is more than a cached copy makes it more.
+    /// Takes in an offer of what is held already. Its publisher extends its life and makes it younger: that is the sender of a
+    /// PUBLISH that brings the bytes, or that brought the item at first, since a bare header is anybody's who has seen one.
+    /// Another holder's copy re-arms the replication and no more; a reader's copy changes nothing. Everything but a reader's
+    /// copy makes a cached copy a real one.
     pub(crate) fn offered_again(&mut self, now: Instant, limits: &Limits, offer: &Offer<'_>) {
         let offered_until = offer.received.plus_millis(offer.header.ttl_ms.min(TTL_MAX_MS).into());
         if offer.mode == StoreMode::Cache {
@@ -154,8 +139,11 @@ impl Record {
             // the copy, by naming a shorter one.
             self.flags &= !item_flags::CACHED;
             self.expires = self.expires.max(offered_until);
-        } else if offer.mode == StoreMode::Publish {
+        } else if offer.mode == StoreMode::Publish
+            && (offer.bytes.is_some() || Source::of(&offer.source) == self.source)
+        {
             self.expires = self.expires.max(offered_until);
+            self.born_us = self.born_us.max(born_us(offer));
         }
         self.replicate_at = jittered(now, limits.replicate, &limits.id);
     }
@@ -216,18 +204,12 @@ impl Record {
     pub(crate) fn newest_first(&self, other: &Self) -> Ordering {
         other.born_us.cmp(&self.born_us).then(self.digest.cmp(&other.digest))
     }
+}
 
-    /// What it counts when room is short: the least makes way first.
-    #[inline(never)]
-    pub(crate) fn rank(&self, limits: &Limits) -> Rank {
-        Rank {
-            own: self.own,
-            kept: !self.is_cached(),
-            nearness: core::cmp::Reverse(limits.id.distance(&self.key)),
-            expires: self.expires,
-            cursor: self.cursor,
-        }
-    }
+/// When an offered item was published, in microseconds of this node's clock.
+fn born_us(offer: &Offer<'_>) -> i64 {
+    let received_us = i64::try_from(offer.received.as_micros()).unwrap_or(i64::MAX);
+    received_us.saturating_sub(i64::from(offer.header.age_ms) * 1000)
 }
 
 /// The next item's cursor: neither 0, which says that a list has ended, nor [`Page::FROM_START`].
@@ -236,76 +218,4 @@ pub(crate) fn cursor_after(last: u32) -> u32 {
         0 | Page::FROM_START => 1,
         next => next,
     }
-}
-
-/// See [`Record::rank`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Rank {
-    pub(crate) own: bool,
-    kept: bool,
-    nearness: core::cmp::Reverse<Distance>,
-    expires: Instant,
-    /// Makes ranks unique.
-    cursor: u32,
-}
-
-/// What must leave a key so that a newcomer has a place under it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum PlaceUnderKey {
-    Free,
-    /// If the item with this digest leaves.
-    Instead(Digest),
-    /// It was deleted.
-    Deleted,
-    None,
-}
-
-/// A tombstone takes the place of what it deletes, whoever publishes that; and as long as it is held that does not come back.
-fn by_tombstones<'a>(newcomer: &Record, mut held: impl Iterator<Item = &'a Record>) -> Option<PlaceUnderKey> {
-    if newcomer.item_type == ItemType::TOMBSTONE {
-        let deleted = held.find(|record| record.digest.0 == newcomer.lock.0)?;
-        return Some(PlaceUnderKey::Instead(deleted.digest));
-    }
-    let is_deleted = |record: &Record| record.item_type == ItemType::TOMBSTONE && record.lock.0 == newcomer.digest.0;
-    held.any(is_deleted).then_some(PlaceUnderKey::Deleted)
-}
-
-/// Decides the place of a newcomer among the items of its key and type.
-pub(crate) fn place_under_key<'a>(
-    limits: &Limits,
-    newcomer: &Record,
-    held: impl Iterator<Item = &'a Record> + Clone,
-) -> PlaceUnderKey {
-    if let Some(decided) = by_tombstones(newcomer, held.clone()) {
-        return decided;
-    }
-    let same = held.filter(|record| record.item_type == newcomer.item_type);
-    let (mut count, mut bytes) = (0, 0);
-    for record in same.clone() {
-        count += 1;
-        bytes += u64::from(record.len);
-    }
-    let fits_without = |len: u32| bytes - u64::from(len) + u64::from(newcomer.len) <= limits.bytes_per_key;
-    if count < limits.values_per_key && fits_without(0) {
-        return PlaceUnderKey::Free;
-    }
-    let of = |source: Source| same.clone().filter(|record| record.source == source).count();
-    let theirs = of(newcomer.source);
-    // Of the prefix with the most items the oldest, if it has more than the newcomer's. Otherwise the newcomer's prefix gives
-    // up its own oldest, if that is older.
-    let mut victim: Option<(usize, &Record)> = None;
-    for record in same.clone().filter(|record| !record.own && fits_without(record.len)) {
-        let crowd = of(record.source);
-        let older = record.source == newcomer.source && newcomer.newest_first(record).is_lt();
-        let weight = match crowd > theirs || newcomer.own {
-            true => crowd,
-            false if older => 0,
-            false => continue,
-        };
-        let more = |(most, oldest): (usize, &Record)| weight.cmp(&most).then(record.newest_first(oldest)).is_gt();
-        if victim.is_none_or(more) {
-            victim = Some((weight, record));
-        }
-    }
-    victim.map_or(PlaceUnderKey::None, |(_, victim)| PlaceUnderKey::Instead(victim.digest))
 }

@@ -2,6 +2,7 @@
 
 use crate::mock;
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use kad_store::conformance::Collect;
@@ -146,9 +147,14 @@ impl Held {
         u32::try_from((i128::from(now) - self.born).max(0).unsigned_abs().div_ceil(1000)).unwrap_or(u32::MAX)
     }
 
-    /// What it counts when room is short, the least first: cached, far from zero, soon over, early.
-    fn rank(&self) -> (bool, bool, std::cmp::Reverse<Key>, u64, u64) {
-        (self.own, !self.cached, std::cmp::Reverse(self.key), self.expires, self.arrival)
+    /// Readers' copies, and what this node has forgotten, make way before all others.
+    fn goes_first(&self) -> bool {
+        !self.own && (self.cached || self.subnet.is_none())
+    }
+
+    /// In which order the items of a source make way: far from zero, soon over, early.
+    fn rank(&self) -> (std::cmp::Reverse<Key>, u64, u64) {
+        (std::cmp::Reverse(self.key), self.expires, self.arrival)
     }
 
     fn passable(&self, now: u64) -> bool {
@@ -176,10 +182,6 @@ impl Model {
         self.held.iter().position(|held| held.key == *key && held.digest == *digest && held.expires > self.now)
     }
 
-    fn of_subnet<'a>(under_key: &[&'a Held], subnet: Option<u8>) -> Vec<&'a Held> {
-        under_key.iter().copied().filter(|held| held.subnet == subnet).collect()
-    }
-
     /// What must go so that a newcomer has a place under its key; an error if it has none.
     fn room_under_key(&self, newcomer: &Held) -> Result<Option<Digest>, ()> {
         let under_key: Vec<&Held> = self.held.iter().filter(|held| held.key == newcomer.key).collect();
@@ -190,11 +192,18 @@ impl Model {
         }
         let oldest_first = |held: &&&Held| (held.born, std::cmp::Reverse(held.digest));
         let able: Vec<&Held> = under_key.iter().copied().filter(|held| !held.own && fits(held.bytes.len())).collect();
-        let crowd = |held: &Held| Self::of_subnet(&under_key, held.subnet).len();
-        let theirs = crowd(newcomer);
-        let most = able.iter().filter(|held| newcomer.own || crowd(held) > theirs).map(|held| crowd(held)).max();
+        let crowd = |held: &Held, more: usize| {
+            let others = under_key.iter().filter(|held| !held.own);
+            let (narrow, wide) = others.fold((more, more), |(narrow, wide), other| {
+                let same = (other.subnet == held.subnet, wide_of(other.subnet) == wide_of(held.subnet));
+                (narrow + usize::from(same.0), wide + usize::from(same.1))
+            });
+            (narrow * 4).max(wide)
+        };
+        let theirs = crowd(newcomer, 1);
+        let most = able.iter().map(|held| crowd(held, 0)).filter(|crowd| newcomer.own || *crowd > theirs).max();
         if let Some(most) = most {
-            let of_most = able.iter().filter(|held| crowd(held) == most);
+            let of_most = able.iter().filter(|held| crowd(held, 0) == most);
             return Ok(of_most.min_by_key(oldest_first).map(|held| held.digest));
         }
         let own_older = able.iter().filter(|held| {
@@ -204,23 +213,43 @@ impl Model {
         own_older.min_by_key(oldest_first).map(|held| Some(held.digest)).ok_or(())
     }
 
-    /// What must go so that a newcomer fits; an error if it would have to go itself.
-    fn room(&self, newcomer: &Held) -> Result<Vec<Digest>, ()> {
+    /// What must go so that a newcomer fits, by arrival; an error if it would have to go itself.
+    fn room(&self, newcomer: &Held) -> Result<Vec<u64>, ()> {
         let freed = self.room_under_key(newcomer)?;
         let is_freed = |held: &&Held| held.key == newcomer.key && Some(held.digest) == freed;
+        let mut going: Vec<u64> = self.held.iter().filter(is_freed).map(|held| held.arrival).collect();
         let mut rest: Vec<&Held> = self.held.iter().filter(|held| !is_freed(held)).collect();
-        rest.sort_by_key(|held| held.rank());
-        let mut going: Vec<Digest> = freed.into_iter().collect();
+        let charge = |held: &Held| (held.bytes.len() as u64).max(self.limits.bytes / self.limits.items as u64);
         loop {
-            let bytes: usize = rest.iter().map(|held| held.bytes.len()).sum();
-            if rest.len() < self.limits.items && (bytes + newcomer.bytes.len()) as u64 <= self.limits.bytes {
+            let bytes: u64 = rest.iter().map(|held| charge(held)).sum::<u64>() + charge(newcomer);
+            if rest.len() < self.limits.items && bytes <= self.limits.bytes {
                 return Ok(going);
             }
-            match rest.first() {
-                Some(least) if !least.own && least.rank() < newcomer.rank() => going.push(rest.remove(0).digest),
-                _ => return Err(()),
-            }
+            let next = self.next_victim(&rest, newcomer).ok_or(())?;
+            going.push(next);
+            rest.retain(|held| held.arrival != next);
         }
+    }
+
+    fn next_victim(&self, rest: &[&Held], newcomer: &Held) -> Option<u64> {
+        if let Some(first) = rest.iter().filter(|held| held.goes_first()).min_by_key(|held| held.rank()) {
+            return (!newcomer.goes_first() || first.rank() < newcomer.rank()).then_some(first.arrival);
+        }
+        let kept: Vec<&Held> = rest.iter().copied().chain([newcomer]).filter(|held| !held.own).collect();
+        let weight = |matches: &dyn Fn(&Held) -> bool| -> u64 {
+            let counted = kept.iter().filter(|held| matches(held));
+            counted.map(|held| held.bytes.len() as u64 + self.limits.bytes / self.limits.items as u64).sum()
+        };
+        let largest = kept.iter().max_by_key(|held| {
+            let narrow = weight(&|other| other.subnet == held.subnet);
+            let wide = weight(&|other| wide_of(other.subnet) == wide_of(held.subnet));
+            ((narrow * 4).max(wide), narrow, source(held.subnet))
+        })?;
+        let theirs = kept.iter().filter(|held| held.subnet == largest.subnet && held.arrival != newcomer.arrival);
+        let least = theirs.min_by_key(|held| held.rank())?;
+        let rivals = !newcomer.own && newcomer.subnet == largest.subnet;
+        let goes = !newcomer.goes_first() && (!rivals || least.rank() < newcomer.rank());
+        goes.then_some(least.arrival)
     }
 
     /// What a store must say of an offer: `None` is the wish for its bytes.
@@ -232,8 +261,13 @@ impl Model {
         if let Some(at) = self.find(&offer.key, &offer.header.digest) {
             let held = &mut self.held[at];
             if offer.mode != StoreMode::Cache {
-                if held.cached || offer.mode == StoreMode::Publish {
+                let proven = offer.bytes.is_some() || held.subnet == subnet;
+                let published = !held.cached && offer.mode == StoreMode::Publish && proven;
+                if held.cached || published {
                     held.expires = held.expires.max(until(TTL_MAX_MS));
+                }
+                if published {
+                    held.born = held.born.max(i128::from(received) - i128::from(offer.header.age_ms) * 1000);
                 }
                 held.cached = false;
                 held.replicate = replicate;
@@ -263,26 +297,10 @@ impl Model {
         let Ok(going) = self.room(&newcomer) else { return Some((ItemStatus::Full, 0)) };
         offer.bytes?;
         self.evicted += going.len() as u64;
-        // One digest can stand under several keys only if the bytes are the same there: see `item`.
-        let gone = self.going(&newcomer, going);
-        self.held.retain(|held| !gone.contains(&held.arrival));
+        self.held.retain(|held| !going.contains(&held.arrival));
         let ttl_ms = newcomer.ttl_ms(now);
         self.held.push(newcomer);
         Some((ItemStatus::Stored, ttl_ms))
-    }
-
-    /// The arrivals that go: the first under the newcomer's key if one was freed there, the others by rank.
-    fn going(&self, newcomer: &Held, mut digests: Vec<Digest>) -> Vec<u64> {
-        let mut gone = Vec::new();
-        if let Ok(Some(freed)) = self.room_under_key(newcomer) {
-            let at = self.held.iter().find(|held| held.key == newcomer.key && held.digest == freed);
-            gone.extend(at.map(|held| held.arrival));
-            digests.remove(0);
-        }
-        let mut rest: Vec<&Held> = self.held.iter().filter(|held| !gone.contains(&held.arrival)).collect();
-        rest.sort_by_key(|held| held.rank());
-        gone.extend(rest.iter().take(digests.len()).map(|held| held.arrival));
-        gone
     }
 
     fn passed_on(&mut self, due: &Due) {
@@ -306,6 +324,23 @@ impl Model {
             }
         }
     }
+}
+
+/// Two private hosts, and two public ones in one /16.
+fn address(subnet: u8) -> Ipv4Addr {
+    let [private, public] = [[10, 1], [66, 1]];
+    let [a, b] = if subnet < 2 { private } else { public };
+    Ipv4Addr::new(a, b, subnet, 7)
+}
+
+/// Where a source stands among those that have as much.
+fn source(subnet: Option<u8>) -> (bool, Option<u8>) {
+    (subnet.is_some_and(|subnet| subnet >= 2), subnet)
+}
+
+/// What two sources have in common if they are in one wide prefix.
+fn wide_of(subnet: Option<u8>) -> Option<u8> {
+    subnet.map(|subnet| subnet.min(2))
 }
 
 fn at(us: u64) -> Instant {
@@ -337,7 +372,7 @@ fn take(store: &mut dyn Store, model: &mut Model, step: &Step) -> Result<(), Tes
     match step {
         Step::Wait { us } => model.now += us,
         Step::Offer { item, mode, ttl_ms, age_ms, subnet, whole, late_us } => {
-            let source = Endpoint::from((std::net::Ipv4Addr::new(10, 1, *subnet, 7), 9000));
+            let source = Endpoint::from((address(*subnet), 9000));
             let received = at(model.now - late_us);
             let bytes = whole.then_some(&item.value[..]);
             let (key, header) = (key(item.key), item.header(*ttl_ms, *age_ms));

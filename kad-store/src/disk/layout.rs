@@ -5,7 +5,8 @@ use std::vec::Vec;
 use kad_wire::{Digest, Instant, ItemType, Key, Lock};
 
 use super::clock::Clock;
-use crate::record::{Record, Source};
+use crate::record::Record;
+use crate::source::Source;
 
 /// Number of this layout. Another number is another format.
 pub(super) const FORMAT: u32 = 1;
@@ -33,7 +34,7 @@ pub(super) fn block_row(key: u64, part: &[u8]) -> Vec<u8> {
 /// The row of an item. The times on disk are the store clock's.
 pub(super) fn item_row(record: &Record, clock: Clock) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(128 + CHECK);
-    bytes.extend_from_slice(&[record.item_type.0, record.flags, u8::from(record.own), 0]);
+    bytes.extend_from_slice(&[record.item_type.0, record.flags, u8::from(record.own), u8::from(record.has_deleted)]);
     bytes.extend_from_slice(&record.len.to_le_bytes());
     bytes.extend_from_slice(record.key.as_bytes());
     bytes.extend_from_slice(&record.digest.0);
@@ -49,12 +50,13 @@ pub(super) fn item_row(record: &Record, clock: Clock) -> Vec<u8> {
 /// A row of an item that is read. `None`: it is damaged.
 pub(super) fn item_read(cursor: u32, row: &[u8], clock: Clock) -> Option<Record> {
     let bytes = &mut opened(u64::from(cursor), row)?;
-    let [item_type, flags, own, _] = take(bytes)?;
+    let [item_type, flags, own, has_deleted] = take(bytes)?;
     Some(Record {
         cursor,
         item_type: ItemType(item_type),
         flags,
         own: own != 0,
+        has_deleted: has_deleted != 0,
         len: u32::from_le_bytes(take(bytes)?),
         key: Key::from_bytes(take(bytes)?),
         digest: Digest(take(bytes)?),

@@ -7,7 +7,8 @@ use sequential_storage::map::{SerializationError, Value};
 
 use super::FlashBlock;
 use crate::index::{FixedRecord, Link};
-use crate::record::{Record, Source};
+use crate::record::Record;
+use crate::source::Source;
 
 /// What an entry of the map is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,7 +123,7 @@ pub(crate) fn header_bytes(slot: &FixedRecord, shift: Shift, clock_us: i64, expi
     put(&clock_us.to_le_bytes());
     put(&record.cursor.to_le_bytes());
     put(&slot.first.to_le_bytes());
-    put(&[record.item_type.0, record.flags, u8::from(record.own), 0]);
+    put(&[record.item_type.0, record.flags, u8::from(record.own), u8::from(record.has_deleted)]);
     put(&record.len.to_le_bytes());
     put(record.key.as_bytes());
     put(&record.digest.0);
@@ -146,12 +147,13 @@ pub(crate) fn header_read(mut bytes: &[u8]) -> Option<FixedRecord> {
     take::<8>(bytes)?;
     let cursor = u32::from_le_bytes(take(bytes)?);
     let first = Link::from_le_bytes(take(bytes)?);
-    let [item_type, flags, own, _] = take(bytes)?;
+    let [item_type, flags, own, has_deleted] = take(bytes)?;
     let record = Record {
         cursor,
         item_type: ItemType(item_type),
         flags,
         own: own != 0,
+        has_deleted: has_deleted != 0,
         len: u32::from_le_bytes(take(bytes)?),
         key: Key::from_bytes(take(bytes)?),
         digest: Digest(take(bytes)?),
@@ -162,7 +164,7 @@ pub(crate) fn header_read(mut bytes: &[u8]) -> Option<FixedRecord> {
         republish_at: Instant::from_micros(u64::from_le_bytes(take(bytes)?)),
         ..Record::EMPTY
     };
-    Some(FixedRecord { used: true, record, first, note: 0 })
+    Some(FixedRecord { used: true, record, first, ..FixedRecord::EMPTY })
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {

@@ -21,22 +21,25 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'_, F, PAGES
 
     pub(super) fn newcomer(&mut self, now: Instant, offer: &Offer<'_>, own: bool) -> Option<Answer> {
         self.expire(now);
-        let (record, freed) = match self.index.admit(now, offer, own) {
-            Ok(admitted) => admitted,
+        let record = match self.index.admit(now, offer, own) {
+            Ok(record) => record,
             Err(status) => return Some(Answer::refused(status)),
         };
-        let bytes = offer.bytes?;
-        let kept = self.make_room(&record, freed) && self.keep(record, bytes);
+        let Some(bytes) = offer.bytes else {
+            self.index.all_stay();
+            return None;
+        };
+        let kept = self.evict_leaving() && self.keep(record, bytes);
         Some(if kept { record.answer(now, ItemStatus::Stored) } else { Answer::refused(ItemStatus::Full) })
     }
 
-    pub(super) fn make_room(&mut self, record: &Record, freed: Option<usize>) -> bool {
-        let mut victim = freed.or_else(|| self.index.next_victim(1, record.len));
-        while let Some(position) = victim {
+    /// Drops what makes way. Returns whether the flash did; if not, the rest stays.
+    pub(super) fn evict_leaving(&mut self) -> bool {
+        while let Some(position) = self.index.next_leaving() {
             if !self.evict(position) {
+                self.index.all_stay();
                 return false;
             }
-            victim = self.index.next_victim(1, record.len);
         }
         true
     }
@@ -79,6 +82,7 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'_, F, PAGES
         let Some(slot) = self.index.records.get_mut(position) else { return false };
         let record = &slot.record;
         let longer_us = record.expires.micros_since(before.record.expires);
+        // A younger age is written along with the next change: after a restart before that the item is as old as it was.
         let same = (record.own, record.flags) == (before.record.own, before.record.flags);
         let longer_ms = u32::try_from(longer_us.div_ceil(1000)).unwrap_or(u32::MAX);
         if let Some(left_ms) = slot.note.checked_sub(longer_ms)

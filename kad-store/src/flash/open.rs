@@ -153,11 +153,8 @@ impl<'m, F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'m, F, P
 
     /// The limits may have been lowered since.
     fn keep_to_limits(&mut self) {
-        while let Some(position) = self.index.next_victim(0, 0) {
-            if !self.evict(position) {
-                return;
-            }
-        }
+        self.index.keep_to_limits();
+        self.evict_leaving();
     }
 }
 
