@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use kad_wire::{Contact, Digest, Endpoint, Instant, ItemStatus, Key, NodeId, TypeMask};
 
+use crate::coverage::{Coverage, named};
 use crate::lookup::nearest;
 use crate::operation::{Candidate, Give, ItemSlot, ItemState, Operation, Walk};
 
@@ -100,6 +101,8 @@ pub enum Event<'n> {
         values: usize,
         /// There are more than this operation had places for, or larger ones than this node takes.
         truncated: bool,
+        /// What can be said of values that did not come.
+        end: FindEnd,
         /// How the lookup went.
         trace: Trace<'n>,
         /// Which of the nodes that answered had what.
@@ -124,6 +127,27 @@ pub enum Event<'n> {
         /// Which operation.
         operation: OperationId,
     },
+}
+
+/// How a find ended: whether a value that did not come does not exist. "No such value" is the truth after
+/// [`Complete`](Self::Complete), and after [`Alone`](Self::Alone) at a node that has no network to reach.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FindEnd {
+    /// The first value came, where that was wanted; or [enough](Coverage::is_enough) of the nearest nodes answered, and all
+    /// that they announced came.
+    Complete,
+    /// This node knows no other.
+    Alone,
+    /// Other nodes are known, and none answered.
+    Unreachable,
+    /// Fewer of the nearest nodes answered than would be [enough](Coverage::is_enough).
+    TooFewAnswered,
+    /// Nodes announced this many values that could not be fetched from them.
+    Unfetched(usize),
+    /// There are more values than the operation had places for, or larger ones than this node takes.
+    Truncated,
+    /// The deadline ended it.
+    TimedOut,
 }
 
 impl Event<'_> {
@@ -205,6 +229,11 @@ impl<'n> Trace<'n> {
         now.saturating_since(self.operation.started)
     }
 
+    /// What was learned of the nodes nearest to the target, once the operation has ended.
+    pub const fn coverage(&self) -> Coverage {
+        self.operation.coverage
+    }
+
     /// Whether it was ended by its deadline.
     pub const fn timed_out(&self) -> bool {
         self.operation.timed_out
@@ -237,6 +266,9 @@ impl<'n> Holders<'n> {
 pub struct Receipt<'n> {
     pub(crate) trace: Trace<'n>,
     pub(crate) items: &'n [ItemSlot],
+    /// Holders per item, and this node if it is one of them where it is near enough.
+    pub(crate) k: usize,
+    pub(crate) own: Option<NodeId>,
 }
 
 /// What became of one item at one node that was asked to hold it.
@@ -277,6 +309,21 @@ impl<'n> ItemReceipt<'n> {
     }
 }
 
+impl ItemReceipt<'_> {
+    /// Returns whether each of the k nearest nodes that are known holds it. A node that failed before it could be offered the
+    /// item counts: it should hold it, and does not.
+    pub fn is_complete(&self) -> bool {
+        let Receipt { trace, k, own, .. } = self.receipt;
+        let target = trace.operation.target;
+        let own = own.map(|own| own.distance(&target));
+        let mut wanted = named(trace.operation, trace.candidates).enumerate().filter(|(rank, candidate)| {
+            let nearer_self = own.is_some_and(|own| own < candidate.contact.id.distance(&target));
+            rank.saturating_add(usize::from(nearer_self)) < k
+        });
+        trace.operation.coverage.silent == 0 && wanted.all(|(_, candidate)| candidate.acked & self.bit != 0)
+    }
+}
+
 fn held(candidate: &Candidate, bit: u32) -> Held {
     let busy = matches!(candidate.give, Give::Waiting | Give::Failed) && candidate.refusal() == Some(ItemStatus::Busy);
     match candidate.refusal() {
@@ -307,6 +354,13 @@ impl<'n> Receipt<'n> {
             bit: 1u32.checked_shl(index as u32).unwrap_or(0),
             receipt,
         })
+    }
+
+    /// The nodes near the items that did not answer the lookup, and so were offered nothing.
+    pub fn unreached(&self) -> impl Iterator<Item = Contact> + use<'n> {
+        let near = named(self.trace.operation, self.trace.candidates).take(self.k);
+        let failed = near.filter(|candidate| candidate.walk == Walk::Failed && candidate.give == Give::Nothing);
+        failed.map(|candidate| candidate.contact)
     }
 
     /// How the lookup before it went.

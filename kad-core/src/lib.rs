@@ -10,6 +10,7 @@ mod arena;
 mod bucket;
 mod check;
 mod config;
+mod coverage;
 mod delivery;
 mod estimate;
 mod event;
@@ -39,8 +40,10 @@ fn repeatable(cases: u32) -> proptest::test_runner::Config {
 
 pub use bucket::ContactSlot;
 pub use config::{Config, ConfigError, Role};
+pub use coverage::Coverage;
 pub use event::{
-    Event, FindOptions, Held, Holders, ItemReceipt, KnownContact, OperationId, Receipt, StartError, Status, Step, Trace,
+    Event, FindEnd, FindOptions, Held, Holders, ItemReceipt, KnownContact, OperationId, Receipt, StartError, Status, Step,
+    Trace,
 };
 pub use kad_wire::{self as wire, Contact, Instant, Key, NodeId};
 pub use memory::{Head, Memory};

@@ -259,7 +259,9 @@ impl Memory<'_> {
         families: Families,
         out: &'o mut [u16],
     ) -> &'o [u16] {
-        let wanted = |slot: &ContactSlot| slot.contact.id != *except && families.reach(&slot.contact.endpoint);
+        let wanted = |slot: &ContactSlot| {
+            slot.is_good() && slot.contact.id != *except && families.reach(&slot.contact.endpoint)
+        };
         let found = self.table().closest(target, wanted, out);
         out.get(..found).unwrap_or_default()
     }

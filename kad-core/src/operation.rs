@@ -4,6 +4,7 @@ use kad_wire::{
     Contact, Distance, Endpoint, Instant, ItemHeader, ItemStatus, Key, NodeId, Room, StoreMode, Tag, Token, TypeMask,
 };
 
+use crate::coverage::Coverage;
 use crate::wake::{Link, Wake};
 
 /// What somebody wants of the node.
@@ -55,6 +56,8 @@ pub struct Operation {
     /// The last answer brought nobody nearer than everyone known: it is time to ask the rest of the k nearest at once.
     pub(crate) stalled: bool,
     pub(crate) timed_out: bool,
+    /// What it learned of the k nearest, once it is over.
+    pub(crate) coverage: Coverage,
     /// The walk was over once with fewer than k answers, and began again from this node's own contacts.
     pub(crate) began_again: bool,
     pub(crate) pending: Pending,
@@ -95,6 +98,7 @@ impl Operation {
         requests: 0,
         stalled: false,
         timed_out: false,
+        coverage: Coverage::NONE,
         began_again: false,
         pending: Pending::Nothing,
         next_event: Link::NONE,
@@ -321,7 +325,7 @@ pub(crate) enum ItemState {
     Wanted,
     Pulling,
     Delivered,
-    /// Nobody who had it could be pulled from.
+    /// Some node says that it has it, and it could not be pulled from any.
     Failed,
 }
 

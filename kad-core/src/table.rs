@@ -202,14 +202,14 @@ impl Table<'_> {
         })
     }
 
-    /// Writes the slots of the eligible live contacts nearest to `target` to `out`, nearest first, and says how many.
+    /// Writes the slots of the eligible contacts nearest to `target` to `out`, nearest first, and says how many.
     pub(crate) fn closest(&self, target: &Key, eligible: impl Fn(&ContactSlot) -> bool, out: &mut [u16]) -> usize {
         let mut sorted = NearestFirst { target, slots: self.slots, list: [Rank::NONE; LIST], len: 0 };
         let wanted = out.len().min(LIST);
         for row in self.rows_by_distance(target) {
             let start = row.saturating_mul(self.width());
             for (offset, slot) in self.row(row).iter().enumerate() {
-                if slot.is_good() && eligible(slot) {
+                if eligible(slot) {
                     sorted.insert(start.saturating_add(offset), &slot.contact.id, wanted);
                 }
             }
@@ -320,7 +320,7 @@ mod tests {
             }
             for target in [Key::from_bytes(target), *near_target.as_key()] {
                 let mut out = vec![0; wanted];
-                let found = table.closest(&target, |_| true, &mut out);
+                let found = table.closest(&target, ContactSlot::is_good, &mut out);
                 let found: Vec<_> = out[..found].iter().map(|&i| table.slots[usize::from(i)].contact.id).collect();
                 let mut all: Vec<_> = table.slots.iter().filter(|slot| slot.is_live()).map(|slot| slot.contact.id).collect();
                 all.sort_by_key(|id| id.distance(&target));
@@ -404,7 +404,7 @@ mod tests {
             good.sort_by_key(|id| id.distance(target));
             for wanted in [1, K, 64] {
                 let mut out = vec![0; wanted];
-                let found = table.closest(target, |_| true, &mut out);
+                let found = table.closest(target, ContactSlot::is_good, &mut out);
                 let found: Vec<_> = out[..found].iter().map(|&i| table.slots[usize::from(i)].contact.id).collect();
                 prop_assert_eq!(&found[..], &good[..wanted.min(good.len())], "closest equals brute force");
             }

@@ -91,7 +91,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Truncated`] when the value is larger than `out` or than this node has room for; [`Error::Unreachable`],
-    /// [`Error::Timeout`], [`Error::Budget`].
+    /// [`Error::Incomplete`], [`Error::Timeout`], [`Error::Budget`].
     pub async fn find(&mut self, key: Key, out: &mut [u8], limit: Limit) -> Result<Option<Found>, Error> {
         let copy = |bytes: &[u8]| out.get_mut(..bytes.len()).map(|out| out.copy_from_slice(bytes));
         match self.find_with(key, limit, copy).await? {

@@ -49,6 +49,10 @@ pub enum Error {
     /// The lifetime is zero or longer than the network's longest, seven days. Nothing was stored.
     #[error("the lifetime must be at least a millisecond and at most seven days")]
     Lifetime,
+    /// A value may exist that did not come: a node announced it and it could not be fetched, or fewer than half of the nodes
+    /// that may have it answered. What came before is right.
+    #[error("too few nodes answered, or a value could not be fetched")]
+    Incomplete,
     /// There are more values, or larger ones, than there is memory for. What came before is right.
     #[error("there are more values, or larger ones, than there is memory for")]
     Truncated,
@@ -68,6 +72,7 @@ impl Error {
             Self::Busy
                 | Self::Timeout
                 | Self::Unreachable
+                | Self::Incomplete
                 | Self::Budget
                 | Self::Refused(ItemStatus::Full | ItemStatus::Busy)
         )

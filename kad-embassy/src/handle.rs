@@ -91,7 +91,7 @@ impl Dht {
     ///
     /// # Errors
     /// [`Error::Truncated`] when the value is larger than `out` or than this node has room for; [`Error::Unreachable`],
-    /// [`Error::Timeout`], [`Error::Busy`], [`Error::Closed`].
+    /// [`Error::Incomplete`], [`Error::Timeout`], [`Error::Busy`], [`Error::Closed`].
     pub async fn find(&self, key: Key, out: &mut [u8]) -> Result<Option<Found>, Error> {
         let mut first = Ok(None);
         self.find_all(key, FindOptions::FIRST, |found, bytes| {

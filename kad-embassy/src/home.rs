@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 
 use embassy_sync::waitqueue::WakerRegistration;
-use kad_core::{Event, FindOptions, Node, OperationId, StartError, Trace};
+use kad_core::{Event, FindEnd, FindOptions, Node, OperationId, StartError, Trace};
 use kad_store::Store;
 use kad_upkeep::{Aside, Response, Shelves};
 use kad_wire::{Instant, Key, StoreMode};
@@ -242,12 +242,14 @@ pub(crate) fn outcome(call: &CallSlot, event: &Event<'_>) -> Option<Result<Outco
         Event::Quorum { receipt, .. } => Ok(Outcome::Stored(Receipt::of(receipt))),
         Event::Stored { receipt, .. } if nobody(&receipt.trace()) => Err(Error::Unreachable),
         Event::Stored { receipt, .. } => Ok(Outcome::Stored(Receipt::of(receipt))),
-        Event::FoundValues { trace, truncated, .. } => match () {
-            () if call.found() > 0 && !call.wants_all() => Ok(Outcome::Found),
-            () if trace.timed_out() => Err(Error::Timeout),
-            () if *truncated || call.truncated() => Err(Error::Truncated),
-            () if call.found() == 0 && nobody(trace) => Err(Error::Unreachable),
-            () => Ok(Outcome::Found),
+        Event::FoundValues { end, .. } => match end {
+            _ if call.found() > 0 && !call.wants_all() => Ok(Outcome::Found),
+            FindEnd::TimedOut => Err(Error::Timeout),
+            _ if call.truncated() => Err(Error::Truncated),
+            FindEnd::Truncated => Err(Error::Truncated),
+            FindEnd::Alone | FindEnd::Unreachable => Err(Error::Unreachable),
+            FindEnd::Unfetched(_) | FindEnd::TooFewAnswered => Err(Error::Incomplete),
+            FindEnd::Complete => Ok(Outcome::Found),
         },
         Event::Pinged { answer, .. } => match answer {
             Some((contact, rtt)) => Ok(Outcome::Ponged(Pong { contact: *contact, rtt: *rtt })),

@@ -77,8 +77,10 @@ pub struct Stored {
     pub elsewhere: usize,
     pub refused: Vec<Refused>,
     pub silent: Vec<Node>,
-    /// Whether every node that was asked has answered or failed.
+    /// Whether all of the k nearest nodes that are known hold it.
     pub complete: bool,
+    /// Whether every node that was asked has answered or failed; otherwise the store goes on.
+    pub ended: bool,
     pub requests: usize,
     pub milliseconds: f64,
 }
@@ -209,6 +211,10 @@ pub struct Status {
     pub observed: Option<SocketAddr>,
     pub uptime_seconds: f64,
     pub joined: bool,
+    /// Bootstrap addresses that it was given.
+    pub bootstrap: usize,
+    /// Addresses that it knew before its last restart and tries besides.
+    pub remembered: usize,
     /// Largest value that it takes, in bytes.
     pub value_max: usize,
     pub contacts: usize,

@@ -38,19 +38,30 @@ pub(crate) async fn ready(State(context): Shared) -> Result<Response, Refusal> {
         ready,
         contacts: stats.contacts,
         heard_seconds: heard.map(|span| span.as_secs_f64()),
-        reason: reason.into(),
+        reason,
     };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok((status, Json(readiness)).into_response())
 }
 
-async fn judge(dht: &Dht, reached: &Reached, stats: &Stats, heard: Option<Duration>) -> (bool, &'static str) {
+async fn judge(dht: &Dht, reached: &Reached, stats: &Stats, heard: Option<Duration>) -> (bool, String) {
     match heard {
-        _ if !stats.joined => (false, "no bootstrap node has answered yet"),
-        _ if stats.contacts == 0 => (true, "alone: it was given no network to join, and waits for others"),
-        Some(span) if span < RECENT => (true, "others have answered lately"),
-        _ if reached.ask(dht).await => (true, "others have answered when asked just now"),
-        _ => (false, "nobody in the routing table answers"),
+        _ if !stats.joined => (false, "no bootstrap node has answered yet".into()),
+        _ if stats.contacts == 0 => (true, alone(stats)),
+        Some(span) if span < RECENT => (true, "others have answered lately".into()),
+        _ if reached.ask(dht).await => (true, "others have answered when asked just now".into()),
+        _ => (false, "no node in the routing table answers".into()),
+    }
+}
+
+/// Why a node that knows no other is ready: others join through it.
+fn alone(stats: &Stats) -> String {
+    match stats.remembered {
+        0 => "alone: no bootstrap address is configured; it waits for others".into(),
+        1 => "alone: no bootstrap address is configured, and the node known from last time has not answered yet".into(),
+        count => format!(
+            "alone: no bootstrap address is configured, and none of the {count} nodes known from last time has answered yet"
+        ),
     }
 }
 

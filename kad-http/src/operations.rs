@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use kad_tokio::{Bytes, Copies, Dht, Error, Find, ItemStatus, ItemType, Key, Receipt, Value};
+use kad_tokio::{Bytes, Copies, Dht, Error, Find, Gap, ItemStatus, ItemType, Key, Receipt, Value};
 
 use crate::api::{
     FindQuery, Forgotten, Found, FoundAll, Lookup, Peer, Pong, Refused, Status, StoreQuery, Stored, millis,
@@ -103,6 +103,7 @@ fn stored(receipt: Receipt, len: usize, query: &StoreQuery) -> Stored {
         refused: refused.collect(),
         silent: receipt.silent.iter().map(|contact| (*contact).into()).collect(),
         complete: receipt.complete,
+        ended: receipt.ended,
         requests: receipt.requests,
         milliseconds: milliseconds(receipt.duration),
     }
@@ -136,9 +137,12 @@ pub async fn find(dht: &Dht, key: Key, query: &FindQuery) -> Result<FoundAll, Er
 /// Those of [`Dht::find`].
 pub async fn first(dht: &Dht, key: Key, prepare: impl Fn(Find) -> Find) -> Result<Option<Value>, Error> {
     match prepare(dht.find(key)).await? {
-        Some(other) if other.item_type != ItemType::CONTENT => {
-            Ok(prepare(dht.find_content(key)).await?.or(Some(other)))
-        }
+        Some(other) if other.item_type != ItemType::CONTENT => match prepare(dht.find_content(key)).await {
+            Ok(content) => Ok(content.or(Some(other))),
+            // Few answered, and none of them named any content: the other is the best that is known.
+            Err(Error::Incomplete(Gap { unfetched: 0, .. })) => Ok(Some(other)),
+            Err(error) => Err(error),
+        },
         found => Ok(found),
     }
 }
@@ -248,6 +252,8 @@ pub async fn status(dht: &Dht) -> Result<Status, Error> {
         observed: stats.observed,
         uptime_seconds: stats.uptime.as_secs_f64(),
         joined: stats.joined,
+        bootstrap: stats.bootstrap,
+        remembered: stats.remembered,
         value_max: dht.value_max(),
         contacts: stats.contacts,
         buckets: stats.buckets,

@@ -63,6 +63,7 @@ impl From<Error> for Refusal {
             Error::TooLarge { len, max } => Self::too_large(Some(len), max),
             Error::Lifetime => Self::bad("lifetime", message),
             Error::Timeout => Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message),
+            Error::Incomplete(_) => Self::new(StatusCode::BAD_GATEWAY, "incomplete", message),
             Error::Truncated => Self::new(StatusCode::INSUFFICIENT_STORAGE, "incomplete", message),
             Error::Unreachable => Self::unavailable("unreachable", message),
             Error::Refused(_) => Self::unavailable("refused", message),

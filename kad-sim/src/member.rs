@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use kad_core::{Capacity, Config, Event, OperationId, Slabs, StartError, Walk};
+use kad_core::{Capacity, Config, Event, FindEnd, OperationId, Slabs, StartError, Walk};
 use kad_store::{MemoryStore, Store};
 use kad_upkeep::{Aside, Shelves, Upkeep, copy_part};
 use kad_wire::{Contact, Digest, Instant, ItemHeader, Key, NodeId};
@@ -30,8 +30,12 @@ pub struct Outcome {
     pub copies: usize,
     /// STORE: nodes that were asked to hold and did not.
     pub refusals: usize,
+    /// STORE: all of the nearest hold every item.
+    pub complete: bool,
     /// FIND_VALUE: there is more.
     pub truncated: bool,
+    /// FIND_VALUE: what can be said of values that did not come.
+    pub end: Option<FindEnd>,
     /// FIND_VALUE: the nearest node that answered and did not have it.
     pub lacked: Option<Contact>,
 }
@@ -228,7 +232,9 @@ fn outcome(now: Instant, event: &Event<'_>) -> Option<(OperationId, Outcome)> {
         timed_out: false,
         copies: 0,
         refusals: 0,
+        complete: false,
         truncated: false,
+        end: None,
         lacked: None,
     };
     let of_trace = |trace: &kad_core::Trace<'_>| Outcome {
@@ -246,12 +252,14 @@ fn outcome(now: Instant, event: &Event<'_>) -> Option<(OperationId, Outcome)> {
         }
         Event::Joined { answered, .. } => Outcome { copies: *answered, ..nothing },
         Event::FoundNodes { trace, .. } => of_trace(trace),
-        Event::FoundValues { trace, truncated, .. } => {
+        Event::FoundValues { trace, truncated, end, .. } => {
             let lacked = trace.steps().find(|step| step.state == Walk::Answered && !step.had_value);
-            Outcome { truncated: *truncated, lacked: lacked.map(|step| step.contact), ..of_trace(trace) }
+            let lacked = lacked.map(|step| step.contact);
+            Outcome { truncated: *truncated, end: Some(*end), lacked, ..of_trace(trace) }
         }
         Event::Stored { receipt, .. } => {
-            Outcome { copies: receipt.copies(), refusals: refusals(receipt), ..of_trace(&receipt.trace()) }
+            let complete = receipt.items().all(|item| item.is_complete());
+            Outcome { copies: receipt.copies(), refusals: refusals(receipt), complete, ..of_trace(&receipt.trace()) }
         }
         Event::Left { .. } => nothing,
     };

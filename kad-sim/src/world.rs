@@ -119,6 +119,8 @@ pub struct World {
     pub trace: Trace,
     /// Every datagram that is sent, for whoever wants to see them.
     pub tap: Option<Vec<Sent>>,
+    /// Which datagrams never arrive, if any.
+    pub loses: Option<fn(&[u8]) -> bool>,
     outcomes: BTreeMap<(usize, OperationId), Outcome>,
     buffer: Box<Buffer>,
     outbox: Outbox,
@@ -141,6 +143,7 @@ impl World {
             steps: 0,
             trace: Trace::default(),
             tap: None,
+            loses: None,
             outcomes: BTreeMap::new(),
             buffer: Box::new([0; size_of::<Buffer>()]),
             outbox: Outbox::default(),
@@ -366,6 +369,9 @@ impl World {
         }
         if let Some(sender) = sender {
             self.places[sender].link.wrote(self.now, to);
+        }
+        if self.loses.is_some_and(|loses| loses(&datagram)) {
+            return;
         }
         let Some(to) = self.at_address(&to) else { return };
         let arrivals = {

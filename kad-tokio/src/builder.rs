@@ -18,7 +18,7 @@ use crate::error::StartError;
 use crate::feed::Feed;
 use crate::socket::Options;
 use crate::vault::Vault;
-use crate::worker::{Crew, FIRST, Note, Stop, Worker};
+use crate::worker::{Crew, FIRST, Note, Reach, Stop, Worker};
 
 /// Receive buffer that is asked for: room for some thousand datagrams.
 const BUFFER: usize = 4 << 20;
@@ -61,6 +61,7 @@ pub struct Builder {
     id: Option<NodeId>,
     listen: SocketAddr,
     bootstrap: Vec<String>,
+    remembered: Vec<String>,
     config: Config,
     capacity: Capacity,
     limits: Option<Limits>,
@@ -84,6 +85,7 @@ impl Default for Builder {
             id: None,
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             bootstrap: Vec::new(),
+            remembered: Vec::new(),
             config: Self::CONFIG,
             capacity: Capacity::SERVER,
             limits: None,
@@ -124,6 +126,14 @@ impl Builder {
     /// pauses, for as long as the node knows nobody.
     pub fn bootstrap(mut self, addresses: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.bootstrap.extend(addresses.into_iter().map(Into::into));
+        self
+    }
+
+    /// Nodes that were known before a restart, as `address:port`: they are tried like bootstrap addresses. A node that has no
+    /// others is one that others join through: it is not expected to reach anybody, but as long as it reaches none of these
+    /// it does not say that a value does not exist.
+    pub fn remembered(mut self, addresses: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.remembered.extend(addresses.into_iter().map(Into::into));
         self
     }
 
@@ -310,6 +320,8 @@ impl Builder {
         let (started, feed) = (Clock::now(), Arc::new(Feed::new()));
         let (stop, stopped) = watch::channel(());
         let mut stop = Some(stop);
+        let reach = Reach { bootstrap: self.bootstrap.len(), remembered: self.remembered.len() };
+        let addresses = self.bootstrap.iter().chain(&self.remembered).cloned().collect::<Vec<_>>();
         let parts = sockets.into_iter().zip(nodes).zip(notes).zip(receivers).enumerate();
         for (index, (((socket, (slabs, header)), notes), receiver)) in parts {
             let recorder = if index == 0 { self.recorder(&header)? } else { None };
@@ -324,8 +336,8 @@ impl Builder {
                 crew: crew.clone(),
                 notes,
                 stop: stop.take().map_or_else(|| Stop::Other(stopped.clone()), Stop::First),
-                has_network: !self.bootstrap.is_empty(),
-                bootstrap: if index == 0 { std::mem::take(&mut self.bootstrap) } else { Vec::new() },
+                reach,
+                bootstrap: if index == 0 { addresses.clone() } else { Vec::new() },
                 serves: self.config.role == Role::Server,
                 leave_timeout: self.leave_timeout,
                 rejoin_interval: self.rejoin_interval,

@@ -1,5 +1,6 @@
 //! What can go wrong, and whether trying again may help.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -65,6 +66,10 @@ pub enum Error {
     /// The lifetime is zero or longer than the network's longest, seven days. Nothing was stored.
     #[error("the lifetime must be at least a millisecond and at most seven days")]
     Lifetime,
+    /// A value may exist that did not come: a node announced it and it could not be fetched, or too few of the nodes that may
+    /// have it answered. What came before is right.
+    #[error("{0}")]
+    Incomplete(Gap),
     /// There are more values than a find takes in, or larger ones than this node takes. What came before is right.
     #[error("there are more values, or larger ones, than this node takes in")]
     Truncated,
@@ -76,12 +81,38 @@ pub enum Error {
     NotDurable,
 }
 
+/// What is missing from an incomplete answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// Nodes nearest to the key that are known, k at the most.
+    pub nearest: usize,
+    /// Of these, those that answered.
+    pub answered: usize,
+    /// Values that nodes announced and that could not be fetched from them. If this is 0, too few of the nearest answered.
+    pub unfetched: usize,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { nearest, answered, unfetched } = self;
+        match unfetched {
+            0 => write!(f, "only {answered} of the {nearest} nearest nodes answered: another may have a value"),
+            1 => f.write_str("another node has a value that could not be fetched from it"),
+            _ => write!(f, "other nodes have {unfetched} values that could not be fetched from them"),
+        }
+    }
+}
+
 impl Error {
     /// Whether the same call may succeed later.
     pub const fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Timeout | Self::Unreachable | Self::NotDurable | Self::Refused(ItemStatus::Full | ItemStatus::Busy)
+            Self::Timeout
+                | Self::Unreachable
+                | Self::Incomplete(_)
+                | Self::NotDurable
+                | Self::Refused(ItemStatus::Full | ItemStatus::Busy)
         )
     }
 }

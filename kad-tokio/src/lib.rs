@@ -16,7 +16,7 @@ mod worker;
 
 pub use builder::{Builder, WORKERS_MAX};
 pub use dht::{Dht, Find, FindAll, StoreMany, StoreOne};
-pub use error::{Error, StartError};
+pub use error::{Error, Gap, StartError};
 pub use feed::{Copied, Events, Missed, NodeEvent, Purpose};
 pub use report::{Copies, Held, HeldPage, Lookup, Peer, Pong, Receipt, Refused, SocketStats, Stats, Step, Value};
 pub use socket::{SocketProbe, probe_sockets};

@@ -47,8 +47,11 @@ pub struct Receipt {
     pub refused: Vec<Refused>,
     /// Nodes that were asked and did not answer.
     pub silent: Vec<Contact>,
-    /// Whether every node that was asked has answered or failed; otherwise the store goes on in the background.
+    /// Whether all of the k nearest nodes that are known hold the value: none of them refused it, failed or was silent, and
+    /// there was a network to reach.
     pub complete: bool,
+    /// Whether every node that was asked has answered or failed; otherwise the store goes on in the background.
+    pub ended: bool,
     /// Requests sent so far, repeated ones included.
     pub requests: usize,
     /// How long it took.
@@ -172,8 +175,12 @@ pub struct Stats {
     pub observed: Option<SocketAddr>,
     /// Time since it was started.
     pub uptime: Duration,
-    /// Whether it has reached the network (or was given none to reach).
+    /// Whether it has reached the network, or was given no bootstrap addresses.
     pub joined: bool,
+    /// Bootstrap addresses that it was given.
+    pub bootstrap: usize,
+    /// Addresses of nodes that were known before a restart, which it was given besides.
+    pub remembered: usize,
     /// Contacts in its routing table.
     pub contacts: usize,
     /// Buckets in use.

@@ -6,7 +6,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use common::{network, node};
-use kad_tokio::{Capacity, Copies, Dht, Error, Key, Role, StartError};
+use kad_tokio::{Capacity, Copies, Dht, Error, Gap, Key, Role, StartError};
 
 #[tokio::test]
 async fn a_node_alone_stores_here_only() {
@@ -211,4 +211,46 @@ async fn parts_that_lost_each_other_find_together_through_a_bootstrap_node() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(both.find(Key::hash("there")).await.unwrap().unwrap().bytes, "value");
+}
+
+/// Three of four others die without a word. Whichever worker serves the call, and however often it is asked, it does not say
+/// that there is no value; and a store does not say that all hold it who should.
+#[tokio::test]
+async fn who_reaches_too_few_says_so_and_who_is_cut_off_too() {
+    let mut nodes = common::network_of(5, |builder| builder.workers(2)).await;
+    let (dht, key) = (nodes[1].clone(), Key::hash("somewhere"));
+    let stored = dht.store(key, "value").copies(Copies::All).await.unwrap();
+    assert!(stored.complete && stored.ended && stored.elsewhere == 4, "{stored:?}");
+    nodes.truncate(2);
+    let missing = Key::hash("nowhere");
+    let few = Err(Error::Incomplete(Gap { nearest: 4, answered: 1, unfetched: 0 }));
+    for _ in 0..4 {
+        assert_eq!(dht.find(missing).await, few);
+        assert_eq!(dht.find_all(missing).values().next().await.map(|end| end.map(Some)), Some(few.clone()));
+    }
+    let mut all = dht.find_all(key).values();
+    assert!(all.next().await.unwrap().is_ok(), "what there is comes");
+    assert!(matches!(all.next().await, Some(Err(Error::Incomplete(_)))), "and that there may be more");
+    for _ in 0..2 {
+        let stored = dht.store(missing, "value").copies(Copies::All).await.unwrap();
+        assert!(!stored.complete && stored.ended && stored.elsewhere == 1, "{stored:?}");
+        dht.forget(missing).await.unwrap();
+    }
+    drop(nodes);
+    let unknown = Key::hash("unknown");
+    for _ in 0..4 {
+        assert_eq!(dht.find(unknown).await, Err(Error::Unreachable));
+    }
+}
+
+/// Others join through it: it is what it should be, and yet it knows of values that it does not reach.
+#[tokio::test]
+async fn a_node_that_remembers_others_and_reaches_none_is_alone_and_says_unreachable() {
+    let silent = tokio::net::UdpSocket::bind(SocketAddr::from(common::LOOPBACK)).await.unwrap();
+    let seed = common::lone().workers(2).remembered([silent.local_addr().unwrap().to_string()]).start().unwrap();
+    for _ in 0..4 {
+        assert_eq!(seed.find(Key::hash("k")).await, Err(Error::Unreachable));
+    }
+    let stats = seed.stats().await.unwrap();
+    assert_eq!((stats.joined, stats.bootstrap, stats.remembered, stats.contacts), (true, 0, 1, 0));
 }

@@ -3,11 +3,12 @@
 use crate::common;
 
 use std::collections::HashSet;
+use std::future::IntoFuture as _;
 use std::time::Duration;
 
 use common::{lone, network_of, node, value};
 use futures_util::future::join_all;
-use kad_tokio::{Builder, Copies, Dht, Key, Stats};
+use kad_tokio::{Builder, Copies, Dht, Error, Key, Stats};
 
 /// Values that travel inside a datagram, and some that are pulled in many.
 const SIZES: [usize; 4] = [64, 1000, 5_000, 32 << 10];
@@ -51,6 +52,21 @@ async fn what_workers_ask_comes_back_to_them_where_they_pass_it_on() {
 async fn without_offload_everything_works_as_well() {
     for stats in everybody_reads_what_anybody_stores(|builder| builder.workers(2).socket_offload(false)).await {
         assert_eq!(stats.socket.send_errors, 0);
+    }
+}
+
+/// Every worker knows that there is a network to reach, not only the one that joins it.
+#[tokio::test]
+async fn a_node_that_reaches_nobody_says_so_through_every_worker() {
+    let silent = tokio::net::UdpSocket::bind(std::net::SocketAddr::from(common::LOOPBACK)).await.unwrap();
+    let dht = lone().workers(3).bootstrap([silent.local_addr().unwrap().to_string()]).start().unwrap();
+    assert_eq!(dht.joined().await, Err(Error::Unreachable));
+    let key = Key::hash("nowhere");
+    let finds = (0..6).map(|_| dht.find(key).into_future());
+    assert_eq!(join_all(finds).await, vec![Err(Error::Unreachable); 6]);
+    for _ in 0..6 {
+        assert_eq!(dht.find_all(key).values().next().await, Some(Err(Error::Unreachable)));
+        assert_eq!(dht.lookup(key).await.map(drop), Err(Error::Unreachable));
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) const STATUSES: [(u8, &str); 12] = [
     (8, "value too large"),
     (9, "timeout"),
     (10, "stored nowhere, or on fewer nodes than `--quorum` asks for"),
-    (11, "incomplete: there may be more values, or one that is larger than the node takes"),
+    (11, "incomplete: a value may exist that did not come, or there are more than came"),
 ];
 
 /// The exit statuses, for the help.
@@ -61,7 +61,7 @@ pub(crate) enum Failure {
     StoredNowhere(String),
     #[error("stored on {elsewhere} other nodes, not on {quorum}")]
     NoQuorum { elsewhere: usize, quorum: u8 },
-    #[error("there may be more values than these: {0}")]
+    #[error("incomplete: {0}")]
     Incomplete(String),
     #[error("others may write to the data directory {}", .0.display())]
     Exposed(PathBuf),
@@ -119,7 +119,9 @@ impl Failure {
             Self::NoQuorum { .. } => {
                 "It is published all the same. Ask for less with --quorum, or see `kad peers`.".into()
             }
-            Self::Incomplete(_) => "Allow more with --timeout, or ask a node that takes larger values.".into(),
+            Self::Incomplete(_) => "Try again, allow more with --timeout, or ask another node: one that reaches more of the network, or \
+                 takes larger values."
+                .into(),
             Self::StoredNowhere(_) => "See `kad status` and `kad peers`, or try again.".into(),
             Self::Config { .. } => {
                 "`kad daemon --help` lists the settings: in a file they have the names of the flags.".into()
@@ -205,7 +207,7 @@ impl From<Error> for Failure {
         match error {
             Error::TooLarge { len, max } => Self::TooLarge { len, max },
             Error::Timeout => Self::Timeout,
-            Error::Truncated => Self::Incomplete(error.to_string()),
+            Error::Truncated | Error::Incomplete(_) => Self::Incomplete(error.to_string()),
             Error::Unreachable => Self::Unreachable("any known address".into()),
             Error::Refused(status) => Self::StoredNowhere(format!("this node's own store answers {status:?}")),
             other => Self::CheckFailed(other.to_string()),

@@ -1,6 +1,6 @@
 //! What the owner asks for: one call at a time, from when it begins until its outcome is fetched.
 
-use kad_core::{Event, OperationId, Trace};
+use kad_core::{Event, FindEnd, OperationId, Trace};
 use kad_wire::{Instant, ItemHeader, ItemStatus, Key, Sink};
 
 /// What came of a call.
@@ -40,6 +40,9 @@ pub enum Error {
     /// Nothing was stored.
     #[error("the value is larger than this node takes")]
     TooLarge,
+    /// A value may exist: a node announced it and it could not be fetched, or too few of the nodes that may have it answered.
+    #[error("too few nodes answered, or a value could not be fetched")]
+    Incomplete,
     /// There is a value, but it is larger than the memory for it.
     #[error("the value is larger than the memory for it")]
     Truncated,
@@ -138,12 +141,14 @@ impl Call {
                 let of = receipt.items().map(|item| item.holders().count()).max().unwrap_or(0);
                 Outcome::Stored { copies: receipt.copies(), of }
             }
-            Event::FoundValues { trace, truncated, .. } => match () {
-                () if self.has_found() => Outcome::Found,
-                () if trace.timed_out() => Outcome::Failed(Error::Timeout),
-                () if *truncated || self.truncated => Outcome::Failed(Error::Truncated),
-                () if nobody(trace) => Outcome::Failed(Error::Unreachable),
-                () => Outcome::NotFound,
+            Event::FoundValues { end, .. } => match end {
+                _ if self.has_found() => Outcome::Found,
+                FindEnd::TimedOut => Outcome::Failed(Error::Timeout),
+                _ if self.truncated => Outcome::Failed(Error::Truncated),
+                FindEnd::Truncated => Outcome::Failed(Error::Truncated),
+                FindEnd::Alone | FindEnd::Unreachable => Outcome::Failed(Error::Unreachable),
+                FindEnd::Unfetched(_) | FindEnd::TooFewAnswered => Outcome::Failed(Error::Incomplete),
+                FindEnd::Complete => Outcome::NotFound,
             },
             _ => return None,
         })

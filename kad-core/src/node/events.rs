@@ -50,10 +50,14 @@ impl Node<'_> {
     fn receipt(&self, index: usize) -> Option<Receipt<'_>> {
         let operation = self.memory.operations.get(index)?;
         let trace = Trace { operation, candidates: self.memory.candidates_of(index) };
-        Some(Receipt { trace, items: self.memory.items_of(index) })
+        let settings = &self.memory.head.settings;
+        let k = if operation.given { usize::MAX } else { settings.k.into() };
+        let own = (!settings.client && !operation.given).then_some(self.memory.head.id);
+        Some(Receipt { trace, items: self.memory.items_of(index), k, own })
     }
 
-    fn final_event(&self, index: usize, kind: Kind, operation: OperationId) -> Option<Event<'_>> {
+    fn final_event(&mut self, index: usize, kind: Kind, operation: OperationId) -> Option<Event<'_>> {
+        let end = self.memory.lookup(index)?.find_end();
         let slot = self.memory.operations.get(index)?;
         let candidates = self.memory.candidates_of(index);
         let trace = Trace { operation: slot, candidates };
@@ -69,7 +73,7 @@ impl Node<'_> {
             Kind::FindNode => Event::FoundNodes { operation, trace },
             Kind::FindValue => {
                 let holders = Holders { trace, items: self.memory.items_of(index) };
-                Event::FoundValues { operation, values: slot.values.into(), truncated: slot.truncated, trace, holders }
+                Event::FoundValues { operation, values: slot.values.into(), truncated: slot.truncated, end, trace, holders }
             }
             Kind::Store => Event::Stored { operation, receipt: self.receipt(index)? },
             Kind::Leave => Event::Left { operation },

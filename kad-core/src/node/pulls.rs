@@ -7,7 +7,7 @@ use kad_wire::{
 
 use super::{Node, Received};
 use crate::arena;
-use crate::operation::ItemState;
+use crate::operation::{ItemSlot, ItemState};
 use crate::schedule::Slot;
 use crate::stats::count;
 use crate::ticket::{PulledTicket, StoreTicket, Values};
@@ -163,8 +163,13 @@ impl Node<'_> {
             let holder = lookup.nearest().map(|(place, _)| place).find(has);
             let holder = holder.and_then(|place| lookup.candidates.get(place));
             let Some(holder) = holder.map(|candidate| (candidate.contact, candidate.room, candidate.token)) else {
+                let is_named = lookup.candidates.iter().any(|candidate| candidate.carried & bit != 0);
                 if let Some(slot) = lookup.items.get_mut(item) {
-                    slot.state = ItemState::Failed;
+                    match is_named {
+                        true => slot.state = ItemState::Failed,
+                        // All who had it say that it is gone: the place is for other items.
+                        false => *slot = ItemSlot::EMPTY,
+                    }
                 }
                 continue;
             };
@@ -418,7 +423,7 @@ impl Node<'_> {
                 })
             }
         };
-        self.fail_transfer(now, index);
+        self.fail_transfer(now, index, false);
         match answer {
             Some(len) => {
                 self.sent();
@@ -428,8 +433,9 @@ impl Node<'_> {
         }
     }
 
-    /// Gives a transfer up. An operation that waited for it tries another holder.
-    pub(crate) fn fail_transfer(&mut self, now: Instant, index: usize) {
+    /// Gives a transfer up. An operation that waited for it tries another holder. `gone`: the holder says that it has the value
+    /// no longer, which is as if it had never named it.
+    pub(crate) fn fail_transfer(&mut self, now: Instant, index: usize, gone: bool) {
         let Some(transfer) = self.memory.transfers.get(index) else { return };
         let (purpose, source) = (transfer.purpose, transfer.source.endpoint);
         count!(self.memory.head.stats, transfers_failed);
@@ -439,7 +445,11 @@ impl Node<'_> {
             if let Some(lookup) = self.memory.lookup(operation) {
                 let holder = lookup.by_endpoint(&source);
                 if let Some(candidate) = holder.and_then(|place| lookup.candidates.get_mut(place)) {
-                    candidate.closed |= 1u32.checked_shl(item as u32).unwrap_or(0);
+                    let bit = 1u32.checked_shl(item as u32).unwrap_or(0);
+                    match gone {
+                        true => candidate.carried &= !bit,
+                        false => candidate.closed |= bit,
+                    }
                 }
                 if let Some(slot) = lookup.items.get_mut(item)
                     && slot.state == ItemState::Pulling

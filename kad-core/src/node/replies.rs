@@ -29,7 +29,10 @@ impl Node<'_> {
         let contact = Contact { id: envelope.sender, endpoint: from };
         let known = match self.memory.cell(tag.cell()) {
             Cell::Probe(cell) => self.probe_answered(now, cell, tag, &contact, head),
-            Cell::Transfer(index) => self.pull_refused(now, index, tag, &from),
+            Cell::Transfer(index) => {
+                let gone = matches!(reply, Reply::Refused { refusal: Some(Refusal::Gone), .. });
+                self.pull_refused(now, index, tag, &from, gone)
+            }
             Cell::Candidate(operation, place) => {
                 if self.candidate_answered(now, operation, place, envelope, &contact, head) {
                     count!(self.memory.head.stats, replies);
@@ -312,11 +315,11 @@ impl Node<'_> {
         }
     }
 
-    /// A PULL was refused: the value is not there.
-    fn pull_refused(&mut self, now: Instant, index: usize, tag: Tag, from: &Endpoint) -> bool {
+    /// A PULL was refused: the value cannot be had there, or is no longer there.
+    fn pull_refused(&mut self, now: Instant, index: usize, tag: Tag, from: &Endpoint, gone: bool) -> bool {
         let ours = self.memory.transfers.get(index).is_some_and(|transfer| transfer.awaits(tag, from));
         if ours {
-            self.fail_transfer(now, index);
+            self.fail_transfer(now, index, gone);
         }
         ours
     }

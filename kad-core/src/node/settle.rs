@@ -86,6 +86,7 @@ impl Node<'_> {
 
     /// Ends an operation: its event is next to be polled. Nobody waits for a refresh.
     pub(crate) fn end(&mut self, now: Instant, operation: usize) {
+        self.take_stock(operation);
         let Some(slot) = self.memory.operations.get_mut(operation) else { return };
         let kind = slot.kind;
         // Before its transfers are dropped: a place that they leave is for others, not for what it still wanted.
@@ -103,6 +104,18 @@ impl Node<'_> {
             }
             Kind::Join => self.refresh_after_join(now),
             _ => {}
+        }
+    }
+
+    /// Notes what an operation has learned of the nodes nearest to its target, where somebody wants to know.
+    fn take_stock(&mut self, operation: usize) {
+        let wants = |slot: &Operation| matches!(slot.kind, Kind::FindNode | Kind::FindValue | Kind::Store);
+        if !self.memory.operations.get(operation).is_some_and(wants) {
+            return;
+        }
+        let coverage = self.memory.coverage(operation);
+        if let Some(slot) = self.memory.operations.get_mut(operation) {
+            slot.coverage = coverage;
         }
     }
 

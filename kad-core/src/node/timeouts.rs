@@ -102,7 +102,7 @@ impl Node<'_> {
         let (contended, was_short) = (self.rows_are_contended(), self.is_short_of_credit());
         let Some(transfer) = self.memory.transfers.get_mut(index) else { return };
         if transfer.deadline <= now {
-            self.fail_transfer(now, index);
+            self.fail_transfer(now, index, false);
             return;
         }
         transfer.round_ends = Instant::ZERO;
@@ -115,7 +115,7 @@ impl Node<'_> {
             State::Pulling => transfer.empty_rounds >= EMPTY_ROUNDS || (silent_offer && contended),
         };
         if give_up {
-            self.fail_transfer(now, index);
+            self.fail_transfer(now, index, false);
             return;
         }
         transfer.proving = false;

@@ -110,8 +110,10 @@ impl Dht {
         StoreMany::new(self.clone(), items.into_iter().map(|(key, value)| (key, value.into())).collect())
     }
 
-    /// Finds a value under a key: the newest that the first node which has any knows. `None` when the k nearest nodes have
-    /// none.
+    /// Finds a value under a key: the newest value of the first node that has one. `None` only when at least half of the
+    /// k nearest nodes that are known answered and none of them has one, or when this node is alone and has no network to
+    /// reach. Otherwise the answer is [`Error::Unreachable`] (no node answered), [`Error::Incomplete`] (too few did, or a value
+    /// could not be fetched) or [`Error::Timeout`].
     ///
     /// ```no_run
     /// # async fn example(dht: &kad_tokio::Dht) -> Result<(), kad_tokio::Error> {
@@ -134,7 +136,8 @@ impl Dht {
     }
 
     /// Finds every value that the k nearest nodes have under a key, as a stream that ends. Values of this node's own store
-    /// come first. An [`Error::Truncated`] or [`Error::Timeout`] at its end says that there may be more.
+    /// come first. An error at its end means that there may be more: [`Error::Incomplete`], [`Error::Unreachable`],
+    /// [`Error::Truncated`] or [`Error::Timeout`].
     pub fn find_all(&self, key: Key) -> Find {
         Find::new(self.clone(), key, FindOptions::ALL)
     }

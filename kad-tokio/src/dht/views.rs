@@ -4,7 +4,7 @@ use kad_wire::{Digest, Key};
 
 use super::Dht;
 use crate::command::Command;
-use crate::error::Error;
+use crate::error::{Error, Gap};
 use crate::feed::Events;
 use crate::report::HeldPage;
 
@@ -33,14 +33,14 @@ impl Dht {
     /// this one not counted, have it right now. Values that do not fit a datagram are fetched once.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] when no node answers although there is a network to reach, [`Error::Timeout`],
-    /// [`Error::Closed`].
+    /// [`Error::Unreachable`] when no node answers although there is a network to reach, [`Error::Incomplete`] when too few of
+    /// the k nearest answer, [`Error::Timeout`], [`Error::Closed`].
     pub async fn holders(&self, key: Key) -> Result<Vec<(Digest, usize)>, Error> {
         let mut values = self.find_all(key).values();
         while let Some(value) = values.next().await {
             match value {
-                // More values, or larger ones, than this node takes: those that it knows of are counted all the same.
-                Ok(_) | Err(Error::Truncated) => {}
+                // More values, or larger ones, than this node takes or can fetch: those that are named are counted all the same.
+                Ok(_) | Err(Error::Truncated | Error::Incomplete(Gap { unfetched: 1.., .. })) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -64,10 +64,6 @@ impl FindCall {
         !self.options.all && !self.seen.is_empty()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.seen.is_empty()
-    }
-
     /// Tells the caller that nothing more will come.
     pub(crate) fn end(&self, how: Result<(), Error>) {
         let _ = self.caller.send(Found::End(how, self.holders.clone()));

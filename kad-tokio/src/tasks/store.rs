@@ -43,6 +43,7 @@ impl StoreCall {
             refused: Vec::new(),
             silent: Vec::new(),
             complete: false,
+            ended: false,
             requests: 0,
             duration: Duration::ZERO,
         };
@@ -55,7 +56,7 @@ impl StoreCall {
     /// The own store does not take this item: so nobody is asked to.
     pub(crate) fn refused_here(&mut self, place: usize, refused: Refused) {
         let receipt = &mut self.receipts[place];
-        (receipt.copies, receipt.complete) = (0, true);
+        (receipt.copies, receipt.ended) = (0, true);
         receipt.refused.push(refused);
         self.open[place] = false;
     }
@@ -158,8 +159,8 @@ impl StoreCall {
     }
 }
 
-/// What a store says of one of its items.
-pub(crate) fn note_item(receipt: &mut Receipt, of_operation: &kad_core::Receipt<'_>, now: Instant, ended: bool) {
+/// What a store says of one of its items. `ended`: it is over, at a node that has a network to reach, or none.
+pub(crate) fn note_item(receipt: &mut Receipt, of_operation: &kad_core::Receipt<'_>, now: Instant, ended: Option<bool>) {
     let of_item = of_operation.items().find(|item| item.key == receipt.key && item.digest == receipt.digest);
     let Some(of_item) = of_item else { return };
     let local = receipt.copies - receipt.elsewhere;
@@ -170,11 +171,16 @@ pub(crate) fn note_item(receipt: &mut Receipt, of_operation: &kad_core::Receipt<
         match held {
             Held::Refused(status) => receipt.refused.push(Refused { contact, status }),
             Held::Silent => receipt.silent.push(contact),
-            Held::Asked if ended => receipt.silent.push(contact),
+            Held::Asked if ended.is_some() => receipt.silent.push(contact),
             Held::Yes | Held::Asked | Held::NotAsked => {}
         }
     }
-    receipt.complete = ended && !of_operation.trace().timed_out();
+    if let Some(has_network) = ended {
+        receipt.silent.extend(of_operation.unreached());
+        let is_alone = of_operation.trace().coverage().nearest == 0;
+        receipt.ended = true;
+        receipt.complete = of_item.is_complete() && !(is_alone && has_network);
+    }
     receipt.requests = of_operation.trace().requests();
     receipt.duration = of_operation.trace().duration(now);
 }

@@ -1,13 +1,13 @@
 //! What the core says of operations, brought to whoever waits for it.
 
 use bytes::Bytes;
-use kad_core::{Event, OperationId, Receipt, Trace, Walk};
+use kad_core::{Event, FindEnd, OperationId, Receipt, Trace, Walk};
 use kad_wire::{Contact, Digest, Instant, ItemHeader, Key, StoreMode, item_flags};
 
 use kad_record::{Command, Input};
 
 use super::{Parts, Worker};
-use crate::error::Error;
+use crate::error::{Error, Gap};
 use crate::report::Pong;
 use crate::tasks::{CallId, Task, Tasks, lookup_of, note_item};
 
@@ -37,7 +37,7 @@ impl Worker {
     pub(super) fn take_events(&mut self) -> bool {
         let mut ended = false;
         loop {
-            let (now, has_network) = (self.now(), self.parts.has_network);
+            let (now, has_network) = (self.now(), self.parts.reach.has_network());
             let Parts { slabs, recorder, .. } = &mut self.parts;
             let mut node = slabs.node();
             let Some(event) = node.poll_event() else { break };
@@ -96,19 +96,20 @@ impl Tasks {
             }
             (Task::Lookup { answer, .. }, Event::FoundNodes { trace, .. }) => {
                 let lookup = lookup_of(trace, now);
-                let nobody = has_network && lookup.closest().next().is_none();
+                let is_alone = trace.coverage().nearest == 0 && !has_network;
+                let nobody = lookup.closest().next().is_none() && !is_alone;
                 let _ = answer.send(if nobody { Err(Error::Unreachable) } else { Ok(lookup) });
             }
-            (Task::Find { call }, Event::FoundValues { trace, truncated, holders, .. }) => {
+            (Task::Find { call }, Event::FoundValues { trace, end, holders, .. }) => {
                 if let Some(find) = self.finds.get_mut(&call) {
                     find.holders = holders.counts().collect();
                 }
-                return self.found(call, trace, *truncated, has_network);
+                return self.found(call, trace, *end, has_network);
             }
             (Task::Store { call, places }, Event::Stored { receipt, .. }) => {
                 let Some(pending) = self.stores.get_mut(&call) else { return Next::Nothing };
                 pending.batch_ended();
-                pending.progress(&places, |item| note_item(item, receipt, now, true));
+                pending.progress(&places, |item| note_item(item, receipt, now, Some(has_network)));
                 pending.enough(&places);
                 if pending.is_over() {
                     self.stores.remove(&call);
@@ -125,20 +126,22 @@ impl Tasks {
         let Some(Task::Store { call, places }) = self.get(operation) else { return };
         let (call, places) = (*call, places.clone());
         let Some(pending) = self.stores.get_mut(&call) else { return };
-        pending.progress(&places, |item| note_item(item, receipt, now, false));
+        pending.progress(&places, |item| note_item(item, receipt, now, None));
         pending.enough(&places);
     }
 
     /// A find has ended, and so does the stream of its values: with an error if there may be more.
-    fn found(&mut self, call: CallId, trace: &Trace<'_>, truncated: bool, has_network: bool) -> Next {
+    fn found(&mut self, call: CallId, trace: &Trace<'_>, end: FindEnd, has_network: bool) -> Next {
         let Some(find) = self.finds.remove(&call) else { return Next::Nothing };
-        let nobody = trace.closest().next().is_none();
-        find.end(match () {
-            () if find.has_enough() => Ok(()),
-            () if trace.timed_out() => Err(Error::Timeout),
-            () if truncated => Err(Error::Truncated),
-            () if find.is_empty() && nobody && (has_network || trace.requests() > 0) => Err(Error::Unreachable),
-            () => Ok(()),
+        find.end(match end {
+            _ if find.has_enough() => Ok(()),
+            FindEnd::Alone if has_network => Err(Error::Unreachable),
+            FindEnd::Complete | FindEnd::Alone => Ok(()),
+            FindEnd::Unreachable => Err(Error::Unreachable),
+            FindEnd::Unfetched(unfetched) => Err(Error::Incomplete(gap(trace, unfetched))),
+            FindEnd::TooFewAnswered => Err(Error::Incomplete(gap(trace, 0))),
+            FindEnd::Truncated => Err(Error::Truncated),
+            FindEnd::TimedOut => Err(Error::Timeout),
         });
         let Some((header, bytes)) = find.first else { return Next::Nothing };
         let lacked = trace.steps().find(|step| step.state == Walk::Answered && !step.had_value);
@@ -150,4 +153,9 @@ impl Tasks {
             _ => Next::Nothing,
         }
     }
+}
+
+fn gap(trace: &Trace<'_>, unfetched: usize) -> Gap {
+    let coverage = trace.coverage();
+    Gap { nearest: coverage.nearest.into(), answered: coverage.answered.into(), unfetched }
 }

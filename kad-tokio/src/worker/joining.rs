@@ -70,6 +70,10 @@ impl Worker {
         let (now, contacts) = (self.now(), self.node().status().contacts);
         let pause = self.joining.ended(now, answered, contacts);
         match (answered, contacts) {
+            (0, 0) if self.parts.reach.bootstrap == 0 => {
+                let known = self.parts.reach.remembered;
+                tracing::info!(known, again_in = ?pause, "none of the nodes known from last time answers");
+            }
             (0, 0) => tracing::warn!(again_in = ?pause, "no bootstrap node answers"),
             (0, _) => tracing::debug!(contacts, "no bootstrap node answers, but others are known"),
             _ => tracing::info!(answered, "joined"),

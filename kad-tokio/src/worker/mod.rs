@@ -54,8 +54,8 @@ pub(crate) struct Parts {
     pub(crate) index: usize,
     pub(crate) crew: Arc<Crew>,
     pub(crate) notes: Notes,
-    /// Whether there is a network to reach.
-    pub(crate) has_network: bool,
+    pub(crate) reach: Reach,
+    /// Addresses to join through: only the first worker has them.
     pub(crate) bootstrap: Vec<String>,
     pub(crate) serves: bool,
     pub(crate) leave_timeout: Duration,
@@ -66,6 +66,22 @@ pub(crate) struct Parts {
     pub(crate) feed: Arc<Feed>,
     /// Last, as it is dropped last: then nothing of the worker is left.
     pub(crate) stop: Stop,
+}
+
+/// Which network the node has to reach: the same for all workers.
+#[derive(Clone, Copy)]
+pub(crate) struct Reach {
+    /// Bootstrap addresses.
+    pub(crate) bootstrap: usize,
+    /// Addresses of nodes that were known before a restart.
+    pub(crate) remembered: usize,
+}
+
+impl Reach {
+    /// Whether there is a network that should answer.
+    pub(crate) const fn has_network(self) -> bool {
+        self.bootstrap + self.remembered > 0
+    }
 }
 
 /// The end of a node: the first worker says so, the others hear it.

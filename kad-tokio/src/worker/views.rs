@@ -17,7 +17,7 @@ impl Worker {
     /// How many contacts there are, once the first join has ended.
     pub(super) fn joined(&mut self) -> Result<usize, Error> {
         match self.node().status().contacts {
-            0 if self.parts.has_network => Err(Error::Unreachable),
+            0 if self.parts.reach.has_network() => Err(Error::Unreachable),
             contacts => Ok(contacts),
         }
     }
@@ -52,13 +52,15 @@ impl Worker {
 
     pub(super) fn stats(&mut self) -> Stats {
         let status = self.node().status();
-        let usage = self.parts.store.usage();
+        let (usage, reach) = (self.parts.store.usage(), self.parts.reach);
         Stats {
             id: status.id,
             address: self.parts.socket.local_addr(),
             observed: status.observed.map(SocketAddr::from),
             uptime: self.parts.started.elapsed(),
-            joined: self.is_settled() && (!self.parts.has_network || status.contacts > 0),
+            joined: reach.bootstrap == 0 || (self.is_settled() && status.contacts > 0),
+            bootstrap: reach.bootstrap,
+            remembered: reach.remembered,
             contacts: status.contacts,
             buckets: status.buckets,
             operations: status.operations,

@@ -189,7 +189,7 @@ fn start_node(args: &Daemon, id: NodeId, data_dir: &DataDir) -> Result<Dht, Fail
         .id(id)
         .listen(args.listen)
         .bootstrap(&args.bootstrap)
-        .bootstrap(contacts::load(data_dir))
+        .remembered(contacts::load(data_dir))
         .k(args.k)
         .alpha(args.alpha)
         .limits(limits)

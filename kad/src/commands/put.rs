@@ -79,11 +79,11 @@ fn report(stored: &Stored) {
     let ttl = output::span(Duration::from_millis(stored.ttl_ms));
     let bytes = output::count(stored.bytes, "byte", "bytes");
     if stored.elsewhere == 0 {
-        let why = if stored.complete { reasons(stored) } else { "others are still being asked".into() };
+        let why = if stored.ended { reasons(stored) } else { "others are still being asked".into() };
         output::remark(&format!("{bytes}, stored here only ({why}): lost with this daemon unless others take it"));
         return;
     }
-    let more = if stored.complete { "" } else { ", more under way" };
+    let more = if stored.ended { "" } else { ", more under way" };
     output::remark(&format!("{bytes}, {}{more}, for {ttl}", output::count(stored.copies, "copy", "copies")));
     for refused in &stored.refused {
         output::remark(&format!("refused by {}: {:?}", refused.node.address, refused.reason));
@@ -99,7 +99,8 @@ fn reasons(stored: &Stored) -> String {
             let nodes = output::count(stored.refused.len(), "node", "nodes");
             format!("{nodes} refused, {:?} for one", refused.reason)
         }
-        (None, 0) => "no other node is known".into(),
+        (None, 0) if stored.complete => "no other node is known".into(),
+        (None, 0) => "no node of the network answers".into(),
         (None, silent) => format!("{} did not answer", output::count(silent, "node", "nodes")),
     }
 }

@@ -19,10 +19,14 @@ pub(crate) async fn run(args: args::Status) -> Result<(), Failure> {
 
 fn report(status: &api::Status) -> Result<(), Failure> {
     let observed = status.observed.map_or("unknown".into(), |address| address.to_string());
-    let state = match (status.joined, status.contacts) {
-        (false, _) => "not in the network",
-        (true, 0) => "alone, waiting for others",
-        (true, _) => "in the network",
+    let state = match (status.joined, status.contacts, status.remembered) {
+        (false, ..) => "not in the network".into(),
+        (true, 0, 0) => "alone, waiting for others".into(),
+        (true, 0, known) => {
+            let nodes = output::count(known, "node", "nodes");
+            format!("alone, waiting for others; no answer yet from the {nodes} known from last time")
+        }
+        (true, ..) => "in the network".into(),
     };
     let count = |name: &str| status.counters.get(name).copied().unwrap_or(0);
     let rows = [
