@@ -384,6 +384,15 @@ pub struct KnownContact {
     pub failures: u8,
 }
 
+/// Another node with this node's id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Duplicate {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// When it last answered.
+    pub seen: Instant,
+}
+
 /// Everything about this node that is not a counter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Status {
@@ -399,4 +408,6 @@ pub struct Status {
     pub transfers: usize,
     /// Where the last node that answered saw this one.
     pub observed: Option<Endpoint>,
+    /// Another node with this node's id: a copied data directory, say. Others reach one of the two at a time.
+    pub duplicate: Option<Duplicate>,
 }

@@ -42,8 +42,8 @@ pub use bucket::ContactSlot;
 pub use config::{Config, ConfigError, Role};
 pub use coverage::Coverage;
 pub use event::{
-    Event, FindEnd, FindOptions, Held, Holders, ItemReceipt, KnownContact, OperationId, Receipt, StartError, Status, Step,
-    Trace,
+    Duplicate, Event, FindEnd, FindOptions, Held, Holders, ItemReceipt, KnownContact, OperationId, Receipt, StartError,
+    Status, Step, Trace,
 };
 pub use kad_wire::{self as wire, Contact, Instant, Key, NodeId};
 pub use memory::{Head, Memory};

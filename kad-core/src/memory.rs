@@ -7,6 +7,7 @@ use crate::bucket::ContactSlot;
 use crate::config::{ConfigError, Families, Settings};
 use crate::estimate::Rtt;
 use crate::lookup::Lookup;
+use crate::node::Duplicates;
 use crate::operation::{Candidate, ItemSlot, Operation};
 use crate::probe::Probes;
 use crate::schedule::{Schedule, ScheduleHead, Slot};
@@ -58,6 +59,8 @@ pub struct Head {
     pub(crate) newcomers: bool,
     /// Where the last node that answered saw this one.
     pub(crate) observed: Endpoint,
+    /// Other nodes with this node's id.
+    pub(crate) duplicates: Duplicates,
 }
 
 impl Head {
@@ -89,6 +92,7 @@ impl Head {
         survey: false,
         newcomers: false,
         observed: Endpoint::UNSPECIFIED,
+        duplicates: Duplicates::EMPTY,
     };
 }
 
@@ -251,16 +255,18 @@ impl Memory<'_> {
     }
 
     /// Writes the slots of the contacts nearest to `target` to `out`, nearest first, and answers with those: contacts that
-    /// are worth telling others of, in these families, and not `except`.
+    /// are worth telling others of, in these families, and not `except`: at its address, or at any if it has none.
     pub(crate) fn nearest<'o>(
         &mut self,
         target: &Key,
-        except: &NodeId,
+        except: &Contact,
         families: Families,
         out: &'o mut [u16],
     ) -> &'o [u16] {
         let wanted = |slot: &ContactSlot| {
-            slot.is_good() && slot.contact.id != *except && families.reach(&slot.contact.endpoint)
+            let is_except = slot.contact.id == except.id
+                && [slot.contact.endpoint, Endpoint::UNSPECIFIED].contains(&except.endpoint);
+            slot.is_good() && !is_except && families.reach(&slot.contact.endpoint)
         };
         let found = self.table().closest(target, wanted, out);
         out.get(..found).unwrap_or_default()
@@ -268,7 +274,7 @@ impl Memory<'_> {
 
     /// The same of everybody: this node itself is not in its table.
     pub(crate) fn nearest_of_all<'o>(&mut self, target: &Key, out: &'o mut [u16]) -> &'o [u16] {
-        let own = self.head.id;
+        let own = Contact { id: self.head.id, endpoint: Endpoint::UNSPECIFIED };
         self.nearest(target, &own, Families::BOTH, out)
     }
 

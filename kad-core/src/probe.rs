@@ -20,6 +20,8 @@ pub(crate) enum Reason {
     Doubted,
     /// A contact in whose name a GOODBYE came.
     Goodbye,
+    /// Somebody uses this node's own id there, or is said to.
+    Duplicate,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +116,8 @@ impl Probes {
             }
             // A stranger is asked once: a second question would exceed three times what it sent. So would a fourth one after
             // a goodbye, which is as long as a question and may be made up.
-            let attempts = if probe.reason == Reason::Unknown { 1 } else { attempts.min(3) };
+            let is_stranger = matches!(probe.reason, Reason::Unknown | Reason::Duplicate);
+            let attempts = if is_stranger { 1 } else { attempts.min(3) };
             if probe.attempts >= attempts {
                 return Some(core::mem::replace(probe, Probe::EMPTY));
             }

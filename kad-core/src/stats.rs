@@ -55,7 +55,7 @@ counters! {
     dropped_malformed,
     /// Dropped: another network's.
     dropped_network,
-    /// Dropped: sent by this node itself, or in its name.
+    /// Dropped: sent by this node itself, or in its name (a PING in its name is answered).
     dropped_own,
     /// Dropped: a request to a client.
     dropped_client,

@@ -200,6 +200,14 @@ pub struct Peer {
     pub failures: u8,
 }
 
+/// Another node with the same id: other nodes reach one of the two at a time.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Duplicate {
+    pub address: SocketAddr,
+    /// Time since it last answered.
+    pub idle_seconds: f64,
+}
+
 /// How a daemon is.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Status {
@@ -209,6 +217,9 @@ pub struct Status {
     pub address: SocketAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed: Option<SocketAddr>,
+    /// Another node with the same id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duplicate: Option<Duplicate>,
     pub uptime_seconds: f64,
     pub joined: bool,
     /// Bootstrap addresses that it was given.

@@ -34,17 +34,16 @@ pub(crate) async fn ready(State(context): Shared) -> Result<Response, Refusal> {
     let stats = context.dht.stats().await?;
     let heard = context.dht.peers().await?.iter().map(|peer| peer.idle).min();
     let (ready, reason) = judge(&context.dht, &context.reached, &stats, heard).await;
-    let readiness = Readiness {
-        ready,
-        contacts: stats.contacts,
-        heard_seconds: heard.map(|span| span.as_secs_f64()),
-        reason,
-    };
+    let readiness =
+        Readiness { ready, contacts: stats.contacts, heard_seconds: heard.map(|span| span.as_secs_f64()), reason };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok((status, Json(readiness)).into_response())
 }
 
 async fn judge(dht: &Dht, reached: &Reached, stats: &Stats, heard: Option<Duration>) -> (bool, String) {
+    if let Some(duplicate) = stats.duplicate {
+        return (false, format!("another node has this node's id, at {}: stop one of the two", duplicate.address));
+    }
     match heard {
         _ if !stats.joined => (false, "no bootstrap node has answered yet".into()),
         _ if stats.contacts == 0 => (true, alone(stats)),

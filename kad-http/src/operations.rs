@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use kad_tokio::{Bytes, Copies, Dht, Error, Find, Gap, ItemStatus, ItemType, Key, Receipt, Value};
 
 use crate::api::{
-    FindQuery, Forgotten, Found, FoundAll, Lookup, Peer, Pong, Refused, Status, StoreQuery, Stored, millis,
+    Duplicate, FindQuery, Forgotten, Found, FoundAll, Lookup, Peer, Pong, Refused, Status, StoreQuery, Stored, millis,
     milliseconds, type_name,
 };
 use crate::locks::Locks;
@@ -250,6 +250,9 @@ pub async fn status(dht: &Dht) -> Result<Status, Error> {
         id: stats.id,
         address: stats.address,
         observed: stats.observed,
+        duplicate: stats
+            .duplicate
+            .map(|duplicate| Duplicate { address: duplicate.address, idle_seconds: duplicate.idle.as_secs_f64() }),
         uptime_seconds: stats.uptime.as_secs_f64(),
         joined: stats.joined,
         bootstrap: stats.bootstrap,

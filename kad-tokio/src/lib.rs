@@ -18,7 +18,9 @@ pub use builder::{Builder, WORKERS_MAX};
 pub use dht::{Dht, Find, FindAll, StoreMany, StoreOne};
 pub use error::{Error, Gap, StartError};
 pub use feed::{Copied, Events, Missed, NodeEvent, Purpose};
-pub use report::{Copies, Held, HeldPage, Lookup, Peer, Pong, Receipt, Refused, SocketStats, Stats, Step, Value};
+pub use report::{
+    Copies, Duplicate, Held, HeldPage, Lookup, Peer, Pong, Receipt, Refused, SocketStats, Stats, Step, Value,
+};
 pub use socket::{SocketProbe, probe_sockets};
 
 pub use bytes::Bytes;

@@ -173,6 +173,8 @@ pub struct Stats {
     pub address: SocketAddr,
     /// Where the last node that answered saw it.
     pub observed: Option<SocketAddr>,
+    /// Another node with the same id, if there is one.
+    pub duplicate: Option<Duplicate>,
     /// Time since it was started.
     pub uptime: Duration,
     /// Whether it has reached the network, or was given no bootstrap addresses.
@@ -222,7 +224,18 @@ impl Stats {
         self.socket.add(&other.socket);
         self.received.extend_from_slice(&other.received);
         self.observed = self.observed.or(other.observed);
+        let found = [self.duplicate, other.duplicate];
+        self.duplicate = found.into_iter().flatten().min_by_key(|duplicate| duplicate.idle);
     }
+}
+
+/// Another node with the same id: its data directory was copied, say. Other nodes reach one of the two at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Duplicate {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Time since it last answered.
+    pub idle: Duration,
 }
 
 /// What a socket counted.

@@ -254,3 +254,32 @@ async fn a_node_that_remembers_others_and_reaches_none_is_alone_and_says_unreach
     let stats = seed.stats().await.unwrap();
     assert_eq!((stats.joined, stats.bootstrap, stats.remembered, stats.contacts), (true, 0, 1, 0));
 }
+
+#[tokio::test]
+async fn two_nodes_with_one_id_notice() {
+    let seed = node(&[]).workers(2).start().unwrap();
+    let twins: Vec<_> =
+        [0, 1].map(|_| node(&[&seed]).workers(2).id(kad_tokio::NodeId::from_bytes([7; 32])).start().unwrap()).into();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    for (twin, other) in [(&twins[0], &twins[1]), (&twins[1], &twins[0])] {
+        while twin.stats().await.unwrap().duplicate.is_none_or(|found| found.address != other.local_addr()) {
+            assert!(Instant::now() < deadline, "{:?}", twin.stats().await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    assert_eq!(seed.stats().await.unwrap().duplicate, None);
+}
+
+/// A node meets itself at its own address, whichever of its workers answers.
+#[tokio::test]
+async fn a_node_that_reaches_itself_is_no_duplicate() {
+    let free = tokio::net::UdpSocket::bind(SocketAddr::from(common::LOOPBACK)).await.unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let dht = common::lone().listen(address).workers(3).bootstrap([address.to_string()]).start().unwrap();
+    for _ in 0..6 {
+        assert_eq!(dht.ping(address).await, Err(Error::Unreachable));
+    }
+    let stats = dht.stats().await.unwrap();
+    assert!(stats.duplicate.is_none() && stats.core.dropped_own > 0, "{stats:?}");
+}

@@ -119,9 +119,11 @@ impl Failure {
             Self::NoQuorum { .. } => {
                 "It is published all the same. Ask for less with --quorum, or see `kad peers`.".into()
             }
-            Self::Incomplete(_) => "Try again, allow more with --timeout, or ask another node: one that reaches more of the network, or \
+            Self::Incomplete(_) => {
+                "Try again, allow more with --timeout, or ask another node: one that reaches more of the network, or \
                  takes larger values."
-                .into(),
+                    .into()
+            }
             Self::StoredNowhere(_) => "See `kad status` and `kad peers`, or try again.".into(),
             Self::Config { .. } => {
                 "`kad daemon --help` lists the settings: in a file they have the names of the flags.".into()

@@ -73,7 +73,14 @@ impl Node<'_> {
             Kind::FindNode => Event::FoundNodes { operation, trace },
             Kind::FindValue => {
                 let holders = Holders { trace, items: self.memory.items_of(index) };
-                Event::FoundValues { operation, values: slot.values.into(), truncated: slot.truncated, end, trace, holders }
+                Event::FoundValues {
+                    operation,
+                    values: slot.values.into(),
+                    truncated: slot.truncated,
+                    end,
+                    trace,
+                    holders,
+                }
             }
             Kind::Store => Event::Stored { operation, receipt: self.receipt(index)? },
             Kind::Leave => Event::Left { operation },

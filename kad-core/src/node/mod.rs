@@ -2,6 +2,7 @@
 
 mod answer;
 mod commands;
+mod duplicate;
 mod events;
 mod neighbourhood;
 mod pulls;
@@ -27,6 +28,7 @@ use crate::ticket::{FindTicket, PullTicket, PulledTicket, StoreTicket, Values};
 use crate::token::{Random, TokenKey};
 
 pub use answer::{FindAnswer, StoreAnswer};
+pub(crate) use duplicate::Duplicates;
 pub(crate) use timeouts::BOOTSTRAP_ATTEMPTS;
 pub(crate) use transmit::alpha;
 
@@ -142,6 +144,7 @@ impl<'m> Node<'m> {
             operations: self.memory.operations.iter().filter(|operation| !operation.is_free()).count(),
             transfers: self.memory.transfers.iter().filter(|transfer| !transfer.is_free()).count(),
             observed: (observed.port != 0).then_some(observed),
+            duplicate: self.duplicate(),
         }
     }
 

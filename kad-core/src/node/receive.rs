@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use kad_wire::limits::AMPLIFICATION;
 use kad_wire::{
-    Contact, Datagram, DecodeError, Endpoint, Envelope, Instant, NodeId, Prefix, Refusal, Reply, ReplyHead, Request,
+    Contact, Datagram, DecodeError, Endpoint, Envelope, Instant, Prefix, Refusal, Reply, ReplyHead, Request,
     RequestFlags, Token, reply_flags,
 };
 
@@ -15,7 +15,7 @@ use crate::stats::count;
 use crate::ticket::Asker;
 
 /// Bytes of the PING that probes an unknown sender.
-const PROBE_LEN: usize = 57;
+pub(crate) const PROBE_LEN: usize = 57;
 
 impl Node<'_> {
     /// Takes in a datagram that came from `from`. A reply, if there is one, is written to `reply`, which should have room
@@ -34,33 +34,32 @@ impl Node<'_> {
             Err(error) => return self.undecodable(error),
         };
         match decoded {
-            Datagram::Request { envelope, flags, request }
-                if self.is_to_us(&envelope.prefix, Some(&envelope.sender)) =>
-            {
+            Datagram::Request { envelope, flags, request } if self.is_of_our_network(&envelope.prefix) => {
                 let asked = Asked { envelope: &envelope, flags, from, len: datagram.len() };
-                self.request(now, &asked, request, reply)
+                match envelope.sender == self.id() {
+                    true => self.asked_in_own_name(now, &asked, &request, reply),
+                    false => self.request(now, &asked, request, reply),
+                }
             }
-            Datagram::Reply { envelope, head, reply: answer }
-                if self.is_to_us(&envelope.prefix, Some(&envelope.sender)) =>
-            {
-                self.replied(now, from, &envelope, &head, answer)
+            Datagram::Reply { envelope, head, reply: answer } if self.is_of_our_network(&envelope.prefix) => {
+                if envelope.sender != self.id() {
+                    return self.replied(now, from, &envelope, &head, answer);
+                }
+                self.replied_in_own_name(now, from, &envelope, &head);
+                Received::Nothing
             }
-            Datagram::Chunk { prefix, chunk } if self.is_to_us(&prefix, None) => {
+            Datagram::Chunk { prefix, chunk } if self.is_of_our_network(&prefix) => {
                 self.chunk(now, from, &prefix, &chunk, reply)
             }
             _ => Received::Nothing,
         }
     }
 
-    /// Whether a datagram is of this node's network, and not its own.
-    fn is_to_us(&mut self, prefix: &Prefix, sender: Option<&NodeId>) -> bool {
+    /// Whether a datagram is of this node's network.
+    fn is_of_our_network(&mut self, prefix: &Prefix) -> bool {
         let head = &mut *self.memory.head;
         if prefix.network != head.settings.network {
             count!(head.stats, dropped_network);
-            return false;
-        }
-        if sender == Some(&head.id) {
-            count!(head.stats, dropped_own);
             return false;
         }
         true
@@ -162,7 +161,7 @@ impl Node<'_> {
         }
     }
 
-    fn asker(&mut self, now: Instant, asked: &Asked<'_>, budget: usize) -> Asker {
+    pub(crate) fn asker(&mut self, now: Instant, asked: &Asked<'_>, budget: usize) -> Asker {
         let head = &self.memory.head;
         let (network, sender) = (head.settings.network, asked.envelope.sender);
         let Prefix { lane, tag, .. } = asked.envelope.prefix;

@@ -161,7 +161,7 @@ impl Node<'_> {
         let mut values = None;
         match reply {
             Reply::Pong => self.ponged(operation, place),
-            Reply::Nodes(contacts) => self.candidates_heard(operation, place, contacts),
+            Reply::Nodes(contacts) => self.candidates_heard(now, operation, place, contacts),
             Reply::Value(value) => values = self.value(now, operation, place, &value),
             Reply::Stored(items) => self.stored(operation, place, items),
             Reply::Refused { refusal, argument, .. } => self.refused(now, operation, place, refusal, argument),
@@ -181,7 +181,7 @@ impl Node<'_> {
     }
 
     /// Ends a candidate's part of the walk and takes in the contacts that it named.
-    fn candidates_heard(&mut self, operation: usize, place: usize, contacts: Contacts<'_>) {
+    fn candidates_heard(&mut self, now: Instant, operation: usize, place: usize, contacts: Contacts<'_>) {
         let (own, families) = (self.memory.head.id, self.memory.head.settings.families);
         let Some(mut lookup) = self.memory.lookup(operation) else { return };
         if lookup.operation.phase != Phase::Walk {
@@ -194,14 +194,22 @@ impl Node<'_> {
             return;
         }
         let (nearest_before, horizon) = (lookup.nearest_id(), lookup.horizon());
+        let mut namesake = None;
         for contact in contacts.iter() {
+            if contact.id == own {
+                namesake = Some(contact.endpoint);
+                continue;
+            }
             // Most of the contacts that answers name are too far to matter, or known.
             let matters = Rank::leading(&contact.id.distance(&lookup.operation.target)) <= horizon;
-            if matters && contact.id != own && contact.endpoint.is_usable() && families.reach(&contact.endpoint) {
+            if matters && contact.endpoint.is_usable() && families.reach(&contact.endpoint) {
                 lookup.insert(&contact, false, depth);
             }
         }
         lookup.operation.stalled = lookup.nearest_id() == nearest_before;
+        if let Some(endpoint) = namesake {
+            self.id_claimed(now, endpoint);
+        }
     }
 
     fn value<'d>(
@@ -218,7 +226,7 @@ impl Node<'_> {
         let origin = candidate.contact;
         // Items first: the contacts may take this candidate's place.
         let fresh = self.items_heard(now, operation, place, value.items);
-        self.candidates_heard(operation, place, value.contacts);
+        self.candidates_heard(now, operation, place, value.contacts);
         let (slot, candidate) = self.memory.candidate(operation, place)?;
         let more = slot.all && value.next_cursor != 0 && !value.items.is_empty();
         if more && candidate.contact == origin && candidate.pages < PAGES {
@@ -328,7 +336,7 @@ impl Node<'_> {
     pub(crate) fn probe_failed(&mut self, probe: &Probe) {
         count!(self.memory.head.stats, timeouts);
         match probe.reason {
-            Reason::Free | Reason::Unknown => {}
+            Reason::Free | Reason::Unknown | Reason::Duplicate => {}
             Reason::Doubted => self.contact_failed(&probe.contact),
             // It said goodbye and is silent: gone.
             Reason::Goodbye => self.contact_left(&probe.contact),

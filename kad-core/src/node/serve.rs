@@ -36,7 +36,7 @@ impl<'m> Node<'m> {
         let mut slots = [0; LIST_MAX];
         let wanted = usize::from(find.limit).min(LIST_MAX);
         let slots = slots.get_mut(..wanted).unwrap_or_default();
-        for slot in self.memory.nearest(&find.target, &asker.contact.id, Families::wanted(flags), slots) {
+        for slot in self.memory.nearest(&find.target, &asker.contact, Families::wanted(flags), slots) {
             let Some(contact) = self.memory.contact(*slot) else { break };
             if writer.push(contact).is_none() {
                 writer.set_flags(asker.head.flags | reply_flags::CUT);
@@ -86,7 +86,7 @@ impl<'m> Node<'m> {
         };
         let wanted = wanted.min(writer.contact_room()).min(LIST_MAX);
         let slots = slots.get_mut(..wanted).unwrap_or_default();
-        for slot in self.memory.nearest(&ticket.query.key, &ticket.asker.contact.id, ticket.families, slots) {
+        for slot in self.memory.nearest(&ticket.query.key, &ticket.asker.contact, ticket.families, slots) {
             if let Some(contact) = self.memory.contact(*slot) {
                 writer.push_contact(contact);
             }

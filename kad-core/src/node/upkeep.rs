@@ -27,6 +27,7 @@ impl Node<'_> {
             self.memory.head.probes.next_look = now.plus_millis(LOOK_INTERVAL_MS);
             self.probe_doubted(now);
         }
+        self.check_duplicate(now);
         if self.wants_survey() {
             self.survey(now);
         } else {
@@ -43,7 +44,7 @@ impl Node<'_> {
             true => Some(Instant::ZERO),
             false => self.next_refresh().map(|(_, at)| at),
         };
-        sooner(sooner(head.probes.wakes(), look), refresh)
+        sooner(sooner(head.probes.wakes(), head.duplicates.wakes()), sooner(look, refresh))
     }
 
     fn probe_doubted(&mut self, now: Instant) {

@@ -160,7 +160,12 @@ impl StoreCall {
 }
 
 /// What a store says of one of its items. `ended`: it is over, at a node that has a network to reach, or none.
-pub(crate) fn note_item(receipt: &mut Receipt, of_operation: &kad_core::Receipt<'_>, now: Instant, ended: Option<bool>) {
+pub(crate) fn note_item(
+    receipt: &mut Receipt,
+    of_operation: &kad_core::Receipt<'_>,
+    now: Instant,
+    ended: Option<bool>,
+) {
     let of_item = of_operation.items().find(|item| item.key == receipt.key && item.digest == receipt.digest);
     let Some(of_item) = of_item else { return };
     let local = receipt.copies - receipt.elsewhere;

@@ -18,6 +18,9 @@ const WAITING: usize = 1024;
 /// Notes that are looked at before the socket gets its turn again.
 const NOTES: usize = 256;
 
+/// How often the log is told of a duplicate.
+const WARN_INTERVAL_SECS: u64 = 600;
+
 /// What one worker tells another.
 #[derive(Debug)]
 pub(crate) enum Note {
@@ -43,6 +46,8 @@ struct Place {
 pub(crate) struct Crew {
     boxes: Vec<Place>,
     dropped: AtomicU64,
+    /// When the log was last told of a duplicate of this node, in seconds after the start, plus one; 0 for never.
+    warned: AtomicU64,
 }
 
 /// Where a worker finds its notes.
@@ -88,7 +93,7 @@ impl Crew {
                 (Place { notes: sender, waiting: waiting.clone() }, Notes { receiver, waiting })
             })
             .unzip();
-        (Arc::new(Self { boxes, dropped: AtomicU64::new(0) }), notes)
+        (Arc::new(Self { boxes, dropped: AtomicU64::new(0), warned: AtomicU64::new(0) }), notes)
     }
 
     /// The lane of a worker: 0 for one that is alone, else counted from 1.
@@ -99,6 +104,13 @@ impl Crew {
     /// Notes that were dropped because a worker did not keep up.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Whether the log should be told of a duplicate of this node now: once in ten minutes, by whichever worker.
+    pub(crate) fn may_warn_of_duplicate(&self, since_start: Duration) -> bool {
+        let now = since_start.as_secs() + 1;
+        let is_due = |last: u64| (last == 0 || now >= last + WARN_INTERVAL_SECS).then_some(now);
+        self.warned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_due).is_ok()
     }
 
     /// Tells everybody.

@@ -2,6 +2,7 @@
 
 mod calls;
 mod crew;
+mod duplicate;
 mod durable;
 mod events;
 mod joining;
@@ -191,6 +192,7 @@ impl Worker {
         let mut alarm = pin!(tokio::time::sleep(LONGEST_SLEEP));
         loop {
             self.drive().await;
+            self.warn_of_duplicate();
             self.observe();
             if self.done || !self.wait(alarm.as_mut()).await {
                 break;

@@ -8,7 +8,7 @@ use kad_wire::{Digest, Key};
 
 use super::Worker;
 use crate::error::Error;
-use crate::report::{Held, HeldPage, Peer, Stats};
+use crate::report::{Duplicate, Held, HeldPage, Peer, Stats};
 
 /// Items that are looked at for one page: the node's thread has other things to do.
 const LOOKED_AT: usize = 4096;
@@ -51,12 +51,16 @@ impl Worker {
     }
 
     pub(super) fn stats(&mut self) -> Stats {
-        let status = self.node().status();
+        let (now, status) = (self.now(), self.node().status());
         let (usage, reach) = (self.parts.store.usage(), self.parts.reach);
         Stats {
             id: status.id,
             address: self.parts.socket.local_addr(),
             observed: status.observed.map(SocketAddr::from),
+            duplicate: status.duplicate.map(|duplicate| Duplicate {
+                address: duplicate.endpoint.into(),
+                idle: now.saturating_since(duplicate.seen),
+            }),
             uptime: self.parts.started.elapsed(),
             joined: reach.bootstrap == 0 || (self.is_settled() && status.contacts > 0),
             bootstrap: reach.bootstrap,

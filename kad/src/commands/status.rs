@@ -28,6 +28,13 @@ fn report(status: &api::Status) -> Result<(), Failure> {
         }
         (true, ..) => "in the network".into(),
     };
+    if let Some(duplicate) = &status.duplicate {
+        let seen = output::span(Duration::from_secs_f64(duplicate.idle_seconds));
+        output::line(&format!(
+            "{:<12} another node has this id, at {}, seen {seen} ago: stop one of the two",
+            "duplicate", duplicate.address
+        ))?;
+    }
     let count = |name: &str| status.counters.get(name).copied().unwrap_or(0);
     let rows = [
         ("state", format!("{state}, up {}", output::span(Duration::from_secs_f64(status.uptime_seconds)))),

@@ -139,3 +139,26 @@ fn status_of_url(host: &kad_netns::Host, url: &str) -> String {
     stream.read_to_string(&mut answer).unwrap();
     answer
 }
+
+/// A data directory that was copied: two nodes with one id, of which others know one.
+#[test]
+fn two_daemons_with_one_identity_both_say_so() {
+    let seed = Daemon::start(&[]);
+    let original = Daemon::join(&seed);
+    let copy = tempfile::tempdir().unwrap();
+    for file in ["id", "contacts.json"] {
+        // Contacts are not written yet.
+        let _ = std::fs::copy(original.path().join(file), copy.path().join(file));
+    }
+    let copy = Daemon::start_in(copy, &["--bootstrap", &seed.address.to_string()]);
+    assert_eq!(original.status()["id"], copy.status()["id"]);
+    for (daemon, other) in [(&original, &copy), (&copy, &original)] {
+        let says = || readiness(daemon).1["reason"].as_str().unwrap().contains("another node has this node's id");
+        crate::common::network::wait_until("it notices", Duration::from_secs(30), says);
+        assert_eq!(readiness(daemon).0, 503);
+        assert_eq!(daemon.status()["duplicate"]["address"], other.address.to_string());
+        let shown = String::from_utf8(succeed(&["status", "--data-dir", daemon.dir()])).unwrap();
+        assert!(shown.contains("another node has this id"), "{shown}");
+    }
+    assert_eq!(readiness(&seed).0, 200);
+}
