@@ -113,11 +113,14 @@ fn outputs(node: &mut Node<'_>) {
         match &event {
             Event::Stored { receipt, .. } => {
                 receipt.items().for_each(|item| item.holders().for_each(see));
+                receipt.items().for_each(|item| see(item.is_complete()));
+                receipt.unreached().for_each(see);
                 black_box(receipt.copies());
             }
             Event::FoundNodes { trace, .. } | Event::FoundValues { trace, .. } => {
                 trace.steps().for_each(see);
                 trace.closest().for_each(see);
+                see(trace.coverage().is_enough());
             }
             other => see(other.operation()),
         }
