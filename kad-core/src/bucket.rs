@@ -1,17 +1,19 @@
 //! One bucket: up to k live contacts in least-recently-seen order, and a few verified spares (paper, section 4.1). This is
 //! where eviction is decided.
 //!
-//! A live contact never makes place for a new one. It leaves when it has failed twice in a row and a spare waits, or when
-//! it has failed [`HOPELESS`] times.
+//! A live contact never makes place for a new one. A request that it does not answer makes it silent: it is checked, and
+//! neither told to others nor asked for a lookup until it answers. When the check fails too it is bad, and makes place for a
+//! spare or a newcomer. Without one it is kept and checked at growing pauses, and leaves after [`HOPELESS`] vain ones, unless
+//! nobody answers at all: then this node itself is cut off.
 
 use kad_wire::{Contact, Endpoint, Instant, NodeId};
 
 use crate::estimate::Rtt;
 
-/// Failed requests in a row after which a contact is no longer told to others, and makes place for a spare.
-pub(crate) const DOUBTFUL: u8 = 2;
-/// Failed requests in a row after which a contact is dropped without a spare.
-pub(crate) const HOPELESS: u8 = 5;
+/// Failures in a row after which a contact makes place for others: a request, and the check that followed it.
+pub(crate) const BAD: u8 = 2;
+/// Failures in a row after which a contact is dropped although nobody needs its place: after about twenty minutes.
+pub(crate) const HOPELESS: u8 = 10;
 
 /// Whoever was seen this recently is there: as a spare it keeps its place, and it is not asked for a newcomer's sake.
 pub(crate) const FRESH_US: u64 = 60_000_000;
@@ -31,7 +33,7 @@ pub(crate) enum Place {
 pub struct ContactSlot {
     pub(crate) contact: Contact,
     pub(crate) place: Place,
-    /// Requests in a row that it did not answer.
+    /// A request that it did not answer, and vain checks since.
     pub(crate) failures: u8,
     /// Somebody gave reason to ask whether it still lives.
     pub(crate) doubted: bool,
@@ -61,9 +63,14 @@ impl ContactSlot {
         self.place == Place::Live
     }
 
-    /// Whether to use it and to tell others of it.
+    /// Whether to use it and to tell others of it: it has answered everything since it was last seen.
     pub(crate) fn is_good(&self) -> bool {
-        self.is_live() && self.failures < DOUBTFUL
+        self.is_live() && self.failures == 0
+    }
+
+    /// Whether it may still be there: no check has failed.
+    pub(crate) fn may_live(&self) -> bool {
+        self.is_live() && self.failures < BAD
     }
 
     fn seen(&mut self, now: Instant, rtt_us: Option<u64>) {
@@ -76,16 +83,29 @@ impl ContactSlot {
     }
 }
 
+/// What a contact did not answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unanswered {
+    /// A request of an operation. However many are under way at the same time, they count once.
+    Request,
+    /// A check. `others_answer`: some other contact is good, so that it is not this node that is cut off.
+    Check { others_answer: bool },
+}
+
 /// What became of a contact that was shown to a bucket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Admission {
     /// It was there already.
     Known,
+    /// It was there at an address that is silent, and is at this one now.
+    Moved,
     /// It is one of the k now.
     Added,
     /// It waits as a spare: the bucket is full of live contacts.
     Spare,
-    /// Its id is live at another address, or its bucket has no place for spares.
+    /// Its id is known at another address, which is to be checked: if that is silent, the node has moved.
+    Elsewhere,
+    /// Its bucket has no place, not even for spares.
     Refused,
 }
 
@@ -107,7 +127,7 @@ impl Bucket<'_> {
     /// Whether all k places are taken by contacts that may still live.
     #[inline(never)]
     pub(crate) fn is_full(&self) -> bool {
-        self.slots.iter().filter(|slot| slot.is_good()).count() >= self.k
+        self.slots.iter().filter(|slot| slot.may_live()).count() >= self.k
     }
 
     fn oldest(&mut self, place: Place) -> Option<&mut ContactSlot> {
@@ -126,14 +146,14 @@ impl Bucket<'_> {
                 slot.seen(now, rtt_us);
                 return Admission::Known;
             }
-            if slot.is_live() && slot.failures == 0 {
-                return Admission::Refused;
+            if slot.failures < BAD {
+                return Admission::Elsewhere;
             }
             // The old address no longer answers, the new one does: the node moved.
             slot.contact.endpoint = contact.endpoint;
             slot.rtt = Rtt::UNKNOWN;
             slot.seen(now, rtt_us);
-            return Admission::Known;
+            return Admission::Moved;
         }
         let (place, admission) =
             if self.make_place() { (Place::Live, Admission::Added) } else { (Place::Spare, Admission::Spare) };
@@ -152,7 +172,7 @@ impl Bucket<'_> {
         if self.live() < self.k {
             return true;
         }
-        match self.slots.iter_mut().find(|slot| slot.is_live() && !slot.is_good()) {
+        match self.slots.iter_mut().find(|slot| slot.is_live() && !slot.may_live()) {
             Some(dead) => {
                 dead.place = Place::Free;
                 true
@@ -174,18 +194,26 @@ impl Bucket<'_> {
         !self.is_full() || self.vacancy(now).is_some()
     }
 
-    /// Notes that a contact did not answer a request. Says whether it left its place.
-    pub(crate) fn failed(&mut self, contact: &Contact) -> bool {
+    /// Notes that a contact did not answer. Says whether it left its place.
+    pub(crate) fn failed(&mut self, contact: &Contact, unanswered: Unanswered) -> bool {
         let has_spare = self.slots.iter().any(|slot| slot.place == Place::Spare);
         let Some(slot) = self.find(&contact.id) else { return false };
         if slot.contact.endpoint != contact.endpoint {
             return false;
         }
-        slot.failures = slot.failures.saturating_add(1);
-        slot.doubted = true;
+        let others_answer = match unanswered {
+            Unanswered::Request => {
+                slot.failures = slot.failures.max(1);
+                false
+            }
+            Unanswered::Check { others_answer } => {
+                slot.failures = slot.failures.saturating_add(1);
+                others_answer
+            }
+        };
         let leaves = match slot.place {
             Place::Spare => true,
-            _ => slot.failures >= HOPELESS || (slot.failures >= DOUBTFUL && has_spare),
+            _ => (slot.failures >= HOPELESS && others_answer) || (slot.failures >= BAD && has_spare),
         };
         if leaves {
             slot.place = Place::Free;
@@ -237,6 +265,9 @@ mod tests {
         bucket
     }
 
+    const CHECK: Unanswered = Unanswered::Check { others_answer: true };
+    const CUT_OFF: Unanswered = Unanswered::Check { others_answer: false };
+
     fn live(bucket: &Bucket<'_>) -> Vec<u8> {
         let mut ids: Vec<u8> =
             bucket.slots.iter().filter(|slot| slot.is_live()).map(|slot| slot.contact.id.as_bytes()[0]).collect();
@@ -257,19 +288,22 @@ mod tests {
         }
         assert_eq!(live(&bucket), [1, 2, 3]);
         // One lost request is no death; neither is one at an address that is not the contact's.
-        assert!(!bucket.failed(&contact(1)));
+        assert!(!bucket.failed(&contact(1), Unanswered::Request));
         let elsewhere = Contact { endpoint: contact(9).endpoint, ..contact(1) };
-        assert!(!bucket.failed(&elsewhere) && !bucket.failed(&elsewhere));
+        assert!(!bucket.failed(&elsewhere, CHECK) && !bucket.failed(&elsewhere, CHECK));
         assert_eq!(live(&bucket), [1, 2, 3]);
     }
 
     #[test]
-    fn a_contact_that_fails_twice_makes_place_for_the_spare_seen_last() {
+    fn a_contact_that_fails_its_check_makes_place_for_the_spare_seen_last() {
         let mut slots = [ContactSlot::EMPTY; K + 2];
         let mut bucket = full(&mut slots);
         bucket.admit(at(10), &contact(4), None);
         bucket.admit(at(11), &contact(5), None);
-        assert!(!bucket.failed(&contact(2)) && bucket.failed(&contact(2)));
+        for _ in 0..5 {
+            assert!(!bucket.failed(&contact(2), Unanswered::Request), "requests at the same time are one silence");
+        }
+        assert!(bucket.failed(&contact(2), CHECK));
         assert_eq!(live(&bucket), [1, 3, 5]);
     }
 
@@ -277,13 +311,25 @@ mod tests {
     fn without_a_spare_a_contact_is_kept_until_it_is_hopeless() {
         let mut slots = [ContactSlot::EMPTY; K + 2];
         let mut bucket = full(&mut slots);
-        for _ in 1..HOPELESS {
-            assert!(!bucket.failed(&contact(2)));
+        bucket.failed(&contact(2), Unanswered::Request);
+        assert!(!bucket.find(&contact(2).id).unwrap().is_good(), "it is no longer told to others");
+        for _ in 2..HOPELESS {
+            assert!(!bucket.failed(&contact(2), CHECK));
         }
         assert_eq!(live(&bucket), [1, 2, 3]);
-        assert!(!bucket.find(&contact(2).id).unwrap().is_good(), "but it is not told to others");
-        assert!(bucket.failed(&contact(2)));
+        assert!(bucket.failed(&contact(2), CHECK));
         assert_eq!(live(&bucket), [1, 3]);
+    }
+
+    #[test]
+    fn while_nobody_answers_nobody_is_dropped() {
+        let mut slots = [ContactSlot::EMPTY; K + 2];
+        let mut bucket = full(&mut slots);
+        for byte in [1, 2, 3] {
+            bucket.failed(&contact(byte), Unanswered::Request);
+            assert!((0..1000).all(|_| !bucket.failed(&contact(byte), CUT_OFF)));
+        }
+        assert_eq!(live(&bucket), [1, 2, 3]);
     }
 
     #[test]
@@ -291,9 +337,9 @@ mod tests {
         let mut slots = [ContactSlot::EMPTY; K + 2];
         let mut bucket = full(&mut slots);
         bucket.admit(at(10), &contact(4), None);
-        bucket.failed(&contact(2));
+        bucket.failed(&contact(2), Unanswered::Request);
         assert_eq!(bucket.admit(at(20), &contact(2), Some(50)), Admission::Known);
-        assert!(!bucket.failed(&contact(2)));
+        assert!(bucket.find(&contact(2).id).unwrap().is_good() && !bucket.failed(&contact(2), Unanswered::Request));
         assert_eq!(bucket.least_recently_seen().unwrap().contact, contact(1));
     }
 
@@ -301,8 +347,8 @@ mod tests {
     fn a_newcomer_takes_the_place_of_a_dead_contact() {
         let mut slots = [ContactSlot::EMPTY; K];
         let mut bucket = full(&mut slots);
-        bucket.failed(&contact(3));
-        bucket.failed(&contact(3));
+        bucket.failed(&contact(3), Unanswered::Request);
+        bucket.failed(&contact(3), CHECK);
         assert_eq!(bucket.admit(at(9), &contact(7), None), Admission::Added);
         assert_eq!(live(&bucket), [1, 2, 7]);
     }
@@ -312,9 +358,11 @@ mod tests {
         let mut slots = [ContactSlot::EMPTY; K];
         let mut bucket = full(&mut slots);
         let moved = Contact { endpoint: contact(8).endpoint, ..contact(1) };
-        assert_eq!(bucket.admit(at(9), &moved, None), Admission::Refused);
-        bucket.failed(&contact(1));
-        assert_eq!(bucket.admit(at(10), &moved, None), Admission::Known);
+        assert_eq!(bucket.admit(at(9), &moved, None), Admission::Elsewhere);
+        bucket.failed(&contact(1), Unanswered::Request);
+        assert_eq!(bucket.admit(at(9), &moved, None), Admission::Elsewhere, "one lost datagram moves nobody");
+        bucket.failed(&contact(1), CHECK);
+        assert_eq!(bucket.admit(at(10), &moved, None), Admission::Moved);
         assert_eq!(bucket.find(&moved.id).unwrap().contact, moved);
     }
 }

@@ -1,12 +1,13 @@
 //! Every invariant of a node, asserted. The simulator and the fuzzers call this after every step.
 
-use kad_wire::{Instant, Key};
+use kad_wire::{Endpoint, Instant, Key};
 
 use crate::bucket::Place;
 use crate::lookup::nearest;
 use crate::memory::{Cell, FreeList};
 use crate::node::{BOOTSTRAP_ATTEMPTS, Node, alpha};
 use crate::operation::{Give, ItemState, Kind, Operation, Walk};
+use crate::probe::Reason;
 use crate::transfer::{Purpose, State, Transfer};
 use crate::wake::Link;
 
@@ -18,6 +19,7 @@ impl Node<'_> {
     /// The invariants are listed in the repository's ARCHITECTURE.md.
     pub fn check(&mut self) {
         self.check_table();
+        self.check_silences();
         self.check_closest();
         for operation in 0..self.memory.operations.len() {
             self.check_operation(operation);
@@ -44,11 +46,25 @@ impl Node<'_> {
                 assert_ne!(other.contact.endpoint, slot.contact.endpoint, "an address is in the table once");
             }
         }
+        let is_silent = |slot: &crate::ContactSlot| slot.is_live() && (slot.failures > 0 || slot.doubted);
+        let looks = self.memory.head.doubts || !self.memory.contacts.iter().any(is_silent);
+        assert!(looks, "who is silent or doubted is looked for");
         for row in self.memory.contacts.chunks(width) {
             let live = row.iter().filter(|slot| slot.is_live()).count();
             let spares = row.iter().filter(|slot| slot.place == Place::Spare).count();
             assert!(live <= k, "a row has at most k live contacts");
             assert!(spares == 0 || live == k, "a spare waits only where there is no place");
+        }
+    }
+
+    fn check_silences(&self) {
+        let head = &self.memory.head;
+        for (place, mark) in head.silences.marks().enumerate() {
+            assert!(!head.silences.marks().skip(place + 1).any(|other| other == mark), "an address is silent once");
+        }
+        for probe in &head.probes.places {
+            let checks = matches!(probe.reason, Reason::Doubted | Reason::Goodbye);
+            assert!(checks || probe.elsewhere == Endpoint::UNSPECIFIED, "only the address of a contact is left for another");
         }
     }
 
@@ -98,7 +114,13 @@ impl Node<'_> {
         let target = lookup.operation.target;
         let named = lookup.nearest().filter(|(_, candidate)| !candidate.anonymous);
         assert!(named.map(|(_, candidate)| candidate.contact.id.distance(&target)).is_sorted(), "the list is sorted");
-        let asked = lookup.candidates.iter().filter(|candidate| candidate.walk == Walk::Asked).count();
+        let asked = |anonymous| {
+            let asked = |other: &&crate::Candidate| other.walk == Walk::Asked && other.anonymous == anonymous;
+            lookup.candidates.iter().filter(asked).count()
+        };
+        let doors = usize::from(lookup.operation.doors) + usize::from(settings.alpha);
+        assert!(asked(true) <= doors, "addresses are asked one after the other");
+        let asked = asked(false);
         // While the last round widened, as many as that round had.
         let most = alpha(&lookup, &settings).max(settings.k.into()).saturating_mul(2);
         assert!(asked <= most, "the requests in flight are bounded");

@@ -57,6 +57,10 @@ pub struct Config {
     pub attempts: u8,
     /// How long a bucket may go without a lookup before it is refreshed (paper, section 2.3).
     pub refresh_interval: Duration,
+    /// Pauses, give or take a quarter, between checks of the contact that was seen longest ago, unless that was less than four
+    /// of them ago. So a node that nobody uses does not tell others of nodes that are gone. Zero: never, which is the default;
+    /// a client never does.
+    pub check_interval: Duration,
     /// The secret behind address tokens. Workers of one node must share it (and the origin of their clocks); `None` takes
     /// it from the seed.
     pub token_secret: Option<[u8; 16]>,
@@ -82,6 +86,7 @@ impl Config {
         max_timeout: Duration::from_secs(2),
         attempts: 2,
         refresh_interval: Duration::from_secs(3600),
+        check_interval: Duration::ZERO,
         token_secret: None,
     };
 }
@@ -156,6 +161,8 @@ pub(crate) struct Settings {
     pub(crate) min_timeout_us: u64,
     pub(crate) max_timeout_us: u64,
     pub(crate) refresh_us: u64,
+    /// Zero: contacts are not checked for the sake of it.
+    pub(crate) check_us: u64,
 }
 
 impl Settings {
@@ -176,6 +183,7 @@ impl Settings {
         min_timeout_us: 0,
         max_timeout_us: 0,
         refresh_us: 0,
+        check_us: 0,
     };
 
     /// Checks everything that does not depend on the memory.
@@ -198,6 +206,10 @@ impl Settings {
             min_timeout_us: micros(config.min_timeout),
             max_timeout_us: micros(config.max_timeout),
             refresh_us: micros(config.refresh_interval).max(1_000_000),
+            check_us: match config.role {
+                Role::Server => micros(config.check_interval),
+                Role::Client => 0,
+            },
         };
         let timeouts = [settings.min_timeout_us, settings.initial_timeout_us, settings.max_timeout_us];
         if !(1..=64).contains(&config.k) {

@@ -380,7 +380,7 @@ pub struct KnownContact {
     pub rtt: Option<Duration>,
     /// When it last proved to be there.
     pub seen: Instant,
-    /// Requests in a row that it did not answer.
+    /// A request that it did not answer, and checks in a row since. With one it is neither used nor told to others.
     pub failures: u8,
 }
 
@@ -398,7 +398,7 @@ pub struct Duplicate {
 pub struct Status {
     /// Who it is.
     pub id: NodeId,
-    /// Contacts in the routing table.
+    /// Contacts in the routing table that are not known to be silent.
     pub contacts: usize,
     /// Rows of the table in use.
     pub buckets: usize,

@@ -20,6 +20,7 @@ mod node;
 mod operation;
 mod probe;
 mod schedule;
+mod silence;
 #[cfg(feature = "alloc")]
 mod slabs;
 mod stats;

@@ -9,6 +9,11 @@ use crate::operation::{Candidate, Give, ItemSlot, ItemState, Operation, Rank, Wa
 /// weight on the faster: shorter lookups and more requests (docs/decisions, 2026-11-20-proximity.md).
 const BITS_A_HOP: u64 = 1;
 
+/// After this one more of the addresses that an operation begins with is asked, until one answers.
+pub(crate) const STAGGER_US: u64 = 50_000;
+/// Once somebody has answered, an address is not waited for when it has been asked so often.
+const DOOR_PATIENCE: u8 = 3;
+
 /// One operation with its shortlist and its items.
 pub(crate) struct Lookup<'a> {
     pub(crate) operation: &'a mut Operation,
@@ -47,13 +52,26 @@ impl Lookup<'_> {
         let twin = self.as_near(distance).find(|(_, other)| same(other));
         let place = match twin {
             Some((place, twin)) => (twin.walk == Walk::Failed && twin.give == Give::Nothing).then_some(place),
-            None => self.free_place().or_else(|| self.place_to_clear(distance)),
+            None => {
+                let spent_door = || if anonymous { None } else { self.spent_door() };
+                self.free_place().or_else(spent_door).or_else(|| self.place_to_clear(distance))
+            }
         }?;
         self.by_endpoint(&contact.endpoint).is_none().then_some(place)
     }
 
     fn free_place(&self) -> Option<usize> {
         if self.is_full() { None } else { self.candidates.iter().position(|other| other.walk == Walk::Free) }
+    }
+
+    /// The place of an address from which hardly anybody will answer any more.
+    fn spent_door(&self) -> Option<usize> {
+        let is_spent = |other: &Candidate| match other.walk {
+            Walk::Failed => true,
+            Walk::Asked => other.attempts >= DOOR_PATIENCE,
+            _ => false,
+        };
+        self.candidates.iter().position(|other| other.anonymous && is_spent(other))
     }
 
     /// The place of whoever makes way for somebody at this distance.
@@ -166,18 +184,49 @@ impl Lookup<'_> {
         self.nearest().find(|(_, candidate)| !candidate.anonymous).map(|(_, candidate)| candidate.contact.id)
     }
 
-    /// The candidates that matter: the k nearest that have not failed.
+    /// The candidates that matter: the k nearest that have not failed. Addresses are none of them until it shows who is there.
     fn frontier(&self, k: usize) -> impl Iterator<Item = (Rank, usize, &Candidate)> {
         let named = |slot: &Candidate| named(self.candidates, slot).map(|(place, who)| (slot.rank, place, who));
         let known = order(self.operation, self.candidates).iter().filter_map(named);
-        known.filter(|(.., candidate)| candidate.walk != Walk::Failed).take(k)
+        known.filter(|(.., candidate)| candidate.walk != Walk::Failed && !candidate.anonymous).take(k)
+    }
+
+    /// The addresses that the operation began with, as long as it does not show who is there.
+    fn doors(&self) -> impl Iterator<Item = (usize, &Candidate)> {
+        let anonymous = |(_, candidate): &(usize, &Candidate)| candidate.walk != Walk::Free && candidate.anonymous;
+        self.candidates.iter().enumerate().filter(anonymous)
+    }
+
+    /// Whether there are so many addresses to ask that each is asked with few bytes.
+    pub(crate) fn has_many_doors(&self, alpha: usize) -> bool {
+        self.doors().count() > alpha
+    }
+
+    /// The next address to ask: alpha of them at once, and then one now and then, whether the others answer or not.
+    pub(crate) fn next_door(&self, alpha: usize) -> Option<usize> {
+        let begun = self.doors().filter(|(_, door)| door.walk != Walk::Unasked).count();
+        if begun >= alpha.saturating_add(self.operation.doors.into()) {
+            return None;
+        }
+        self.doors().find(|(_, door)| door.walk == Walk::Unasked).map(|(place, _)| place)
+    }
+
+    /// Whether nobody is waited for at the addresses: all have been asked, and those that have not answered had time enough,
+    /// or have failed if nobody has answered yet.
+    fn doors_are_shut(&self) -> bool {
+        let answered = self.candidates.iter().any(|candidate| candidate.walk == Walk::Answered);
+        self.doors().all(|(_, door)| match door.walk {
+            Walk::Asked => answered && door.attempts >= DOOR_PATIENCE,
+            Walk::Failed => true,
+            _ => false,
+        })
     }
 
     /// Whom to ask next, while fewer than alpha are waited for: of the frontier's unasked the nearest, or one that is not much
     /// farther and answers faster (Dabek et al., NSDI 2004, section 4). A candidate past its first deadline does not count
     /// among alpha, but never more than twice alpha are waited for.
     pub(crate) fn next_to_ask(&self, k: usize, alpha: usize) -> Option<usize> {
-        let asked = self.candidates.iter().filter(|candidate| candidate.walk == Walk::Asked);
+        let asked = self.candidates.iter().filter(|candidate| candidate.walk == Walk::Asked && !candidate.anonymous);
         let (late, in_time) = asked.fold((0usize, 0usize), |(late, in_time), candidate| match candidate.late {
             true => (late.saturating_add(1), in_time),
             false => (late, in_time.saturating_add(1)),
@@ -200,7 +249,7 @@ impl Lookup<'_> {
 
     /// Whether the k nearest that have not failed have all answered.
     pub(crate) fn is_converged(&self, k: usize) -> bool {
-        self.frontier(k).all(|(.., candidate)| candidate.walk == Walk::Answered)
+        self.frontier(k).all(|(.., candidate)| candidate.walk == Walk::Answered) && self.doors_are_shut()
     }
 
     /// The next request to repeat.
@@ -211,7 +260,10 @@ impl Lookup<'_> {
     /// The earliest moment at which something must be done if nothing comes.
     pub(crate) fn wakes(&self) -> Instant {
         let candidates = self.candidates.iter().filter_map(Candidate::wakes);
-        candidates.fold(self.operation.deadline, Instant::min)
+        let waiting = self.doors().any(|(_, door)| door.walk == Walk::Unasked);
+        let opens_us = STAGGER_US.saturating_mul(u64::from(self.operation.doors).saturating_add(1));
+        let opens = waiting.then(|| self.operation.started.plus_micros(opens_us));
+        candidates.chain(opens).fold(self.operation.deadline, Instant::min)
     }
 
     /// Whether anything is asked for at this address.

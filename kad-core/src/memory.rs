@@ -11,6 +11,7 @@ use crate::node::Duplicates;
 use crate::operation::{Candidate, ItemSlot, Operation};
 use crate::probe::Probes;
 use crate::schedule::{Schedule, ScheduleHead, Slot};
+use crate::silence::Silences;
 use crate::stats::Stats;
 use crate::table::{Row, Table};
 use crate::token::{Random, TokenKey};
@@ -35,6 +36,7 @@ pub struct Head {
     pub(crate) upkeep: Wake,
     pub(crate) arena: ArenaHead,
     pub(crate) probes: Probes,
+    pub(crate) silences: Silences,
     pub(crate) free_operations: FreeList,
     pub(crate) free_transfers: FreeList,
     pub(crate) first_event: Link,
@@ -49,7 +51,7 @@ pub struct Head {
     pub(crate) granted: u32,
     /// Whether an operation waits for a transfer's place.
     pub(crate) starved: bool,
-    /// Whether a contact may be doubted: saves looking at all of them.
+    /// Whether a contact may be doubted or silent: saves looking at all of them.
     pub(crate) doubts: bool,
     /// Whether a bucket is being refreshed.
     pub(crate) refreshing: bool,
@@ -78,6 +80,7 @@ impl Head {
         upkeep: Wake::EMPTY,
         arena: ArenaHead::EMPTY,
         probes: Probes::EMPTY,
+        silences: Silences::EMPTY,
         free_operations: FreeList::EMPTY,
         free_transfers: FreeList::EMPTY,
         first_event: Link::NONE,
@@ -276,6 +279,12 @@ impl Memory<'_> {
     pub(crate) fn nearest_of_all<'o>(&mut self, target: &Key, out: &'o mut [u16]) -> &'o [u16] {
         let own = Contact { id: self.head.id, endpoint: Endpoint::UNSPECIFIED };
         self.nearest(target, &own, Families::BOTH, out)
+    }
+
+    /// Writes the slots of the live contacts nearest to `target` that do not answer to `out`, and answers with those.
+    pub(crate) fn nearest_silent<'o>(&mut self, target: &Key, out: &'o mut [u16]) -> &'o [u16] {
+        let found = self.table().closest(target, |slot| slot.is_live() && !slot.is_good(), out);
+        out.get(..found).unwrap_or_default()
     }
 
     /// The slot of an id in the table.

@@ -50,6 +50,8 @@ pub struct Operation {
     pub(crate) deadline: Instant,
     /// Candidates in the shortlist.
     pub(crate) known: u16,
+    /// Addresses that it may have begun to ask, besides the first alpha: one more now and then.
+    pub(crate) doors: u16,
     /// The usual round trip when the walk began; 0 if unknown, and where lookups do not look at round trips.
     pub(crate) usual_us: u32,
     pub(crate) requests: u16,
@@ -94,6 +96,7 @@ impl Operation {
         started: Instant::ZERO,
         deadline: Instant::ZERO,
         known: 0,
+        doors: 0,
         usual_us: 0,
         requests: 0,
         stalled: false,

@@ -1,14 +1,16 @@
 //! PINGs that no operation asked for: to unknown senders, and to contacts that somebody gave reason to doubt. They are few
 //! and budgeted, because their addressees did not ask for them.
 
-use kad_wire::{Contact, Endpoint, Instant, NodeId, Tag};
+use kad_wire::{Endpoint, Instant, Tag};
 
 /// Probes that wait for an answer at a time.
 const PLACES: usize = 8;
 /// One probe per this many microseconds on average ...
 const INTERVAL_US: u64 = 125_000;
-/// ... and at most this many at once.
+/// ... and at most this many at once ...
 const BURST: u64 = 8;
+/// ... and this many more for contacts that seem to have moved: they must not wait for strangers.
+const BURST_OF_MOVES: u64 = 8;
 
 /// Why somebody is probed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +29,10 @@ pub(crate) enum Reason {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probe {
     pub(crate) reason: Reason,
-    pub(crate) contact: Contact,
+    pub(crate) to: Endpoint,
+    /// Where the contact that is known at this address has proven to be, too: it moves there if this address is silent.
+    /// Unspecified if nowhere.
+    pub(crate) elsewhere: Endpoint,
     pub(crate) tag: Tag,
     pub(crate) attempts: u8,
     /// To be sent, for the first time or again.
@@ -39,7 +44,8 @@ pub(crate) struct Probe {
 impl Probe {
     const EMPTY: Self = Self {
         reason: Reason::Free,
-        contact: Contact { id: NodeId::from_bytes([0; 32]), endpoint: Endpoint::UNSPECIFIED },
+        to: Endpoint::UNSPECIFIED,
+        elsewhere: Endpoint::UNSPECIFIED,
         tag: Tag::from_bits(0),
         attempts: 0,
         due: false,
@@ -59,30 +65,70 @@ pub(crate) struct Probes {
     pub(crate) places: [Probe; PLACES],
     /// When the budget is full again.
     full_at: Instant,
-    /// When the upkeep next looks for doubted contacts.
+    /// When the upkeep next looks for contacts to check.
     pub(crate) next_look: Instant,
+    /// The last round of checks of silent contacts.
+    pub(crate) round: u32,
+    /// When the contact that was seen longest ago is checked, where a node does that.
+    pub(crate) next_check: Instant,
 }
 
 impl Probes {
     pub(crate) const CELLS: usize = PLACES;
-    pub(crate) const EMPTY: Self =
-        Self { places: [Probe::EMPTY; PLACES], full_at: Instant::ZERO, next_look: Instant::ZERO };
+    pub(crate) const EMPTY: Self = Self {
+        places: [Probe::EMPTY; PLACES],
+        full_at: Instant::ZERO,
+        next_look: Instant::ZERO,
+        round: 0,
+        next_check: Instant::ZERO,
+    };
+
+    /// The probe to an address that is under way.
+    fn under_way(&mut self, to: &Endpoint) -> Option<&mut Probe> {
+        self.places.iter_mut().find(|probe| probe.reason != Reason::Free && probe.to == *to)
+    }
+
+    /// Whether an address is being probed.
+    pub(crate) fn is_under_way(&mut self, to: &Endpoint) -> bool {
+        self.under_way(to).is_some()
+    }
 
     /// Plans a probe, unless one to this address is under way, no place is free or the budget is spent.
-    pub(crate) fn plan(&mut self, now: Instant, contact: &Contact, reason: Reason, nonce: u64) -> bool {
-        let busy = |probe: &Probe| probe.reason != Reason::Free && probe.contact.endpoint == contact.endpoint;
-        let spent = self.full_at.micros_since(now) > INTERVAL_US.saturating_mul(BURST.saturating_sub(1));
-        if spent || self.places.iter().any(busy) {
-            return false;
-        }
-        let Some((cell, place)) = self.places.iter_mut().enumerate().find(|(_, probe)| probe.reason == Reason::Free)
-        else {
-            return false;
+    pub(crate) fn plan(&mut self, now: Instant, to: &Endpoint, reason: Reason, nonce: u64) -> bool {
+        !self.is_under_way(to) && self.take_place(now, to, reason, nonce, BURST).is_some()
+    }
+
+    /// Plans a check of the address at which a contact is known that has proven to be elsewhere too.
+    pub(crate) fn plan_move(&mut self, now: Instant, known: &Endpoint, elsewhere: &Endpoint, nonce: u64) {
+        let burst = BURST.saturating_add(BURST_OF_MOVES);
+        let probe = match self.under_way(known) {
+            Some(probe) if matches!(probe.reason, Reason::Doubted | Reason::Goodbye) => Some(probe),
+            Some(_) => None,
+            None => self.take_place(now, known, Reason::Doubted, nonce, burst),
         };
+        // The first stays: who comes later may have come because of it.
+        if let Some(probe) = probe.filter(|probe| probe.elsewhere == Endpoint::UNSPECIFIED) {
+            probe.elsewhere = *elsewhere;
+        }
+    }
+
+    fn take_place(
+        &mut self,
+        now: Instant,
+        to: &Endpoint,
+        reason: Reason,
+        nonce: u64,
+        burst: u64,
+    ) -> Option<&mut Probe> {
+        if self.full_at.micros_since(now) > INTERVAL_US.saturating_mul(burst.saturating_sub(1)) {
+            return None;
+        }
+        let mut places = self.places.iter_mut().enumerate();
+        let (cell, place) = places.find(|(_, probe)| probe.reason == Reason::Free)?;
         let tag = Tag::new(cell as u16, nonce, 0);
-        *place = Probe { reason, contact: *contact, tag, due: true, ..Probe::EMPTY };
+        *place = Probe { reason, to: *to, tag, due: true, ..Probe::EMPTY };
         self.full_at = self.full_at.max(now).plus_micros(INTERVAL_US);
-        true
+        Some(place)
     }
 
     /// The probe to send next.
@@ -101,10 +147,8 @@ impl Probes {
     /// The probe that an answer with this tag from this address belongs to, which is over then.
     pub(crate) fn answered(&mut self, cell: usize, tag: Tag, from: &Endpoint) -> Option<Probe> {
         let probe = self.places.get_mut(cell)?;
-        let ours = probe.reason != Reason::Free
-            && probe.attempts > 0
-            && probe.tag.same_exchange(tag)
-            && probe.contact.endpoint == *from;
+        let ours =
+            probe.reason != Reason::Free && probe.attempts > 0 && probe.tag.same_exchange(tag) && probe.to == *from;
         ours.then(|| core::mem::replace(probe, Probe::EMPTY))
     }
 
@@ -131,9 +175,8 @@ impl Probes {
 mod tests {
     use super::*;
 
-    fn contact(number: u8) -> Contact {
-        let endpoint = (core::net::Ipv4Addr::new(10, 0, 0, number), 9000).into();
-        Contact { id: NodeId::from_bytes([number; 32]), endpoint }
+    fn at(number: u8) -> Endpoint {
+        (core::net::Ipv4Addr::new(10, 0, 0, number), 9000).into()
     }
 
     #[test]
@@ -142,7 +185,7 @@ mod tests {
         let mut sent = 0;
         for step in 0..100_000u64 {
             let now = Instant::from_micros(step * 100);
-            if probes.plan(now, &contact((step % 250) as u8), Reason::Unknown, step) {
+            if probes.plan(now, &at((step % 250) as u8), Reason::Unknown, step) {
                 sent += 1;
                 // The place is free again at once, so that only the budget counts.
                 probes.places = Probes::EMPTY.places;
@@ -152,30 +195,50 @@ mod tests {
     }
 
     #[test]
+    fn a_check_of_a_move_finds_a_place_when_strangers_have_used_up_the_budget() {
+        let (mut probes, now) = (Probes::EMPTY, Instant::from_micros(1));
+        for stranger in 0..8 {
+            assert!(probes.plan(now, &at(stranger), Reason::Unknown, 1));
+            // It answers.
+            probes.places[0] = Probe::EMPTY;
+        }
+        assert!(!probes.plan(now, &at(8), Reason::Doubted, 1));
+        probes.plan_move(now, &at(8), &at(9), 1);
+        probes.plan_move(now, &at(8), &at(10), 1);
+        let of_move = probes.places.iter().filter(|probe| probe.to == at(8));
+        assert_eq!(of_move.map(|probe| probe.elsewhere).collect::<Vec<_>>(), [at(9)], "the first that has proven it");
+        for known in 0..100 {
+            probes.plan_move(now, &at(100 + known), &at(9), 1);
+            probes.places = Probes::EMPTY.places;
+        }
+        assert_eq!(probes.full_at.micros_since(now), 16 * INTERVAL_US, "and these have their bound, too");
+    }
+
+    #[test]
     fn an_address_is_probed_once_at_a_time_and_answers_from_there() {
         let mut probes = Probes::EMPTY;
         let now = Instant::from_micros(1);
-        assert!(probes.plan(now, &contact(1), Reason::Unknown, 5));
-        assert!(!probes.plan(now, &contact(1), Reason::Doubted, 6));
+        assert!(probes.plan(now, &at(1), Reason::Unknown, 5));
+        assert!(!probes.plan(now, &at(1), Reason::Doubted, 6));
         let probe = probes.next_due().unwrap();
         (probe.due, probe.attempts) = (false, 1);
         let tag = probe.tag;
-        assert!(probes.answered(0, tag, &contact(2).endpoint).is_none(), "from elsewhere");
-        assert!(probes.answered(0, Tag::new(0, 99, 0), &contact(1).endpoint).is_none(), "wrong nonce");
-        assert!(probes.answered(1, tag, &contact(1).endpoint).is_none(), "wrong cell");
-        assert!(probes.answered(0, tag.with_attempt(3), &contact(1).endpoint).is_some());
-        assert!(probes.answered(0, tag, &contact(1).endpoint).is_none(), "only once");
+        assert!(probes.answered(0, tag, &at(2)).is_none(), "from elsewhere");
+        assert!(probes.answered(0, Tag::new(0, 99, 0), &at(1)).is_none(), "wrong nonce");
+        assert!(probes.answered(1, tag, &at(1)).is_none(), "wrong cell");
+        assert!(probes.answered(0, tag.with_attempt(3), &at(1)).is_some());
+        assert!(probes.answered(0, tag, &at(1)).is_none(), "only once");
     }
 
     #[test]
     fn a_silent_address_is_asked_again_and_then_given_up() {
         let mut probes = Probes::EMPTY;
-        probes.plan(Instant::from_micros(1), &contact(1), Reason::Doubted, 5);
+        probes.plan(Instant::from_micros(1), &at(1), Reason::Doubted, 5);
         for attempt in 1..=2 {
             let probe = probes.next_due().unwrap();
             (probe.due, probe.attempts, probe.deadline) = (false, attempt, Instant::from_micros(attempt.into()));
             let gone = probes.expire(Instant::from_micros(10), 2);
-            assert_eq!(gone.map(|probe| probe.contact), (attempt == 2).then(|| contact(1)));
+            assert_eq!(gone.map(|probe| probe.to), (attempt == 2).then(|| at(1)));
         }
         assert!(probes.places.iter().all(|probe| probe.reason == Reason::Free) && probes.wakes().is_none());
     }

@@ -81,6 +81,8 @@ counters! {
     contacts_added,
     /// Contacts that left it.
     contacts_lost,
+    /// Contacts that moved to another address: the old one was silent, the new one proven.
+    contacts_moved,
     /// Addresses that answered with another id than they were known by.
     identities_changed,
     /// Operations started by the owner.

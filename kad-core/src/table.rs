@@ -7,7 +7,7 @@ use core::cmp::Ordering;
 
 use kad_wire::{Contact, Endpoint, Instant, Key, NodeId};
 
-use crate::bucket::{Admission, Bucket, ContactSlot, Place};
+use crate::bucket::{Admission, Bucket, ContactSlot, Place, Unanswered};
 use crate::operation::Rank;
 
 /// What the table knows of one row. Opaque: made by [`EMPTY`](Self::EMPTY), used by the node.
@@ -106,8 +106,12 @@ impl Table<'_> {
 
     /// Whether an unproven sender would get a place, so that asking for its proof is worth a datagram.
     pub(crate) fn has_place_for(&mut self, contact: &Contact) -> bool {
-        if contact.id == *self.own || !contact.endpoint.is_usable() || self.find(&contact.id).is_some() {
+        if contact.id == *self.own || !contact.endpoint.is_usable() {
             return false;
+        }
+        if let Some(known) = self.find(&contact.id) {
+            // It may have moved.
+            return known.contact.endpoint != contact.endpoint;
         }
         let row = self.row_of(&contact.id);
         let may_split = row.saturating_add(1) == self.depth() && self.depth() < self.rows.len();
@@ -130,10 +134,23 @@ impl Table<'_> {
         self.bucket(row).remove(id);
     }
 
-    /// Notes that a contact did not answer. Says whether it left the table.
+    /// Notes that a contact did not answer a request. Says whether it left the table.
     pub(crate) fn failed(&mut self, contact: &Contact) -> bool {
         let row = self.row_of(&contact.id);
-        self.bucket(row).failed(contact)
+        self.bucket(row).failed(contact, Unanswered::Request)
+    }
+
+    /// Notes that a contact did not answer a check. Says whether it left the table.
+    pub(crate) fn check_failed(&mut self, contact: &Contact) -> bool {
+        let others_answer = self.slots.iter().any(|slot| slot.is_good() && slot.contact.id != contact.id);
+        let row = self.row_of(&contact.id);
+        self.bucket(row).failed(contact, Unanswered::Check { others_answer })
+    }
+
+    /// The contact that is known at an address.
+    pub(crate) fn at(&self, endpoint: &Endpoint) -> Option<Contact> {
+        let is_there = |slot: &&ContactSlot| slot.place != Place::Free && slot.contact.endpoint == *endpoint;
+        self.slots.iter().find(is_there).map(|slot| slot.contact)
     }
 
     /// Contacts of a row that a join, or a split, leaves with fewer than these are looked for.
@@ -362,6 +379,10 @@ mod tests {
             id: usize,
             address: usize,
         },
+        /// Nor is the check that follows.
+        FailCheck {
+            id: usize,
+        },
         Remove {
             id: usize,
         },
@@ -375,6 +396,7 @@ mod tests {
             // Most often at the address that it always had: otherwise few would stay long enough to fail.
             12 => (0..ids).prop_map(|id| Step::Admit { id, address: id }),
             6 => (0..ids).prop_map(|id| Step::Fail { id, address: id }),
+            6 => (0..ids).prop_map(|id| Step::FailCheck { id }),
             1 => (0..ids, 0..ADDRESSES).prop_map(|(id, address)| Step::Fail { id, address }),
             1 => (0..ids).prop_map(|id| Step::Remove { id }),
         ];
@@ -428,7 +450,7 @@ mod tests {
             let targets = [Key::from_bytes(far), *near.as_key(), *table.own.as_key()];
             for (number, step) in steps.iter().enumerate() {
                 let now = Instant::from_micros(number as u64);
-                let before: Vec<_> = table.slots.iter().filter(|slot| slot.is_good()).map(|slot| slot.contact).collect();
+                let before: Vec<_> = table.slots.iter().filter(|slot| slot.may_live()).map(|slot| slot.contact).collect();
                 match *step {
                     Step::Admit { id, address } => {
                         let newcomer = contact(ids[id], address);
@@ -442,6 +464,9 @@ mod tests {
                     }
                     Step::Fail { id, address } => {
                         table.failed(&contact(ids[id], address));
+                    }
+                    Step::FailCheck { id } => {
+                        table.check_failed(&contact(ids[id], id));
                     }
                     Step::Remove { id } => table.remove(&ids[id]),
                 }
@@ -469,7 +494,8 @@ mod tests {
         table.admit(Instant::ZERO, &contact(moving, 1), None);
         table.admit(Instant::ZERO, &contact(other, 2), None);
         table.failed(&contact(moving, 1));
-        assert_eq!(table.admit(Instant::ZERO, &contact(moving, 2), None), Admission::Known);
+        table.check_failed(&contact(moving, 1));
+        assert_eq!(table.admit(Instant::ZERO, &contact(moving, 2), None), Admission::Moved);
         assert!(table.find(&other).is_none() && table.find(&moving).is_some());
     }
 

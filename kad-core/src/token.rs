@@ -37,6 +37,13 @@ impl TokenKey {
             .any(|difference| difference == 0)
     }
 
+    /// A mark of an address that outsiders cannot guess, the same for all workers of a node, and never zero.
+    pub(crate) fn mark(&self, network: NetworkId, endpoint: &Endpoint) -> u32 {
+        // An epoch that never comes: a mark is no token.
+        let Token(hash) = self.of_epoch(u32::MAX, network, endpoint, &NodeId::default());
+        (u64::from_le_bytes(hash) as u32).max(1)
+    }
+
     fn epoch(now: Instant) -> u32 {
         (now.as_micros() / EPOCH_MICROS) as u32
     }

@@ -161,6 +161,8 @@ fn a_value_is_found_although_a_peer_describes_it_wrongly() {
             bench.homes[1].node.join(now, now.plus_millis(1000), &[address(0)]).unwrap();
             bench.run_ms(1500);
             assert!(bench.homes[0].node.contacts().any(|known| known.contact.id == honest.id));
+            // It was silent while the other joined, and answers again.
+            bench.acquaint(&liar, 0);
             bench.outside.clear();
             bench.delay_us = 20_000;
             let now = bench.now;

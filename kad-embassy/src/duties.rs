@@ -129,7 +129,9 @@ impl Resident {
         if !self.joining.is_due(now, contacts) {
             return;
         }
-        match node.join(now, now + JOIN_LIMIT, &self.bootstrap) {
+        let mut addresses = self.bootstrap.clone();
+        let addresses = self.joining.choose(&mut addresses, node.join_width());
+        match node.join(now, now + JOIN_LIMIT, addresses) {
             Ok(operation) => self.join = Some(operation),
             // Every place is taken: an attempt in vain, and there will be another.
             Err(_) => drop(self.joining.ended(now, 0, contacts)),

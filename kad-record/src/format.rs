@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::Command;
 
 /// What a recording begins with. The last byte is the version of the format.
-const MARK: [u8; 8] = *b"kadrec\0\x02";
+const MARK: [u8; 8] = *b"kadrec\0\x03";
 /// No frame is longer: a value of 64 MiB and what belongs to it.
 const FRAME_MAX: u32 = 65 << 20;
 
@@ -63,6 +63,7 @@ pub struct Header {
     timeouts: [Duration; 3],
     attempts: u8,
     refresh_interval: Duration,
+    check_interval: Duration,
     token_secret: Option<[u8; 16]>,
     capacity: [usize; 8],
     items: usize,
@@ -94,6 +95,7 @@ impl Header {
             timeouts: [config.initial_timeout, config.min_timeout, config.max_timeout],
             attempts: config.attempts,
             refresh_interval: config.refresh_interval,
+            check_interval: config.check_interval,
             token_secret: config.token_secret,
             capacity: [
                 capacity.rows,
@@ -141,6 +143,7 @@ impl Header {
             max_timeout,
             attempts: self.attempts,
             refresh_interval: self.refresh_interval,
+            check_interval: self.check_interval,
             token_secret: self.token_secret,
         }
     }

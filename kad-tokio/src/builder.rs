@@ -107,8 +107,14 @@ impl Default for Builder {
 
 impl Builder {
     /// The core's settings if no others are given: more patience than the core has by itself, because a busy server answers late,
-    /// and whoever is given up too early holds no copy.
-    pub const CONFIG: Config = Config { attempts: 3, min_timeout: Duration::from_millis(100), ..Config::DEFAULT };
+    /// and whoever is given up too early holds no copy; and contacts are checked now and then, so that a node that nobody uses
+    /// does not tell others of nodes that are gone.
+    pub const CONFIG: Config = Config {
+        attempts: 3,
+        min_timeout: Duration::from_millis(100),
+        check_interval: Duration::from_secs(15),
+        ..Config::DEFAULT
+    };
 
     /// Who the node is. A random id if not set; keep it over restarts, so that others find the node again.
     pub fn id(mut self, id: NodeId) -> Self {
@@ -122,8 +128,8 @@ impl Builder {
         self
     }
 
-    /// Nodes to join through, as `address:port` or `name:port`. They are tried together, again and again with growing
-    /// pauses, for as long as the node knows nobody.
+    /// Nodes to join through, as `address:port` or `name:port`. They are tried almost at the same time, in another order each
+    /// time, again and again with growing pauses for as long as the node knows nobody.
     pub fn bootstrap(mut self, addresses: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.bootstrap.extend(addresses.into_iter().map(Into::into));
         self
@@ -385,13 +391,15 @@ impl Builder {
         self.workers.unwrap_or_else(|| if alone { 1 } else { cores() })
     }
 
-    /// The configuration of one worker. Their tokens are good with each other, and one of them refreshes the table for all.
+    /// The configuration of one worker. Their tokens are good with each other, and one of them refreshes and checks the table
+    /// for all.
     fn worker_config(&self, crew: &Crew, index: usize, token_secret: [u8; 16]) -> Config {
         let refresh_interval = if index == 0 { self.config.refresh_interval } else { A_YEAR };
+        let check_interval = if index == 0 { self.config.check_interval } else { Duration::ZERO };
         // One alone takes it from its seed.
         let shared_secret = (crew.lane(index) != 0).then_some(token_secret);
         let token_secret = self.config.token_secret.or(shared_secret);
-        Config { lane: crew.lane(index), token_secret, refresh_interval, ..self.config.clone() }
+        Config { lane: crew.lane(index), token_secret, refresh_interval, check_interval, ..self.config.clone() }
     }
 
     fn open_store(&mut self, limits: &Limits) -> Result<Box<dyn Store + Send>, StartError> {

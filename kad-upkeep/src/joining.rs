@@ -40,6 +40,11 @@ pub struct Joining {
     again: Instant,
     interval: Duration,
     random: fastrand::Rng,
+    /// What the order of addresses follows from, together with the number of the pass through them.
+    order: u64,
+    pass: u64,
+    /// Addresses of this pass that have been tried.
+    tried: usize,
 }
 
 impl Joining {
@@ -56,7 +61,23 @@ impl Joining {
             again: Instant::ZERO,
             interval,
             random: fastrand::Rng::with_seed(seed),
+            order: seed,
+            pass: 0,
+            tried: 0,
         }
+    }
+
+    /// Returns the addresses to try now, of all that there are: as many as there are places, in another order each time, and
+    /// each of them once before any is tried again. `all` must come in the same order each time.
+    pub fn choose<'a, T>(&mut self, all: &'a mut [T], places: usize) -> &'a mut [T] {
+        if self.tried >= all.len() {
+            (self.pass, self.tried) = (self.pass.wrapping_add(1), 0);
+        }
+        let places = places.min(all.len().saturating_sub(self.tried));
+        fastrand::Rng::with_seed(self.order.wrapping_add(self.pass)).shuffle(all);
+        all.rotate_left(self.tried.min(all.len()));
+        self.tried = self.tried.saturating_add(places.max(1));
+        all.get_mut(..places).unwrap_or_default()
     }
 
     /// Whether the first attempt has ended, or there is nobody to join.
@@ -183,6 +204,26 @@ mod tests {
         assert_eq!(joining.next(), None);
         joining.set_bootstrap(now, true);
         assert!(joining.is_due(now, 3));
+    }
+
+    #[test]
+    fn all_addresses_are_tried_before_any_is_tried_again_in_changing_order() {
+        for (all, places) in [(20, 24), (36, 24), (16, 5), (4, 3), (1, 1), (0, 4), (3, 0)] {
+            let mut joining = Joining::new(true, INTERVAL, 9);
+            let (mut tried, mut firsts) = ([0u32; 64], [false; 64]);
+            for _ in 0..200 {
+                let mut addresses: [usize; 64] = core::array::from_fn(|number| number);
+                let chosen = joining.choose(&mut addresses[..all], places);
+                assert!(chosen.len() <= places);
+                chosen.iter().for_each(|number| tried[*number] += 1);
+                chosen.first().map(|number| firsts[*number] = true);
+                if all > 0 && places > 0 {
+                    let (least, most) = (tried[..all].iter().min().unwrap(), tried[..all].iter().max().unwrap());
+                    assert!(most - least <= 1, "{places} of {all}: {:?}", &tried[..all]);
+                }
+            }
+            assert!(places == 0 || firsts[..all].iter().all(|first| *first), "each comes first now and then");
+        }
     }
 
     #[test]

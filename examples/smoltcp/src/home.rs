@@ -82,7 +82,9 @@ impl Home {
         if !self.joining.is_due(now, contacts) {
             return;
         }
-        match self.node.join(now, now + JOIN_LIMIT, &self.bootstrap) {
+        let mut addresses = self.bootstrap.clone();
+        let addresses = self.joining.choose(&mut addresses, self.node.join_width());
+        match self.node.join(now, now + JOIN_LIMIT, addresses) {
             Ok(operation) => self.join = Some(operation),
             // Every place is taken: an attempt in vain, and there will be another.
             Err(_) => drop(self.joining.ended(now, 0, contacts)),

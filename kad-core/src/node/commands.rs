@@ -25,6 +25,9 @@ impl Node<'_> {
     /// Joins the network: looks itself up, starting from these addresses and whomever it knows, and shows itself to the
     /// nodes nearest to it (paper, section 2.3). Ends with [`Event::Joined`](crate::Event::Joined).
     ///
+    /// All of the addresses are asked, a few at once and the others soon after, one by one, and so that one that answers
+    /// need not wait for those that do not. [`join_width`](Self::join_width) of them have places; the rest is ignored.
+    ///
     /// # Errors
     /// [`StartError::NoSlot`].
     pub fn join(
@@ -34,10 +37,19 @@ impl Node<'_> {
         bootstrap: &[SocketAddr],
     ) -> Result<OperationId, StartError> {
         let own = *self.id().as_key();
+        let width = self.join_width();
         let operation = self.start(now, deadline, Kind::Join, own)?;
-        self.add_addresses(operation, bootstrap);
+        self.add_addresses(operation, bootstrap.get(..width).unwrap_or(bootstrap));
         self.add_nearest(operation);
         Ok(self.started(now, operation))
+    }
+
+    /// How many addresses a [`join`](Self::join) tries. Some places of its shortlist are left to those whom they name, and
+    /// half of them to contacts if there are any.
+    pub fn join_width(&self) -> usize {
+        let places = self.memory.shortlist();
+        let width = if self.is_alone() { places.saturating_sub(places / 4) } else { places / 2 };
+        width.max(1)
     }
 
     /// Looks for the nodes nearest to `target`. Ends with [`Event::FoundNodes`](crate::Event::FoundNodes).

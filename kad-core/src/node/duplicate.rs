@@ -6,7 +6,7 @@
 //! node reaches itself at each of its own addresses.
 
 use kad_wire::limits::AMPLIFICATION;
-use kad_wire::{Contact, Endpoint, Envelope, Instant, Reply, ReplyHead, Request, RequestFlags};
+use kad_wire::{Endpoint, Envelope, Instant, Reply, ReplyHead, Request, RequestFlags};
 
 use super::receive::{Asked, PROBE_LEN};
 use super::{Node, Received};
@@ -90,8 +90,7 @@ impl Node<'_> {
         if known || !usable || now < head.duplicates.ask_at {
             return;
         }
-        let contact = Contact { id: head.id, endpoint };
-        if head.probes.plan(now, &contact, Reason::Duplicate, head.random.next()) {
+        if head.probes.plan(now, &endpoint, Reason::Duplicate, head.random.next()) {
             head.duplicates.ask_at = now.plus_millis(ASK_INTERVAL_MS);
         }
         self.settle_upkeep();
@@ -148,8 +147,7 @@ impl Node<'_> {
             duplicates.found = Duplicates::NONE;
             return;
         }
-        let contact = Contact { id: head.id, endpoint: duplicates.found.endpoint };
-        let asked = head.probes.plan(now, &contact, Reason::Duplicate, head.random.next());
+        let asked = head.probes.plan(now, &duplicates.found.endpoint, Reason::Duplicate, head.random.next());
         duplicates.check_at = now.plus_millis(if asked { CHECK_INTERVAL_MS } else { CHECK_AGAIN_MS });
     }
 }

@@ -10,6 +10,7 @@ mod receive;
 mod replies;
 mod serve;
 mod settle;
+mod silences;
 mod timeouts;
 mod transmit;
 mod upkeep;
@@ -139,7 +140,7 @@ impl<'m> Node<'m> {
         let observed = head.observed;
         Status {
             id: head.id,
-            contacts: self.memory.contacts.iter().filter(|slot| slot.is_live()).count(),
+            contacts: self.memory.contacts.iter().filter(|slot| slot.may_live()).count(),
             buckets: head.depth.into(),
             operations: self.memory.operations.iter().filter(|operation| !operation.is_free()).count(),
             transfers: self.memory.transfers.iter().filter(|transfer| !transfer.is_free()).count(),
@@ -148,7 +149,7 @@ impl<'m> Node<'m> {
         }
     }
 
-    /// Everyone in the routing table.
+    /// Everyone in the routing table, also those that have fallen silent and that nobody has replaced.
     pub fn contacts(&self) -> impl Iterator<Item = KnownContact> {
         let (own, last) = (self.memory.head.id, usize::from(self.memory.head.depth).saturating_sub(1));
         self.memory.contacts.iter().filter(|slot| slot.is_live()).map(move |slot| KnownContact {

@@ -9,10 +9,10 @@ use crate::operation::Operation;
 use crate::stats::count;
 
 impl Node<'_> {
-    /// Whether it knows nobody.
+    /// Whether it knows nobody who may be there.
     #[inline(never)]
     pub fn is_alone(&self) -> bool {
-        !self.memory.contacts.iter().any(|slot| slot.is_live())
+        !self.memory.contacts.iter().any(|slot| slot.may_live())
     }
 
     /// Places for operations.

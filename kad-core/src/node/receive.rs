@@ -136,7 +136,7 @@ impl Node<'_> {
             return 0;
         }
         let head = &mut self.memory.head;
-        if head.probes.plan(now, &contact, Reason::Unknown, head.random.next()) {
+        if head.probes.plan(now, &contact.endpoint, Reason::Unknown, head.random.next()) {
             self.settle_upkeep();
             PROBE_LEN
         } else {
@@ -150,7 +150,14 @@ impl Node<'_> {
         if !self.memory.head.settings.families.reach(&contact.endpoint) {
             return;
         }
+        self.end_silence(&contact.endpoint);
+        let was_cut_off = self.memory.head.doubts && self.is_alone();
         match self.add_to_table(now, contact, rtt_us) {
+            Admission::Moved => {
+                count!(self.memory.head.stats, contacts_moved);
+                self.settle_upkeep();
+            }
+            Admission::Elsewhere => self.check_move(now, contact),
             Admission::Added => {
                 count!(self.memory.head.stats, contacts_added);
                 self.note_newcomer(contact);
@@ -158,6 +165,9 @@ impl Node<'_> {
             }
             Admission::Spare => self.doubt_least_recently_seen(now, contact),
             Admission::Known | Admission::Refused => {}
+        }
+        if was_cut_off {
+            self.link_is_back(now);
         }
     }
 

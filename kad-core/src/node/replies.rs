@@ -53,7 +53,12 @@ impl Node<'_> {
     fn probe_answered(&mut self, now: Instant, cell: usize, tag: Tag, contact: &Contact, head: &ReplyHead) -> bool {
         let Some(probe) = self.memory.head.probes.answered(cell, tag, &contact.endpoint) else { return false };
         let rtt_us = (tag == probe.tag).then(|| now.micros_since(probe.sent));
-        self.answered_from(now, &probe.contact, contact, rtt_us, head);
+        let asked = self.memory.table().at(&probe.to).unwrap_or(*contact);
+        self.answered_from(now, &asked, contact, rtt_us, head);
+        if asked.id != contact.id && probe.elsewhere != Endpoint::UNSPECIFIED {
+            // Somebody else has that address now, and who had it has proven another one.
+            self.admit(now, &Contact { endpoint: probe.elsewhere, ..asked }, None);
+        }
         self.settle_upkeep();
         true
     }
@@ -183,7 +188,7 @@ impl Node<'_> {
     /// Ends a candidate's part of the walk and takes in the contacts that it named.
     fn candidates_heard(&mut self, now: Instant, operation: usize, place: usize, contacts: Contacts<'_>) {
         let (own, families) = (self.memory.head.id, self.memory.head.settings.families);
-        let Some(mut lookup) = self.memory.lookup(operation) else { return };
+        let Some(lookup) = self.memory.lookup(operation) else { return };
         if lookup.operation.phase != Phase::Walk {
             return;
         }
@@ -193,7 +198,8 @@ impl Node<'_> {
         if lookup.operation.given {
             return;
         }
-        let (nearest_before, horizon) = (lookup.nearest_id(), lookup.horizon());
+        let (nearest_before, horizon, target) = (lookup.nearest_id(), lookup.horizon(), lookup.operation.target);
+        let any_silent = self.knows_silent();
         let mut namesake = None;
         for contact in contacts.iter() {
             if contact.id == own {
@@ -201,11 +207,19 @@ impl Node<'_> {
                 continue;
             }
             // Most of the contacts that answers name are too far to matter, or known.
-            let matters = Rank::leading(&contact.id.distance(&lookup.operation.target)) <= horizon;
-            if matters && contact.endpoint.is_usable() && families.reach(&contact.endpoint) {
-                lookup.insert(&contact, false, depth);
+            let matters = Rank::leading(&contact.id.distance(&target)) <= horizon;
+            if !(matters && contact.endpoint.is_usable() && families.reach(&contact.endpoint)) {
+                continue;
+            }
+            let silent = any_silent && self.is_silent(now, &contact);
+            let Some(mut lookup) = self.memory.lookup(operation) else { return };
+            let place = lookup.insert(&contact, false, depth);
+            if silent && let Some(candidate) = place.and_then(|place| lookup.candidates.get_mut(place)) {
+                // Nobody waits for it again.
+                candidate.walk = Walk::Failed;
             }
         }
+        let Some(lookup) = self.memory.lookup(operation) else { return };
         lookup.operation.stalled = lookup.nearest_id() == nearest_before;
         if let Some(endpoint) = namesake {
             self.id_claimed(now, endpoint);
@@ -333,13 +347,18 @@ impl Node<'_> {
     }
 
     /// What is concluded when a probe got no answer.
-    pub(crate) fn probe_failed(&mut self, probe: &Probe) {
+    pub(crate) fn probe_failed(&mut self, now: Instant, probe: &Probe) {
         count!(self.memory.head.stats, timeouts);
-        match probe.reason {
-            Reason::Free | Reason::Unknown | Reason::Duplicate => {}
-            Reason::Doubted => self.contact_failed(&probe.contact),
-            // It said goodbye and is silent: gone.
-            Reason::Goodbye => self.contact_left(&probe.contact),
+        let known = self.memory.table().at(&probe.to);
+        match (probe.reason, known) {
+            (Reason::Free | Reason::Duplicate, _) => {}
+            (Reason::Doubted, Some(contact)) => self.check_failed(now, &contact, probe.elsewhere),
+            // It said goodbye and is silent: gone, or elsewhere.
+            (Reason::Goodbye, Some(contact)) => match probe.elsewhere {
+                Endpoint::UNSPECIFIED => self.contact_left(&contact),
+                elsewhere => self.check_failed(now, &contact, elsewhere),
+            },
+            (Reason::Unknown | Reason::Doubted | Reason::Goodbye, _) => self.still_silent(now, &probe.to),
         }
     }
 
@@ -354,15 +373,6 @@ impl Node<'_> {
     /// Takes a contact out of the table. The spare that takes its place may be one to look after.
     fn remove_contact(&mut self, id: &NodeId) {
         self.memory.table().remove(id);
-        self.settle_upkeep();
-    }
-
-    /// Notes that a contact did not answer a request.
-    pub(crate) fn contact_failed(&mut self, contact: &Contact) {
-        self.memory.head.doubts = true;
-        if self.memory.table().failed(contact) {
-            count!(self.memory.head.stats, contacts_lost);
-        }
         self.settle_upkeep();
     }
 }

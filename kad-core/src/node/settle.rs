@@ -4,7 +4,7 @@ use kad_wire::Instant;
 
 use super::Node;
 use super::transmit::walk_width;
-use crate::lookup::Lookup;
+use crate::lookup::{Lookup, STAGGER_US};
 use crate::operation::{ItemState, Kind, Operation, Pending, Phase, Walk};
 use crate::schedule::Slot;
 use crate::stats::count;
@@ -17,7 +17,8 @@ impl Node<'_> {
             return;
         }
         self.pull_wanted(now, operation);
-        if self.is_over(operation) {
+        self.open_doors(now, operation);
+        if self.is_over(now, operation) {
             self.end(now, operation);
             return;
         }
@@ -29,12 +30,12 @@ impl Node<'_> {
     }
 
     /// Whether an operation has reached its end; a store or a join that has found its nodes goes on to give.
-    fn is_over(&mut self, operation: usize) -> bool {
+    fn is_over(&mut self, now: Instant, operation: usize) -> bool {
         let (own, settings) = (self.memory.head.id, self.memory.head.settings);
         let Some(mut lookup) = self.memory.lookup(operation) else { return true };
         let k = walk_width(&lookup, settings.k);
         if lookup.operation.phase == Phase::Walk {
-            if !walk_is_over(&lookup, k) || self.begins_again(operation) {
+            if !walk_is_over(&lookup, k) || self.begins_again(now, operation) {
                 return false;
             }
             lookup = match self.memory.lookup(operation) {
@@ -55,8 +56,9 @@ impl Node<'_> {
     }
 
     /// Whether a walk that has come to its end begins once more from this node's own contacts: if few answered, those in
-    /// the list may have been made up, and have left no place for others until they failed.
-    fn begins_again(&mut self, operation: usize) -> bool {
+    /// the list may have been made up, and have left no place for others until they failed. Those who lately were silent
+    /// have their turn then, if there is nothing better.
+    fn begins_again(&mut self, now: Instant, operation: usize) -> bool {
         let k = usize::from(self.memory.head.settings.k);
         let Some(lookup) = self.memory.lookup(operation) else { return false };
         let answered = lookup.candidates.iter().filter(|candidate| candidate.walk == Walk::Answered).count();
@@ -66,8 +68,19 @@ impl Node<'_> {
         if !looks_wide || has_found || answered >= k || core::mem::replace(&mut slot.began_again, true) {
             return false;
         }
+        let in_vain = slot.kind == Kind::FindValue && slot.values == 0;
         self.add_nearest(operation);
+        if answered == 0 || in_vain {
+            self.ask_silent(now, operation, answered == 0);
+        }
         self.memory.lookup(operation).is_some_and(|lookup| !lookup.is_converged(k))
+    }
+
+    /// Lets an operation ask one more of the addresses that it begins with for each moment that has passed.
+    fn open_doors(&mut self, now: Instant, operation: usize) {
+        let Some(slot) = self.memory.operations.get_mut(operation) else { return };
+        let passed = now.micros_since(slot.started) / STAGGER_US;
+        slot.doors = u16::try_from(passed).unwrap_or(u16::MAX);
     }
 
     fn tell_quorum(&mut self, operation: usize) {

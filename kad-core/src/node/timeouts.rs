@@ -79,7 +79,7 @@ impl Node<'_> {
         self.candidate_failed(operation, place);
         count!(self.memory.head.stats, timeouts);
         if known {
-            self.contact_failed(&contact);
+            self.contact_failed(now, &contact);
         }
     }
 

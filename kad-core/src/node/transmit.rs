@@ -1,7 +1,7 @@
 //! Requests of this node: which is next for a slot that is ready, and its bytes.
 
 use kad_wire::{
-    Contact, Endpoint, FindNode, FindValue, Instant, ItemHeader, Pull, Request, RequestFlags, Room, StoreMode,
+    Contact, Endpoint, FindNode, FindValue, Instant, ItemHeader, NodeId, Pull, Request, RequestFlags, Room, StoreMode,
     StoreWriter, Tag, Token,
 };
 
@@ -15,6 +15,8 @@ use crate::stats::count;
 
 /// Values up to this size travel inside a STORE that is most likely no news to the holder.
 const INLINE_REPLICA: u32 = 256;
+/// Bytes of a FIND_NODE to one of many addresses of which most may be dead: enough for ten contacts in the answer.
+const DOOR_LEN: usize = 211;
 /// How long one holder may keep a store busy with pulls and pleas to wait: enough for a full batch of large values over a
 /// slow line.
 const PATIENCE_US: u64 = 15_000_000;
@@ -134,7 +136,10 @@ impl Node<'_> {
     fn write_request(&mut self, now: Instant, operation: usize, place: usize, out: &mut [u8]) -> Option<Transmit> {
         let flags = self.flags();
         let (k, room) = (self.memory.head.settings.k, self.memory.head.settings.room());
+        let alpha = self.memory.head.settings.alpha.into();
+        let many_doors = self.memory.lookup(operation)?.has_many_doors(alpha);
         let (slot, candidate) = self.memory.candidate(operation, place)?;
+        let many_doors = candidate.anonymous && many_doors;
         let (kind, phase, target) = (slot.kind, slot.phase, slot.target);
         let Candidate { tag, token, cursor, names_only, .. } = *candidate;
         let to = candidate.contact.endpoint;
@@ -155,7 +160,8 @@ impl Node<'_> {
                 self.write(&to, &Request::FindValue(find), tag, Token::NONE, flags, out)
             }
             _ => {
-                let padding = Request::padded_len(room).saturating_sub(90);
+                let len = if many_doors { DOOR_LEN } else { Request::padded_len(room) };
+                let padding = len.saturating_sub(90);
                 let find = FindNode { limit: k, target, padding };
                 self.write(&to, &Request::FindNode(find), tag, Token::NONE, flags, out)
             }
@@ -262,7 +268,9 @@ impl Node<'_> {
 
     pub(crate) fn transmit_probe(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
         let flags = self.flags();
-        let contact = self.memory.head.probes.next_due()?.contact;
+        let to = self.memory.head.probes.next_due()?.to;
+        let stranger = Contact { id: NodeId::default(), endpoint: to };
+        let contact = self.memory.table().at(&to).unwrap_or(stranger);
         let timeout_us = self.timeout_us(&contact);
         let attempt = self.memory.head.probes.next_due()?.attempts.saturating_add(1);
         let late_at = now.plus_micros(self.backed_off(timeout_us, attempt));
@@ -277,7 +285,7 @@ impl Node<'_> {
             count!(self.memory.head.stats, probes);
         }
         count!(self.memory.head.stats, requests_out);
-        self.write(&contact.endpoint, &Request::Ping, tag, Token::NONE, flags, out)
+        self.write(&to, &Request::Ping, tag, Token::NONE, flags, out)
     }
 
     pub(crate) fn transmit_pull(&mut self, now: Instant, index: usize, out: &mut [u8]) -> Option<Transmit> {
@@ -338,7 +346,10 @@ fn next_send(lookup: &Lookup<'_>, settings: &Settings) -> Option<Send> {
     }
     let first = match lookup.operation.phase {
         Phase::Walk if waits_for_a_value(lookup) => None,
-        Phase::Walk => lookup.next_to_ask(walk_width(lookup, settings.k), alpha(lookup, settings)),
+        Phase::Walk => {
+            let next = || lookup.next_to_ask(walk_width(lookup, settings.k), alpha(lookup, settings));
+            lookup.next_door(settings.alpha.into()).or_else(next)
+        }
         Phase::Give => lookup.next_to_give(give_width(lookup, settings.store_width)),
     };
     first.map(Send::First)

@@ -1,15 +1,22 @@
-//! The routing table's own life: doubted contacts are asked whether they live, quiet buckets are refreshed.
+//! The routing table's own life: contacts that are doubted, or silent, are checked, quiet buckets are refreshed.
 
 use kad_wire::{Contact, Instant, Key};
 
 use super::Node;
-use crate::bucket::{Admission, FRESH_US};
+use crate::bucket::{Admission, BAD, FRESH_US};
 use crate::operation::Kind;
 use crate::probe::Reason;
 use crate::stats::count;
 
-/// How often doubted contacts are looked for.
-const LOOK_INTERVAL_MS: u64 = 5_000;
+/// Checks of silent contacts come at multiples of this, each half as often as the one before ...
+const ROUND_US: u64 = 5_000_000;
+/// ... but not less often than every so many rounds, or than this many while nobody answers.
+const ROUNDS_MAX: u64 = 128;
+const ROUNDS_CUT_OFF: u64 = 8;
+/// A check for which there was no place is tried again after this.
+const CHECK_RETRY_MS: u64 = 1_000;
+/// A contact that was seen within so many intervals between checks is not checked for the sake of it.
+const SEEN_INTERVALS: u64 = 4;
 /// After a join the neighbourhood is looked at again after this, or up to twice as long.
 const SECOND_LOOK_US: u64 = 15_000_000;
 /// A refresh must be done by then.
@@ -21,13 +28,13 @@ impl Node<'_> {
     pub(crate) fn upkeep(&mut self, now: Instant) {
         let attempts = self.attempts();
         while let Some(probe) = self.memory.head.probes.expire(now, attempts) {
-            self.probe_failed(&probe);
+            self.probe_failed(now, &probe);
         }
-        if self.memory.head.probes.next_look <= now {
-            self.memory.head.probes.next_look = now.plus_millis(LOOK_INTERVAL_MS);
-            self.probe_doubted(now);
+        if self.memory.head.doubts && self.memory.head.probes.next_look <= now {
+            self.check_silent(now);
         }
         self.check_duplicate(now);
+        self.check_least_recently_seen(now);
         if self.wants_survey() {
             self.survey(now);
         } else {
@@ -44,25 +51,79 @@ impl Node<'_> {
             true => Some(Instant::ZERO),
             false => self.next_refresh().map(|(_, at)| at),
         };
-        sooner(sooner(head.probes.wakes(), head.duplicates.wakes()), sooner(look, refresh))
+        let check = (head.settings.check_us > 0 && !self.is_alone()).then_some(head.probes.next_check);
+        let probes = sooner(head.probes.wakes(), head.duplicates.wakes());
+        sooner(sooner(probes, look), sooner(check, refresh))
     }
 
-    fn probe_doubted(&mut self, now: Instant) {
+    /// The number of the round of checks at a moment. Nodes begin theirs at different moments.
+    fn round(&self, now: Instant) -> u64 {
+        let [phase, ..] = *self.memory.head.id.as_bytes();
+        now.as_micros().saturating_add(u64::from(phase).saturating_mul(ROUND_US / 256)) / ROUND_US
+    }
+
+    /// When a round begins.
+    fn round_begins(&self, round: u64) -> Instant {
+        let [phase, ..] = *self.memory.head.id.as_bytes();
+        let begins = round.saturating_mul(ROUND_US).saturating_sub(u64::from(phase).saturating_mul(ROUND_US / 256));
+        Instant::from_micros(begins)
+    }
+
+    /// There is a contact to check: at the latest in the next round.
+    pub(crate) fn look_soon(&mut self, now: Instant) {
+        let next = self.round_begins(self.round(now).saturating_add(1));
+        let head = &mut self.memory.head;
+        head.probes.next_look = if head.doubts { head.probes.next_look.min(next) } else { next };
+        head.doubts = true;
+    }
+
+    /// Checks the contacts that somebody gave reason to doubt, and the silent ones whose turn it is.
+    fn check_silent(&mut self, now: Instant) {
+        let (round, cut_off) = (self.round(now), self.is_alone());
+        let begins_now = core::mem::replace(&mut self.memory.head.probes.round, round as u32) != round as u32;
+        let (mut next, mut waits) = (None, false);
         for index in 0..self.memory.contacts.len() {
-            let Some(slot) = self.memory.contacts.get(index) else { return };
-            if !(slot.is_live() && slot.doubted) {
+            let Some(slot) = self.memory.contacts.get(index) else { break };
+            if !(slot.is_live() && (slot.doubted || slot.failures > 0)) {
                 continue;
             }
-            let contact = slot.contact;
-            let head = &mut self.memory.head;
-            if !head.probes.plan(now, &contact, Reason::Doubted, head.random.next()) {
-                return;
+            let rounds = rounds_between(slot.failures, cut_off);
+            let place = round.wrapping_add(index as u64) % rounds;
+            let endpoint = slot.contact.endpoint;
+            let head = &mut *self.memory.head;
+            if slot.doubted || (place == 0 && begins_now && !head.probes.is_under_way(&endpoint)) {
+                let planned = head.probes.plan(now, &endpoint, Reason::Doubted, head.random.next());
+                let done = planned || head.probes.is_under_way(&endpoint);
+                waits |= !done;
+                if let Some(slot) = self.memory.contacts.get_mut(index) {
+                    slot.doubted = !done;
+                }
             }
-            if let Some(slot) = self.memory.contacts.get_mut(index) {
-                slot.doubted = false;
-            }
+            next = sooner(next, Some(self.round_begins(round.saturating_add(rounds).saturating_sub(place))));
         }
-        self.memory.head.doubts = false;
+        if waits {
+            next = sooner(next, Some(now.plus_millis(CHECK_RETRY_MS)));
+        }
+        let head = &mut self.memory.head;
+        (head.doubts, head.probes.next_look) = (next.is_some(), next.unwrap_or(now));
+    }
+
+    /// Now and then the contact that was seen longest ago is asked whether it is still there.
+    fn check_least_recently_seen(&mut self, now: Instant) {
+        let interval_us = self.memory.head.settings.check_us;
+        if interval_us == 0 || now < self.memory.head.probes.next_check {
+            return;
+        }
+        let jitter = self.memory.head.random.below(interval_us / 2);
+        self.memory.head.probes.next_check =
+            now.plus_micros((interval_us / 4).saturating_mul(3).saturating_add(jitter));
+        let good = self.memory.contacts.iter().filter(|slot| slot.is_good());
+        if let Some(oldest) = good.min_by(|a, b| a.seen.cmp(&b.seen))
+            && now.micros_since(oldest.seen) > interval_us.saturating_mul(SEEN_INTERVALS)
+        {
+            let contact = oldest.contact;
+            self.doubt(now, &contact, Reason::Doubted);
+        }
     }
 
     /// Somebody gave reason to doubt a contact. Only the contact's own silence counts against it.
@@ -71,11 +132,11 @@ impl Node<'_> {
             return;
         }
         let head = &mut self.memory.head;
-        if !head.probes.plan(now, contact, reason, head.random.next())
-            && let Some(slot) = self.memory.find(&contact.id)
-        {
+        let endpoint = &contact.endpoint;
+        let asked = head.probes.plan(now, endpoint, reason, head.random.next()) || head.probes.is_under_way(endpoint);
+        if !asked && let Some(slot) = self.memory.find(&contact.id) {
             slot.doubted = true;
-            self.memory.head.doubts = true;
+            self.look_soon(now);
         }
         self.settle_upkeep();
     }
@@ -223,6 +284,12 @@ impl Node<'_> {
         }
         self.settle_upkeep();
     }
+}
+
+/// How many rounds after a check that failed the next one comes.
+fn rounds_between(failures: u8, cut_off: bool) -> u64 {
+    let doubled = 1u64.checked_shl(failures.saturating_sub(BAD).into()).unwrap_or(ROUNDS_MAX);
+    doubled.min(if cut_off { ROUNDS_CUT_OFF } else { ROUNDS_MAX })
 }
 
 /// The earlier of two moments, if there is any.

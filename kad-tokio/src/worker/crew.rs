@@ -28,6 +28,8 @@ pub(crate) enum Note {
     Datagram(Source, Box<[u8]>),
     /// Somebody who has answered, and the round-trip time.
     Contact(Contact, Option<Duration>),
+    /// An address that did not answer, as the core marks it.
+    Silent(u32),
     /// The first attempt to join has ended.
     Settled,
     /// What became of the commit of this number.
@@ -80,7 +82,7 @@ impl Notes {
 impl Note {
     /// Whether peers decide how many there are.
     const fn is_of_peers(&self) -> bool {
-        matches!(self, Self::Datagram(..) | Self::Contact(..))
+        matches!(self, Self::Datagram(..) | Self::Contact(..) | Self::Silent(_))
     }
 }
 
@@ -170,8 +172,9 @@ impl Worker {
     /// Tells the others who has come into this worker's table.
     pub(super) fn tell_contacts(&mut self) {
         let (workers, own) = (self.parts.crew.boxes.len(), self.parts.index);
-        let added = self.node().stats().contacts_added;
-        if workers == 1 || std::mem::replace(&mut self.told.added, added) == added {
+        let stats = *self.node().stats();
+        let changes = stats.contacts_added.wrapping_add(stats.contacts_moved);
+        if workers == 1 || std::mem::replace(&mut self.told.changes, changes) == changes {
             return;
         }
         let node = self.parts.slabs.node();
@@ -186,6 +189,22 @@ impl Worker {
             }
         }
         self.told.known = known;
+    }
+
+    /// Tells the others who has fallen silent, so that they need not wait for it too.
+    pub(super) fn tell_silences(&mut self) {
+        let (workers, own) = (self.parts.crew.boxes.len(), self.parts.index);
+        let timeouts = self.node().stats().timeouts;
+        if workers == 1 || std::mem::replace(&mut self.told.timeouts, timeouts) == timeouts {
+            return;
+        }
+        let silent: HashSet<u32> = self.node().silent().collect();
+        for mark in silent.difference(&self.told.silent) {
+            for other in (0..workers).filter(|other| *other != own) {
+                self.parts.crew.tell(other, Note::Silent(*mark));
+            }
+        }
+        self.told.silent = silent;
     }
 
     /// Takes in the notes that wait, but not for ever.
@@ -205,6 +224,10 @@ impl Worker {
                 self.told.known.insert((contact.id, contact.endpoint.into()));
                 self.node().introduce(now, &contact, rtt);
             }
+            Note::Silent(mark) => {
+                self.told.silent.insert(mark);
+                self.node().hear_silent(now, mark);
+            }
             // It was woken, too: what waits for it can begin.
             Note::Settled => self.told.settled = true,
             Note::Commit(number, result) => self.committed(number, result),
@@ -217,7 +240,10 @@ impl Worker {
 pub(super) struct Told {
     /// Whether the first worker has tried to join.
     settled: bool,
-    /// Whom the other workers know of, and how many this one had met when it last told them.
-    added: u64,
+    /// Whom the other workers know of, and how many had come or moved when this one last told them.
+    changes: u64,
     known: HashSet<(NodeId, SocketAddr)>,
+    /// Who they know is silent, and how many requests this one had given up when it last told them.
+    timeouts: u64,
+    silent: HashSet<u32>,
 }

@@ -43,18 +43,23 @@ impl Worker {
 
     /// The node joins through others from now on.
     pub(super) fn set_bootstrap(&mut self, addresses: Vec<String>) {
-        self.parts.has_network = !addresses.is_empty();
+        self.parts.reach.bootstrap = addresses.len();
         if self.is_first() {
             let now = self.now();
-            self.joining.set_bootstrap(now, self.parts.has_network);
+            self.joining.set_bootstrap(now, self.parts.reach.has_network());
             self.parts.bootstrap = addresses;
         }
     }
 
-    /// The addresses are known: joins through all of them at once.
-    pub(super) fn join(&mut self, addresses: &[SocketAddr]) {
+    /// The addresses are known: joins through as many of them as a join can ask.
+    pub(super) fn join(&mut self, mut addresses: Vec<SocketAddr>) {
+        // The order in which names were found is another one each time.
+        addresses.sort_unstable();
+        addresses.dedup();
+        let width = self.node().join_width();
+        let addresses = self.joining.choose(&mut addresses, width);
         let until = self.now().plus_millis(LIMIT_MS);
-        match self.start(Operation::Join { until, addresses: addresses.into() }) {
+        match self.start(Operation::Join { until, addresses: addresses.to_vec() }) {
             Ok(operation) => {
                 self.tasks.begin(operation, Task::Join);
             }

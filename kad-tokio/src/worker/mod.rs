@@ -331,6 +331,7 @@ impl Worker {
         if self.node().poll_timeout().is_some_and(|at| at <= now) {
             self.node().handle_timeout(now);
             self.note(now, || Input::Timeout);
+            self.tell_silences();
         }
         self.take_events();
         loop {

@@ -20,7 +20,7 @@ pub(crate) struct Observer {
     /// Who was in the table when it was last looked at; `None` while nobody watches.
     contacts: Option<HashMap<NodeId, Contact>>,
     /// The counters of the table at that time.
-    changes: [u64; 3],
+    changes: [u64; 4],
 }
 
 struct Told {
@@ -32,7 +32,7 @@ struct Told {
 
 impl Observer {
     pub(crate) fn new(feed: Arc<Feed>, tells_contacts: bool) -> Self {
-        Self { feed, tells_contacts, told: HashMap::new(), contacts: None, changes: [0; 3] }
+        Self { feed, tells_contacts, told: HashMap::new(), contacts: None, changes: [0; 4] }
     }
 
     /// Looks at everything that is under way, and says what is new.
@@ -92,7 +92,7 @@ impl Observer {
     /// Compares the routing table with what it was, if it may have changed.
     fn look_at_contacts(&mut self, now: Instant, node: &Node<'_>) {
         let stats = node.stats();
-        let changes = [stats.contacts_added, stats.contacts_lost, stats.identities_changed];
+        let changes = [stats.contacts_added, stats.contacts_lost, stats.contacts_moved, stats.identities_changed];
         if self.contacts.is_some() && self.changes == changes {
             return;
         }
@@ -100,10 +100,11 @@ impl Observer {
         let present: HashMap<_, _> = node.contacts().map(|known| (known.contact.id, known.contact)).collect();
         let Some(before) = self.contacts.replace(present) else { return };
         let Some(present) = &self.contacts else { return };
-        for lost in before.values().filter(|contact| !present.contains_key(&contact.id)) {
+        // One that has moved is lost at one address and comes at another.
+        for lost in before.values().filter(|contact| present.get(&contact.id) != Some(contact)) {
             self.feed.say(NodeEvent::ContactLost(*lost));
         }
-        for known in node.contacts().filter(|known| !before.contains_key(&known.contact.id)) {
+        for known in node.contacts().filter(|known| before.get(&known.contact.id) != Some(&known.contact)) {
             self.feed.say(NodeEvent::ContactAdded(Peer::new(&known, now)));
         }
     }
