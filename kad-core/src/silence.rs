@@ -6,9 +6,9 @@ use kad_wire::Instant;
 /// Addresses that are remembered.
 const PLACES: usize = 16;
 /// After this an address that fell silent is checked when somebody names it again; twice as long after each vain check ...
-const FIRST_PAUSE_S: u16 = 5;
+const FIRST_PAUSE_S: u16 = 1;
 /// ... so many times.
-const DOUBLINGS: u8 = 7;
+const DOUBLINGS: u8 = 9;
 /// The longest pause.
 const LONGEST_S: u16 = FIRST_PAUSE_S << DOUBLINGS;
 
@@ -53,7 +53,7 @@ impl Silences {
         let (strikes, due_s) = (*self.strikes.get(place)?, *self.due_s.get(place)?);
         // A time that lies farther ahead than any is set is one that has passed long ago.
         let wait_s = due_s.wrapping_sub(seconds(now));
-        Some(Silence { confirmed: strikes > 1, due: wait_s == 0 || wait_s > LONGEST_S })
+        Some(Silence { confirmed: strikes > 1, due: wait_s == 0 || wait_s > LONGEST_S.saturating_add(1) })
     }
 
     /// Notes that an address was silent. Requests that are under way at the same time count once.
@@ -71,7 +71,8 @@ impl Silences {
         *marks = mark;
         *strikes = if known { strikes.saturating_add(1).min(DOUBLINGS.saturating_add(1)) } else { 1 };
         let pause_s = FIRST_PAUSE_S.checked_shl(strikes.saturating_sub(1).into()).unwrap_or(LONGEST_S);
-        *due_s = seconds(now).wrapping_add(pause_s);
+        // Seconds that have begun count as none.
+        *due_s = seconds(now).wrapping_add(pause_s).wrapping_add(1);
     }
 
     /// A free place, or that of the address of which least is known.
@@ -106,17 +107,17 @@ mod tests {
         let mut silences = Silences::EMPTY;
         assert!(silences.is_empty() && silences.of(at(100), 7).is_none());
         let (mut now, mut pauses) = (100, Vec::new());
-        for _ in 0..10 {
+        for _ in 0..12 {
             silences.note(at(now), 7);
             // At the same time, and for another request: the same silence.
-            silences.note(at(now + 1), 7);
+            silences.note(Instant::from_micros(now * 1_000_000 + 900_000), 7);
             let begun = now;
             while !silences.of(at(now), 7).unwrap().due {
                 now += 1;
             }
             pauses.push(now - begun);
         }
-        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 640, 640]);
+        assert_eq!(pauses, [2, 3, 5, 9, 17, 33, 65, 129, 257, 513, 513, 513]);
         assert!(silences.of(at(now), 7).unwrap().confirmed);
         silences.clear(7);
         assert!(silences.is_empty());
@@ -128,7 +129,7 @@ mod tests {
     fn a_flood_of_addresses_clears_none_that_was_checked() {
         let mut silences = Silences::EMPTY;
         silences.note(at(1), 1);
-        silences.note(at(6), 1);
+        silences.note(at(3), 1);
         for mark in 2..10_000 {
             silences.note(at(7), mark);
         }
@@ -139,8 +140,8 @@ mod tests {
     #[test]
     fn a_wait_ends_however_long_nobody_looks() {
         let mut silences = Silences::EMPTY;
-        silences.note(at(65_530), 1);
-        assert!(!silences.of(at(65_534), 1).unwrap().due && silences.of(at(65_536), 1).unwrap().due);
+        silences.note(at(65_535), 1);
+        assert!(!silences.of(at(65_536), 1).unwrap().due && silences.of(at(65_537), 1).unwrap().due);
         for later in [70_000, 100_000, 129_000, 1_000_000] {
             assert!(silences.of(at(later), 1).unwrap().due, "{later}");
         }
