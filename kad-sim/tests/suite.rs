@@ -7,6 +7,7 @@ mod attacks;
 mod determinism;
 mod lifetimes;
 mod lookups;
+mod peers;
 mod scenarios;
 mod small;
 mod transfers;
