@@ -3,8 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant as Clock};
 
-use tokio::task::JoinSet;
-
 use kad_record::Command as Operation;
 
 use super::Worker;
@@ -15,8 +13,10 @@ use crate::tasks::Task;
 const LOOK_UP_LIMIT: Duration = Duration::from_secs(5);
 /// How long one attempt may take.
 const LIMIT_MS: u64 = 10_000;
+
 impl Worker {
-    /// Starts an attempt if it is time: looks the addresses up first, off this thread's loop.
+    /// Starts an attempt if it is time: through the addresses that are known at once, and through those of each name when the
+    /// resolver has answered. It is asked off this thread's loop, and one name waits for no other.
     pub(super) fn join_if_due(&mut self) {
         let now = self.now();
         // Asked often: who it knows is counted only when it may matter.
@@ -27,18 +27,21 @@ impl Worker {
         if !self.joining.is_due(now, contacts) {
             return;
         }
-        let (names, calls) = (self.parts.bootstrap.clone(), self.parts.own_calls.clone());
-        tokio::spawn(async move {
-            let mut lookups: JoinSet<_> = names.into_iter().map(look_up).collect();
-            let mut addresses = Vec::new();
-            while let Some(found) = lookups.join_next().await {
-                addresses.extend(found.unwrap_or_default());
-            }
-            if let Some(calls) = calls.upgrade() {
-                let call = Call { id: 0, deadline: Clock::now(), command: Command::Bootstrap { addresses } };
-                let _ = calls.send(call);
-            }
-        });
+        let (known, names) = parted(&self.parts.bootstrap);
+        self.joins_under_way += names.len() + usize::from(!known.is_empty());
+        for name in names {
+            let calls = self.parts.own_calls.clone();
+            tokio::spawn(async move {
+                let addresses = look_up(name).await;
+                if let Some(calls) = calls.upgrade() {
+                    let call = Call { id: 0, deadline: Clock::now(), command: Command::Bootstrap { addresses } };
+                    let _ = calls.send(call);
+                }
+            });
+        }
+        if !known.is_empty() {
+            self.join(known);
+        }
     }
 
     /// The node joins through others from now on.
@@ -53,6 +56,9 @@ impl Worker {
 
     /// The addresses are known: joins through as many of them as a join can ask.
     pub(super) fn join(&mut self, mut addresses: Vec<SocketAddr>) {
+        if addresses.is_empty() {
+            return self.join_ended(0);
+        }
         // The order in which names were found is another one each time.
         addresses.sort_unstable();
         addresses.dedup();
@@ -70,8 +76,15 @@ impl Worker {
         }
     }
 
-    /// An attempt is over. After a vain one there will be another.
+    /// A part of an attempt is over. The attempt is when somebody has answered, or no other part is under way; after a vain one
+    /// there will be another.
     pub(super) fn join_ended(&mut self, answered: usize) {
+        self.joins_under_way = self.joins_under_way.saturating_sub(1);
+        // An attempt is under way as long as the next is not planned.
+        let is_open = self.joining.next().is_none();
+        if !is_open || (answered == 0 && self.joins_under_way > 0) {
+            return;
+        }
         let (now, contacts) = (self.now(), self.node().status().contacts);
         let pause = self.joining.ended(now, answered, contacts);
         match (answered, contacts) {
@@ -90,6 +103,18 @@ impl Worker {
             let _ = answer.send(joined.clone());
         }
     }
+}
+
+/// The addresses among some bootstrap nodes, and the names.
+fn parted(bootstrap: &[String]) -> (Vec<SocketAddr>, Vec<String>) {
+    let (mut known, mut names) = (Vec::new(), Vec::new());
+    for text in bootstrap {
+        match text.parse() {
+            Ok(address) => known.push(reachable(address)),
+            Err(_) => names.push(text.clone()),
+        }
+    }
+    (known, names)
 }
 
 /// The addresses of a name, if the resolver knows it in time.

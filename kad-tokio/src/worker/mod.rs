@@ -129,6 +129,8 @@ pub(crate) struct Worker {
     /// Store calls whose values are in the own store, and not yet durable there.
     published: Vec<Published>,
     joining: Joining,
+    /// Parts of attempts to join that are not over: through known addresses, and through each name.
+    joins_under_way: usize,
     /// Those who wait for the first join.
     wait_for_join: Vec<Answer<usize>>,
     upkeep: Upkeep,
@@ -155,6 +157,7 @@ impl Worker {
             waiting: BTreeMap::new(),
             published: Vec::new(),
             joining,
+            joins_under_way: 0,
             wait_for_join: Vec::new(),
             upkeep: Upkeep::new(),
             upkeep_at: None,
