@@ -50,7 +50,7 @@ async function problem(response) {
   if (response.status === 401) {
     // A wrong token is refused even where none is needed.
     token = "";
-    window.dispatchEvent(new CustomEvent("unauthorised", { detail: told.message }));
+    window.dispatchEvent(new CustomEvent("unauthorised", { detail: told.detail }));
   }
-  return new Problem(response.status, told.error ?? "http", told.message ?? `the answer was ${response.status}`);
+  return new Problem(response.status, told.code ?? "http", told.detail ?? `the answer was ${response.status}`);
 }

@@ -68,7 +68,7 @@ async function put(changed) {
   // The key of content and of names is known when the answer is there; until then, whatever begins first.
   expect(kind === "key" ? where.path : "");
   try {
-    const headers = { "Content-Type": "application/octet-stream" };
+    const headers = { "Content-Type": "application/octet-stream", Prefer: "return=minimal" };
     const response = await ask(`${where.path}?${query}`, { method: kind === "content" ? "POST" : "PUT", headers, body: await bytes() });
     report(said, response.headers);
     changed();

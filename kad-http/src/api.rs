@@ -7,18 +7,49 @@ mod events;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kad_tokio::{Contact, ItemStatus, ItemType, Key, NodeId, Walk};
+use kad_tokio::{Contact, Copies, ItemStatus, ItemType, Key, NodeId, Walk};
 use serde::{Deserialize, Serialize};
 
 pub use events::{Began, CopiesMade, Ended, Missed, Progress};
 
-/// What to store, besides the bytes.
-#[derive(Serialize, Deserialize, Debug)]
+/// How to store values.
+#[derive(Clone, Debug)]
 pub struct StoreQuery {
-    pub ttl_ms: u64,
+    pub ttl: Duration,
+    /// Whether the key is the hash of the value: then it cannot be supplanted.
     pub content: bool,
-    pub quorum: Option<u8>,
-    pub timeout_ms: u64,
+    /// Which copies to wait for; three on other nodes, as far as there are so many, if not given.
+    pub copies: Option<Copies>,
+    pub timeout: Option<Duration>,
+}
+
+/// Lifetime of a value if no other is asked for.
+pub const TTL: Duration = Duration::from_secs(3600);
+
+impl Default for StoreQuery {
+    fn default() -> Self {
+        Self { ttl: TTL, content: false, copies: None, timeout: None }
+    }
+}
+
+impl StoreQuery {
+    /// The query of a request that asks for this.
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        let copies = self.copies.map(|copies| match copies {
+            Copies::All => "all".into(),
+            Copies::AtLeast(count) => count.to_string(),
+        });
+        let ttl = Some(format!("{}ms", self.ttl.as_millis()));
+        pairs([("ttl", ttl), ("copies", copies), ("timeout", self.timeout.map(text))])
+    }
+}
+
+fn text(span: Duration) -> String {
+    format!("{}ms", span.as_millis())
+}
+
+fn pairs<const N: usize>(pairs: [(&'static str, Option<String>); N]) -> Vec<(&'static str, String)> {
+    pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// Bytes of values that one [`Batch`] may have, or one value if that is larger.
@@ -35,33 +66,59 @@ pub struct Batch {
 #[derive(Serialize, Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct BatchValue {
-    pub key: Key,
+    /// Where it is to live; under its own hash if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
     /// The bytes, in base 64.
     pub value: String,
 }
 
 /// Which values to find.
-#[derive(Serialize, Deserialize, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct FindQuery {
     pub all: bool,
-    /// Content under this hash before anything else: only that cannot be supplanted.
-    pub content_first: bool,
-    pub newer_than_ms: Option<u64>,
-    pub timeout_ms: u64,
+    /// Only values of this type. Without one, content under this hash comes before anything else: only that cannot be supplanted.
+    pub item_type: Option<ItemType>,
+    pub newer_than: Option<Duration>,
+    pub timeout: Option<Duration>,
+}
+
+impl FindQuery {
+    /// The query of a request that asks for this.
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        let all = self.all.then(|| "values".into());
+        let item_type = self.item_type.map(type_name);
+        let (newer_than, timeout) = (self.newer_than.map(text), self.timeout.map(text));
+        pairs([("all", all), ("type", item_type), ("newer_than", newer_than), ("timeout", timeout)])
+    }
 }
 
 /// How far to take values back.
-#[derive(Serialize, Deserialize, Debug)]
+#[derive(Clone, Debug)]
 pub struct Removal {
-    /// Delete them at all who hold them, not only stop to publish them.
+    /// Delete all copies, not only stop republishing.
     pub everywhere: bool,
-    pub timeout_ms: u64,
+    pub timeout: Option<Duration>,
+}
+
+impl Removal {
+    /// The query of a request that asks for this.
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        pairs([("everywhere", Some(self.everywhere.to_string())), ("timeout", self.timeout.map(text))])
+    }
 }
 
 /// How long to try.
-#[derive(Serialize, Deserialize, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Patience {
-    pub timeout_ms: u64,
+    pub timeout: Option<Duration>,
+}
+
+impl Patience {
+    /// The query of a request that asks for this.
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        pairs([("timeout", self.timeout.map(text))])
+    }
 }
 
 /// What became of a store.
@@ -236,8 +293,13 @@ pub struct Status {
     pub bytes: u64,
     pub evicted: u64,
     pub memory: usize,
+    /// Threads that serve it, each with a socket.
+    pub workers: usize,
+    /// Bytes that the system granted as the receive buffer of each socket.
     pub receive_buffer: usize,
     pub send_buffer: usize,
+    /// Bytes that it was asked for.
+    pub buffer_wanted: usize,
     pub counters: std::collections::BTreeMap<String, u64>,
     /// Settings of the program, where it shows them.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
@@ -357,21 +419,36 @@ pub struct Forgotten {
     pub undeleted: Option<String>,
 }
 
-/// Why the daemon did not do what it was asked for.
+/// The answer to a request for the end of the program.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Stopping {
+    /// The process that ends.
+    pub pid: u32,
+}
+
+/// Why the daemon did not do what it was asked for: a problem document (RFC 9457).
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Problem {
-    /// The status of the response; 0 where there is none.
+    /// Identifies the kind of problem: where it is described.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of problem in a few words, always the same.
+    pub title: String,
+    /// The status of the response.
     pub status: u16,
-    /// A code for programs.
-    pub error: String,
-    /// What is wrong and what to do, for people.
-    pub message: String,
+    /// What is wrong this time, and what to do.
+    pub detail: String,
+    /// The kind of problem as a code, for programs.
+    pub code: String,
     /// Length of the value in bytes, where that is the problem and it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub len: Option<usize>,
     /// The limit in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<usize>,
+    /// What was achieved nevertheless, where a store brought fewer copies than were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Box<Stored>>,
 }
 
 /// Milliseconds with a fraction.

@@ -1,135 +1,24 @@
-//! Values over HTTP: stored with POST and PUT, read with GET and HEAD, no longer published with DELETE.
+//! Values over HTTP: read with GET and HEAD, deleted with DELETE.
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use kad_tokio::{Copies, Find, ItemType, Key, Receipt, StoreOne, TypeMask, Value};
+use kad_tokio::{Digest, Error, ItemType, Key, Value};
 
-use crate::api::{Listed, Listing, millis, type_name};
-use crate::form::Kind;
+use crate::api::{FindQuery, Forgotten, Listed, Listing, millis, type_name};
+use crate::negotiation::wants_json;
 use crate::problem::Refusal;
-use crate::request::{Asked, Storing, Wanted, digest, has_already, key};
+use crate::request::{All, Asked, Forgetting, Wanted, has_already, key};
 use crate::state::{Context, Shared};
-use crate::{body, guard, operations};
+use crate::views::within;
+use crate::{guard, operations};
 
-/// Nodes that hold the value, this one included.
-pub(crate) const COPIES: HeaderName = HeaderName::from_static("kad-copies");
-/// Nodes that were asked to hold it, and refused.
-pub(crate) const REFUSED: HeaderName = HeaderName::from_static("kad-refused");
-/// Nodes that were asked to hold it, and did not answer.
-pub(crate) const SILENT: HeaderName = HeaderName::from_static("kad-silent");
 /// The identity of a value among those of its key.
 pub(crate) const DIGEST: HeaderName = HeaderName::from_static("kad-digest");
 /// What is left of a value's life, in seconds.
 pub(crate) const TTL: HeaderName = HeaderName::from_static("kad-ttl");
-
-/// `POST /`: stores a value under its own hash.
-pub(crate) async fn post(
-    State(context): Shared,
-    Asked(storing): Asked<Storing>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
-    let kind = Kind::of(&headers)?;
-    let max = context.dht.value_max();
-    let value = kind.body_max(max);
-    let value = kind.value(body::read(&context, body, value).await?).await?;
-    if value.len() > max {
-        return Err(Refusal::too_large(Some(value.len()), max));
-    }
-    let (key, store) = (Key::hash(&value), context.dht.store_content(value.clone()));
-    stored_as_asked(&context, (key, value), store, &storing, &headers).await
-}
-
-/// `PUT /{key}`: stores a value under a chosen key, beside those that are there.
-pub(crate) async fn put(
-    State(context): Shared,
-    Path(text): Path<String>,
-    Asked(storing): Asked<Storing>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
-    put_at(&context, key(&text)?, &storing, &headers, body).await
-}
-
-/// `PUT /name/{name}`: the same under the hash of a name.
-pub(crate) async fn put_name(
-    State(context): Shared,
-    Path(name): Path<String>,
-    Asked(storing): Asked<Storing>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
-    put_at(&context, Key::hash(name), &storing, &headers, body).await
-}
-
-async fn put_at(
-    context: &Context,
-    key: Key,
-    storing: &Storing,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
-    let value = body::read(context, body, context.dht.value_max()).await?;
-    let store = context.dht.store(key, value.clone());
-    stored_as_asked(context, (key, value), store, storing, headers).await
-}
-
-async fn stored_as_asked(
-    context: &Context,
-    (key, value): (Key, Bytes),
-    mut store: StoreOne,
-    storing: &Storing,
-    headers: &HeaderMap,
-) -> Result<Response, Refusal> {
-    let copies = storing.copies()?;
-    if let Some(ttl) = storing.ttl(headers)? {
-        store = store.ttl(ttl);
-    }
-    if let Some(copies) = copies {
-        store = store.copies(copies);
-    }
-    if let Some(timeout) = storing.timeout()? {
-        store = store.timeout(timeout);
-    }
-    let receipt = context.locks.store(&key, &value, store).await?;
-    match copies {
-        _ if receipt.copies == 0 => Err(nowhere(&receipt)),
-        Some(Copies::AtLeast(wanted)) if receipt.elsewhere < usize::from(wanted) => Err(too_few(&receipt, wanted)),
-        _ => Ok(stored(&receipt, value)),
-    }
-}
-
-/// The copies that are counted here exist: their holders have said so.
-fn stored(receipt: &Receipt, value: Bytes) -> Response {
-    let mut response = Response::new(Body::from(value));
-    *response.status_mut() = StatusCode::ACCEPTED;
-    let headers = response.headers_mut();
-    inert(headers);
-    headers.insert(header::LOCATION, shown(format!("/{}", receipt.key)));
-    headers.insert(DIGEST, shown(receipt.digest));
-    headers.insert(COPIES, receipt.copies.into());
-    headers.insert(REFUSED, receipt.refused.len().into());
-    headers.insert(SILENT, receipt.silent.len().into());
-    response
-}
-
-fn nowhere(receipt: &Receipt) -> Refusal {
-    let first = receipt.refused.first().map(|refused| format!(", one with {:?}", refused.status)).unwrap_or_default();
-    let (refused, silent) = (receipt.refused.len(), receipt.silent.len());
-    let message = format!("stored nowhere: {refused} nodes refused{first}, {silent} did not answer");
-    Refusal::unavailable("stored_nowhere", message)
-}
-
-fn too_few(receipt: &Receipt, wanted: u8) -> Refusal {
-    let message = format!(
-        "{} other nodes hold it, not {wanted}; it is published all the same: ask for less with `copies`, or see /peers",
-        receipt.elsewhere
-    );
-    Refusal::unavailable("too_few_copies", message)
-}
 
 /// `GET /{key}` and `HEAD /{key}`
 pub(crate) async fn get(
@@ -138,17 +27,7 @@ pub(crate) async fn get(
     Asked(wanted): Asked<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let key = key(&text)?;
-    let timeout = wanted.timeout()?;
-    let prepare = |find: Find| timeout.map_or(find.clone(), |timeout| find.timeout(timeout));
-    if wanted.all.is_some() {
-        return list(key, prepare(context.dht.find_all(key))).await;
-    }
-    let value = match wanted.digest()? {
-        Some(digest) => with_digest(prepare(context.dht.find_all(key)), digest).await?,
-        None => operations::first(&context.dht, key, prepare).await?,
-    };
-    answer(key, value, wanted.digest()?.is_some(), &headers)
+    read(&context, key(&text)?, &wanted, wanted.query()?, &headers).await
 }
 
 /// `GET /name/{name}`: the newest of what anybody put under the name.
@@ -158,23 +37,36 @@ pub(crate) async fn get_name(
     Asked(wanted): Asked<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (key, timeout) = (Key::hash(name), wanted.timeout()?);
-    let prepare = |find: Find| {
-        let find = find.types(TypeMask::only(ItemType::RAW));
-        timeout.map_or(find.clone(), |timeout| find.timeout(timeout))
-    };
-    if wanted.all.is_some() {
-        return list(key, prepare(context.dht.find_all(key))).await;
-    }
-    let value = match wanted.digest()? {
-        Some(digest) => with_digest(prepare(context.dht.find_all(key)), digest).await?,
-        None => prepare(context.dht.find(key)).await?,
-    };
-    answer(key, value, wanted.digest()?.is_some(), &headers)
+    // A key that was made from a name is the hash of no value that was stored there.
+    let query = wanted.query()?;
+    let query = FindQuery { item_type: query.item_type.or(Some(ItemType::RAW)), ..query };
+    read(&context, Key::hash(name), &wanted, query, &headers).await
 }
 
-async fn with_digest(find: Find, digest: kad_tokio::Digest) -> Result<Option<Value>, Refusal> {
-    let mut values = find.values();
+async fn read(
+    context: &Context,
+    key: Key,
+    wanted: &Wanted,
+    query: FindQuery,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let digest = wanted.digest()?;
+    match (wanted.all()?, digest) {
+        (Some(All::Listed), _) => list(context, key, &query).await,
+        (Some(All::Values), _) => match operations::find(&context.dht, key, &query).await? {
+            found if found.values.is_empty() => Err(nothing(key)),
+            found => Ok(Json(found).into_response()),
+        },
+        (None, Some(digest)) => {
+            let value = with_digest(context, key, &query, digest).await?;
+            answer(key, value, true, headers)
+        }
+        (None, None) => answer(key, operations::first(&context.dht, key, &query).await?, false, headers),
+    }
+}
+
+async fn with_digest(context: &Context, key: Key, query: &FindQuery, digest: Digest) -> Result<Option<Value>, Refusal> {
+    let mut values = operations::each(&context.dht, key, query);
     while let Some(value) = values.next().await {
         let value = value?;
         if value.digest == digest {
@@ -184,17 +76,25 @@ async fn with_digest(find: Find, digest: kad_tokio::Digest) -> Result<Option<Val
     Ok(None)
 }
 
+fn nothing(key: Key) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "not_found", format!("there is no value under {key}"))
+}
+
 fn answer(key: Key, value: Option<Value>, is_pinned: bool, asked: &HeaderMap) -> Result<Response, Refusal> {
-    let none = || Refusal::new(StatusCode::NOT_FOUND, "not_found", format!("there is no value under {key}"));
-    let value = value.ok_or_else(none)?;
-    let tag = format!("\"{}\"", value.digest);
-    let is_known = has_already(asked, &tag);
-    let mut response = Response::new(if is_known { Body::empty() } else { Body::from(value.bytes) });
-    if is_known {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    }
+    let value = value.ok_or_else(|| nothing(key))?;
+    let is_json = wants_json(asked);
+    // Another form of the same value is another representation: with a tag of its own.
+    let tag = format!("\"{}{}\"", value.digest, if is_json { "-json" } else { "" });
+    let mut response = match (has_already(asked, &tag), is_json) {
+        (true, _) => StatusCode::NOT_MODIFIED.into_response(),
+        (false, true) => Json(operations::found(key, &value)).into_response(),
+        (false, false) => Response::new(Body::from(value.bytes)),
+    };
     let headers = response.headers_mut();
-    inert(headers);
+    if !is_json {
+        inert(headers);
+    }
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
     headers.insert(header::ETAG, shown(tag));
     headers.insert(header::ORIGIN, shown(value.origin));
     headers.insert(header::AGE, value.age.as_secs().into());
@@ -208,10 +108,10 @@ fn answer(key: Key, value: Option<Value>, is_pinned: bool, asked: &HeaderMap) ->
     Ok(response)
 }
 
-async fn list(key: Key, find: Find) -> Result<Response, Refusal> {
-    let (values, incomplete) = operations::all(find).await?;
+async fn list(context: &Context, key: Key, query: &FindQuery) -> Result<Response, Refusal> {
+    let (values, incomplete) = operations::all(&context.dht, key, query).await?;
     if values.is_empty() {
-        return answer(key, None, false, &HeaderMap::new());
+        return Err(nothing(key));
     }
     let listed = |value: &Value| Listed {
         location: format!("/{key}?digest={}", value.digest),
@@ -222,14 +122,7 @@ async fn list(key: Key, find: Find) -> Result<Response, Refusal> {
         age_ms: millis(value.age),
         ttl_ms: millis(value.ttl),
     };
-    Ok(axum::Json(Listing { key, values: values.iter().map(listed).collect(), incomplete }).into_response())
-}
-
-/// What a DELETE is about.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Forgetting {
-    digest: Option<String>,
+    Ok(Json(Listing { key, values: values.iter().map(listed).collect(), incomplete }).into_response())
 }
 
 /// `DELETE /{key}`: what was published through this server is deleted, at all who hold it; what the node published otherwise is
@@ -240,27 +133,44 @@ pub(crate) async fn delete(
     Asked(forgetting): Asked<Forgetting>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<StatusCode, Refusal> {
+) -> Result<Response, Refusal> {
     guard::may_operate(&context, &uri, &headers)?;
     let key = key(&text)?;
-    let chosen = forgetting.digest.as_deref().map(digest).transpose()?;
-    let taken = context.locks.take_back(&context.dht, key, chosen).await?;
-    if taken.values + taken.deleted > 0 {
-        return Ok(StatusCode::NO_CONTENT);
+    let (chosen, timeout) = (forgetting.digest()?, forgetting.timeout()?);
+    let taken = match forgetting.everywhere {
+        true => within(timeout, context.locks.take_back(&context.dht, key, chosen)).await?,
+        false => within(timeout, forget(&context, key, chosen)).await?,
+    };
+    if taken.values + taken.deleted == 0 {
+        let detail = format!("this node publishes no such value under {key}");
+        return Err(Refusal::new(StatusCode::NOT_FOUND, "not_published", detail));
     }
-    let message = format!("this node publishes no such value under {key}");
-    Err(Refusal::new(StatusCode::NOT_FOUND, "not_published", message))
+    match wants_json(&headers) {
+        true => Ok(Json(taken).into_response()),
+        false => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
+}
+
+/// Only stops publishing.
+async fn forget(context: &Context, key: Key, chosen: Option<Digest>) -> Result<Forgotten, Error> {
+    match chosen {
+        None => operations::forget(&context.dht, key).await,
+        Some(digest) => {
+            let values = usize::from(context.dht.forget_value(key, digest).await?);
+            Ok(Forgotten { key, values, deleted: 0, undeleted: None })
+        }
+    }
 }
 
 /// A value is bytes of a stranger: no browser shall take it for a page or a script of this server.
-fn inert(headers: &mut HeaderMap) {
+pub(crate) fn inert(headers: &mut HeaderMap) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
 }
 
 /// A header of something that prints as plain ASCII.
-fn shown(value: impl std::fmt::Display) -> HeaderValue {
+pub(crate) fn shown(value: impl std::fmt::Display) -> HeaderValue {
     // Digits and names of ours: they are never refused.
     HeaderValue::try_from(value.to_string()).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

@@ -33,13 +33,24 @@ pub(crate) async fn operators(State(context): Shared, request: Request, next: Ne
     }
 }
 
-/// Control endpoints: with the token only.
+/// Values: for everybody where this is a gateway, with the token where not.
+pub(crate) async fn users(State(context): Shared, request: Request, next: Next) -> Response {
+    match context.settings.gateway {
+        true => next.run(request).await,
+        false => with_token(&context, request, next, "this node serves values").await,
+    }
+}
+
+/// The end of the program: with the token only.
 pub(crate) async fn owners(State(context): Shared, request: Request, next: Next) -> Response {
-    match has_token(&context, request.headers()) {
+    with_token(&context, request, next, "the daemon is stopped").await
+}
+
+async fn with_token(context: &Context, request: Request, next: Next, what: &str) -> Response {
+    match has_token(context, request.headers()) {
         Ok(true) => next.run(request).await,
         Ok(false) => {
-            Refusal::unauthorised("control needs the token of the daemon's data directory (Authorization: Bearer)")
-                .into_response()
+            Refusal::unauthorised(format!("{what} with its token only (Authorization: Bearer)")).into_response()
         }
         Err(refusal) => refusal.into_response(),
     }
@@ -56,7 +67,7 @@ pub(crate) fn may_operate(context: &Context, uri: &Uri, headers: &HeaderMap) -> 
     if context.is_loopback && is_direct && calls_loopback {
         return Ok(());
     }
-    Err(Refusal::unauthorised("from another host this needs the token of the daemon (Authorization: Bearer)"))
+    Err(Refusal::unauthorised("from another host this needs the token of the daemon (Authorization: Bearer)".into()))
 }
 
 fn admit(context: &Context, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -110,11 +121,13 @@ fn check_page(allowed: &[String], uri: &Uri, headers: &HeaderMap) -> Result<(), 
 /// Whether the token is shown. A wrong one is refused even where none is needed.
 fn has_token(context: &Context, headers: &HeaderMap) -> Result<bool, Refusal> {
     let Some(shown) = headers.get(header::AUTHORIZATION) else { return Ok(false) };
-    let shown = shown.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    // Comparing hashes takes the same time however much of the token is right.
-    match context.token {
-        Some(token) if Key::hash(shown) == token => Ok(true),
-        _ => Err(Refusal::unauthorised("this is not the token of the daemon's data directory")),
+    let shown = shown.to_str().ok().and_then(|value| value.split_once(' '));
+    let shown = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, token)| token.trim());
+    // Comparing hashes takes the same time however much of a token is right.
+    let shown = Key::hash(shown);
+    match context.tokens.iter().any(|token| *token == shown) {
+        true => Ok(true),
+        false => Err(Refusal::wrong_token()),
     }
 }
 

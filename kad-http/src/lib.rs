@@ -3,7 +3,6 @@
 
 pub mod api;
 mod body;
-mod control;
 mod dashboard;
 mod durable;
 mod events;
@@ -11,8 +10,10 @@ mod form;
 mod gateway;
 mod guard;
 mod health;
+mod help;
 mod locks;
 mod metrics;
+mod negotiation;
 pub mod operations;
 mod problem;
 mod request;
@@ -20,6 +21,7 @@ mod router;
 mod server;
 mod settings;
 mod state;
+mod stores;
 mod trace;
 mod views;
 

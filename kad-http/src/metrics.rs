@@ -18,6 +18,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::help::help;
 use crate::operations::counters;
 use crate::problem::Refusal;
 use crate::state::Shared;
@@ -46,22 +47,26 @@ impl Counters {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("kad");
         let requests = Family::default();
-        registry.register("http_requests", "HTTP requests answered", requests.clone());
+        registry.register("http_requests", "HTTP requests answered, by method and status", requests.clone());
         // A tenth of a millisecond to some thirteen seconds.
         let seconds = Histogram::new(exponential_buckets(0.0001, 2.0, 18));
-        registry.register("http_request_seconds", "Time from a request to its answer's head", seconds.clone());
+        registry.register(
+            "http_request_seconds",
+            "Time from the start of an HTTP request to the head of its answer",
+            seconds.clone(),
+        );
         let connections = Gauge::default();
         registry.register("http_connections", "HTTP connections open", connections.clone());
         let accept_errors = Counter::default();
         registry.register(
             "http_accept_errors",
-            "HTTP connections that the system did not hand out",
+            "HTTP connections that the operating system failed to hand over",
             accept_errors.clone(),
         );
         let watchers = Gauge::default();
-        registry.register("http_watchers", "Clients that follow the events", watchers.clone());
+        registry.register("http_watchers", "Clients following /events", watchers.clone());
         let events_missed = Counter::default();
-        registry.register("http_events_missed", "Events that slow clients missed", events_missed.clone());
+        registry.register("http_events_missed", "Events that slow clients of /events missed", events_missed.clone());
         Self { registry, requests, seconds, connections, accept_errors, watchers, events_missed }
     }
 }
@@ -106,11 +111,10 @@ struct Snapshot(Stats);
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for (name, count) in counters(&self.0) {
-            let help = name.replace('_', " ");
             let counter = ConstCounter::new(count);
-            counter.encode(encoder.encode_descriptor(name, &help, None, counter.metric_type())?)?;
+            counter.encode(encoder.encode_descriptor(name, help(name), None, counter.metric_type())?)?;
         }
-        let help = "Datagrams that came in, by worker";
+        let help = "Datagrams received, by worker";
         let mut workers = encoder.encode_descriptor("worker_datagrams_in", help, None, MetricType::Counter)?;
         for (worker, count) in self.0.received.iter().enumerate() {
             ConstCounter::new(*count).encode(workers.encode_family(&[("worker", worker.to_string())])?)?;
@@ -126,16 +130,28 @@ impl Collector for Snapshot {
 fn gauges(stats: &Stats) -> [(&'static str, &'static str, f64); 11] {
     [
         ("uptime_seconds", "Time since the node was started", stats.uptime.as_secs_f64()),
-        ("joined", "Whether the network is reached, or there is none to reach", f64::from(u8::from(stats.joined))),
+        (
+            "joined",
+            "1 if the node has reached its network or has none to reach, else 0",
+            f64::from(u8::from(stats.joined)),
+        ),
         ("contacts", "Contacts in the routing table", stats.contacts as f64),
-        ("buckets", "Buckets in use", stats.buckets as f64),
+        ("buckets", "Buckets of the routing table in use", stats.buckets as f64),
         ("operations", "Operations under way", stats.operations as f64),
         ("transfers", "Values being pulled", stats.transfers as f64),
         ("store_items", "Values held", stats.items as f64),
         ("store_bytes", "Bytes of the values held", stats.bytes as f64),
-        ("memory_bytes", "Memory of the node without its store", stats.memory as f64),
-        ("socket_receive_buffer_bytes", "Receive buffer that the system granted", stats.socket.receive_buffer as f64),
-        ("socket_send_buffer_bytes", "Send buffer that the system granted", stats.socket.send_buffer as f64),
+        ("memory_bytes", "Memory of the node in bytes, without its store", stats.memory as f64),
+        (
+            "socket_receive_buffer_bytes",
+            "Receive buffer that the operating system granted to each UDP socket, in bytes",
+            stats.socket.receive_buffer as f64,
+        ),
+        (
+            "socket_send_buffer_bytes",
+            "Send buffer that the operating system granted to each UDP socket, in bytes",
+            stats.socket.send_buffer as f64,
+        ),
     ]
 }
 

@@ -2,11 +2,12 @@
 //! node for its command.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use kad_tokio::{Bytes, Copies, Dht, Error, Find, Gap, ItemStatus, ItemType, Key, Receipt, Value};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use kad_tokio::{Bytes, Dht, Error, Find, Gap, ItemStatus, ItemType, Key, Receipt, StoreOne, TypeMask, Value};
 
 use crate::api::{
     Duplicate, FindQuery, Forgotten, Found, FoundAll, Lookup, Peer, Pong, Refused, Status, StoreQuery, Stored, millis,
@@ -30,10 +31,14 @@ pub(crate) async fn store_locked(
     bytes: Bytes,
     query: &StoreQuery,
 ) -> Result<Stored, Error> {
-    let (len, wanted) = (bytes.len(), Wanted::of(query));
-    let store = dht.store(key, bytes.clone()).ttl(wanted.ttl).item_type(wanted.item_type);
-    let store = store.copies(wanted.copies).timeout(wanted.timeout);
-    Ok(stored(locks.store(&key, &bytes, store).await?, len, query))
+    let mut store: StoreOne = dht.store(key, bytes.clone()).ttl(query.ttl).item_type(type_of(query));
+    if let Some(copies) = query.copies {
+        store = store.copies(copies);
+    }
+    if let Some(timeout) = query.timeout {
+        store = store.timeout(timeout);
+    }
+    Ok(stored(locks.store(&key, &bytes, store).await?, bytes.len(), query))
 }
 
 /// Stores several values, those for the same nodes together, and says of each who holds it, in their order. One that this
@@ -52,9 +57,14 @@ pub(crate) async fn store_many_locked(
     items: Vec<(Key, Bytes)>,
     query: &StoreQuery,
 ) -> Result<Vec<Stored>, Error> {
-    let wanted = Wanted::of(query);
-    let store = dht.store_many(items.clone()).ttl(wanted.ttl).item_type(wanted.item_type);
-    let receipts = locks.store_many(store.copies(wanted.copies).timeout(wanted.timeout)).await?;
+    let mut store = dht.store_many(items.clone()).ttl(query.ttl).item_type(type_of(query));
+    if let Some(copies) = query.copies {
+        store = store.copies(copies);
+    }
+    if let Some(timeout) = query.timeout {
+        store = store.timeout(timeout);
+    }
+    let receipts = locks.store_many(store).await?;
     let mut all = Vec::new();
     for (receipt, (key, bytes)) in receipts.into_iter().zip(items) {
         let is_deleted = receipt
@@ -71,23 +81,8 @@ pub(crate) async fn store_many_locked(
     Ok(all)
 }
 
-/// A query in the words of [`Dht`].
-struct Wanted {
-    ttl: Duration,
-    item_type: ItemType,
-    copies: Copies,
-    timeout: Duration,
-}
-
-impl Wanted {
-    fn of(query: &StoreQuery) -> Self {
-        Self {
-            ttl: Duration::from_millis(query.ttl_ms),
-            item_type: if query.content { ItemType::CONTENT } else { ItemType::RAW },
-            copies: query.quorum.map_or(Copies::All, Copies::AtLeast),
-            timeout: Duration::from_millis(query.timeout_ms),
-        }
-    }
+const fn type_of(query: &StoreQuery) -> ItemType {
+    if query.content { ItemType::CONTENT } else { ItemType::RAW }
 }
 
 fn stored(receipt: Receipt, len: usize, query: &StoreQuery) -> Stored {
@@ -97,7 +92,7 @@ fn stored(receipt: Receipt, len: usize, query: &StoreQuery) -> Stored {
         key: receipt.key,
         digest: receipt.digest.to_string(),
         bytes: len,
-        ttl_ms: query.ttl_ms,
+        ttl_ms: millis(query.ttl),
         copies: receipt.copies,
         elsewhere: receipt.elsewhere,
         refused: refused.collect(),
@@ -109,52 +104,65 @@ fn stored(receipt: Receipt, len: usize, query: &StoreQuery) -> Stored {
     }
 }
 
-/// The values that a query asks for: the first, or all.
+/// Returns the values that a query asks for: the first, or all.
 ///
 /// # Errors
 /// Those of [`Dht::find`].
 pub async fn find(dht: &Dht, key: Key, query: &FindQuery) -> Result<FoundAll, Error> {
-    let start = Instant::now();
-    let prepare = |find: Find| {
-        let left = Duration::from_millis(query.timeout_ms).saturating_sub(start.elapsed());
-        let find = find.timeout(left);
-        query.newer_than_ms.map_or(find.clone(), |age| find.not_older_than(Duration::from_millis(age)))
+    let (values, incomplete) = match query.all {
+        true => all(dht, key, query).await?,
+        false => (first(dht, key, query).await?.into_iter().collect(), None),
     };
-    if query.all {
-        return find_all(key, prepare(dht.find_all(key))).await;
-    }
-    let value = match query.content_first {
-        true => first(dht, key, prepare).await?,
-        false => prepare(dht.find(key)).await?,
-    };
-    Ok(FoundAll { values: value.iter().map(|value| found(key, value)).collect(), incomplete: None })
-}
-
-/// The value under a key: the content whose hash is the key, if there is any, and else the newest of what anybody put there.
-/// Content costs one lookup, and so does nothing.
-///
-/// # Errors
-/// Those of [`Dht::find`].
-pub async fn first(dht: &Dht, key: Key, prepare: impl Fn(Find) -> Find) -> Result<Option<Value>, Error> {
-    match prepare(dht.find(key)).await? {
-        Some(other) if other.item_type != ItemType::CONTENT => match prepare(dht.find_content(key)).await {
-            Ok(content) => Ok(content.or(Some(other))),
-            // Few answered, and none of them named any content: the other is the best that is known.
-            Err(Error::Incomplete(Gap { unfetched: 0, .. })) => Ok(Some(other)),
-            Err(error) => Err(error),
-        },
-        found => Ok(found),
-    }
-}
-
-async fn find_all(key: Key, find: Find) -> Result<FoundAll, Error> {
-    let (values, incomplete) = all(find).await?;
     Ok(FoundAll { values: values.iter().map(|value| found(key, value)).collect(), incomplete })
 }
 
-/// Every value of a find, newest first, and why there may be more.
-pub(crate) async fn all(find: Find) -> Result<(Vec<Value>, Option<String>), Error> {
-    let (mut stream, mut values, mut incomplete) = (find.values(), Vec::new(), None);
+/// A find as a query asks for it, with what is left of its time.
+fn prepared(find: Find, query: &FindQuery, start: Instant) -> Find {
+    let mut find = find;
+    if let Some(timeout) = query.timeout {
+        find = find.timeout(timeout.saturating_sub(start.elapsed()));
+    }
+    if let Some(age) = query.newer_than {
+        find = find.not_older_than(age);
+    }
+    if let Some(item_type) = query.item_type {
+        find = find.types(TypeMask::only(item_type));
+    }
+    find
+}
+
+/// Returns the value under a key: the content whose hash is the key, if there is any, and else the newest of what anybody put
+/// there. Content costs one lookup, and so does nothing.
+///
+/// # Errors
+/// Those of [`Dht::find`].
+pub(crate) async fn first(dht: &Dht, key: Key, query: &FindQuery) -> Result<Option<Value>, Error> {
+    let start = Instant::now();
+    match query.item_type {
+        Some(ItemType::CONTENT) => prepared(dht.find_content(key), query, start).await,
+        Some(_) => prepared(dht.find(key), query, start).await,
+        None => match prepared(dht.find(key), query, start).await? {
+            Some(other) if other.item_type != ItemType::CONTENT => {
+                match prepared(dht.find_content(key), query, start).await {
+                    Ok(content) => Ok(content.or(Some(other))),
+                    // Few answered, and none of them named any content: the other is the best that is known.
+                    Err(Error::Incomplete(Gap { unfetched: 0, .. })) => Ok(Some(other)),
+                    Err(error) => Err(error),
+                }
+            }
+            found => Ok(found),
+        },
+    }
+}
+
+/// Returns the values under a key as they come.
+pub(crate) fn each(dht: &Dht, key: Key, query: &FindQuery) -> kad_tokio::FindAll {
+    prepared(dht.find_all(key), query, Instant::now()).values()
+}
+
+/// Returns every value under a key, newest first, and why there may be more.
+pub(crate) async fn all(dht: &Dht, key: Key, query: &FindQuery) -> Result<(Vec<Value>, Option<String>), Error> {
+    let (mut stream, mut values, mut incomplete) = (each(dht, key, query), Vec::new(), None);
     while let Some(value) = stream.next().await {
         match value {
             Ok(value) => values.push(value),
@@ -166,7 +174,7 @@ pub(crate) async fn all(find: Find) -> Result<(Vec<Value>, Option<String>), Erro
     Ok((values, incomplete))
 }
 
-fn found(key: Key, value: &Value) -> Found {
+pub(crate) fn found(key: Key, value: &Value) -> Found {
     Found {
         key,
         digest: value.digest.to_string(),
@@ -179,13 +187,20 @@ fn found(key: Key, value: &Value) -> Found {
     }
 }
 
-/// Asks whoever is at an address for a sign of life.
+/// Pings all of some addresses, and returns the first answer: a name may have several, not all of which lead somewhere.
 ///
 /// # Errors
-/// Those of the same call of [`Dht`].
-pub async fn ping(dht: &Dht, address: SocketAddr) -> Result<Pong, Error> {
-    let pong = dht.ping(address).await?;
-    Ok(Pong { node: pong.contact.into(), milliseconds: milliseconds(pong.rtt) })
+/// The last of [`Dht::ping`], if nobody answers.
+pub async fn ping(dht: &Dht, addresses: &[SocketAddr]) -> Result<Pong, Error> {
+    let mut pings: FuturesUnordered<_> = addresses.iter().map(|&address| dht.ping(address)).collect();
+    let mut failure = Error::Unreachable;
+    while let Some(pong) = pings.next().await {
+        match pong {
+            Ok(pong) => return Ok(Pong { node: pong.contact.into(), milliseconds: milliseconds(pong.rtt) }),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 /// Looks for the nodes nearest to a key.
@@ -266,8 +281,10 @@ pub async fn status(dht: &Dht) -> Result<Status, Error> {
         bytes: stats.bytes,
         evicted: stats.evicted,
         memory: stats.memory,
+        workers: stats.received.len(),
         receive_buffer: socket.receive_buffer,
         send_buffer: socket.send_buffer,
+        buffer_wanted: socket.buffer_wanted,
         counters,
         settings: std::collections::BTreeMap::new(),
     })

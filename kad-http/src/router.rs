@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post, put};
+use axum::routing::{get, post};
 use tower_http::cors::CorsLayer;
 
 use crate::problem::Refusal;
 use crate::state::Context;
-use crate::{control, dashboard, durable, events, gateway, guard, health, metrics, trace, views};
+use crate::{dashboard, durable, events, gateway, guard, health, metrics, negotiation, stores, trace, views};
 
 /// Everything that the server serves.
 pub(crate) fn router(context: Arc<Context>) -> Router {
@@ -22,11 +22,12 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(openapi))
         .merge(operations(&context));
-    if context.settings.gateway {
-        router = router.merge(gateway());
+    if context.settings.gateway || !context.tokens.is_empty() {
+        router = router.merge(values(&context));
     }
-    if context.token.is_some() {
-        router = router.nest("/control", control(&context));
+    if !context.tokens.is_empty() {
+        let stop = post(views::stop).route_layer(from_fn_with_state(context.clone(), guard::owners));
+        router = router.route("/stop", stop);
     }
     router = router.fallback(not_found).method_not_allowed_fallback(not_allowed);
     let origins = &context.changeable.borrow().origins.clone();
@@ -42,28 +43,31 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
 
 type Routes = Router<Arc<Context>>;
 
-fn gateway() -> Routes {
+/// For everybody, or where there is no gateway with the token.
+fn values(context: &Arc<Context>) -> Routes {
     Router::new()
-        .route("/", post(gateway::post))
-        .route("/{key}", get(gateway::get).put(gateway::put).delete(gateway::delete))
-        .route("/name/{name}", get(gateway::get_name).put(gateway::put_name))
+        .route("/", post(stores::post))
+        .route("/{key}", get(gateway::get).put(stores::put).delete(gateway::delete))
+        .route("/name/{name}", get(gateway::get_name).put(stores::put_name))
+        .route_layer(from_fn_with_state(context.clone(), guard::users))
 }
 
 /// What pages of these origins may do with values. The guards refuse them everything else.
 fn cors(origins: &[String]) -> CorsLayer {
-    let shown = [header::LOCATION, header::ORIGIN, header::ETAG, header::AGE].into_iter().chain([
-        gateway::COPIES,
-        gateway::REFUSED,
-        gateway::SILENT,
+    let shown = [header::LOCATION, header::ORIGIN, header::ETAG, header::AGE, header::RETRY_AFTER].into_iter().chain([
+        stores::COPIES,
+        stores::REFUSED,
+        stores::SILENT,
         gateway::DIGEST,
         gateway::TTL,
+        negotiation::APPLIED,
     ]);
     // What cannot be a header cannot be an origin of a browser either.
     let origins: Vec<_> = origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
     CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT])
-        .allow_headers([header::CONTENT_TYPE, header::IF_NONE_MATCH, gateway::TTL])
+        .allow_headers([header::ACCEPT, header::CONTENT_TYPE, header::IF_NONE_MATCH, gateway::TTL, negotiation::PREFER])
         .expose_headers(shown.collect::<Vec<_>>())
 }
 
@@ -72,20 +76,12 @@ fn operations(context: &Arc<Context>) -> Routes {
     Router::new()
         .route("/node", get(views::node))
         .route("/peers", get(views::peers))
-        .route("/values", get(views::values))
+        .route("/values", get(views::values).post(stores::post_many))
         .route("/lookup/{key}", get(views::lookup))
+        .route("/ping/{address}", get(views::ping))
         .route("/durable", get(durable::durable))
         .route("/events", get(events::events))
         .route_layer(from_fn_with_state(context.clone(), guard::operators))
-}
-
-/// For those who know the token.
-fn control(context: &Arc<Context>) -> Routes {
-    Router::new()
-        .route("/values", post(control::store_many))
-        .route("/values/{key}", put(control::store).get(control::find).delete(control::remove))
-        .route("/stop", post(control::stop))
-        .route_layer(from_fn_with_state(context.clone(), guard::owners))
 }
 
 async fn openapi() -> ([(header::HeaderName, &'static str); 1], &'static str) {

@@ -76,7 +76,7 @@ impl Server {
         };
         let context = Context {
             is_loopback: address.ip().to_canonical().is_loopback(),
-            token: settings.token.as_ref().map(Key::hash),
+            tokens: settings.tokens.iter().map(Key::hash).collect(),
             locks: Locks(settings.secret),
             watchers: Arc::new(Semaphore::new(settings.watchers)),
             audits: Audits::default(),

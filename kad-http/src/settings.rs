@@ -10,10 +10,10 @@ use tokio::sync::Notify;
 /// operations endpoints for this host alone.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whether values are served: without it there are only health, metrics, operations and control.
+    /// Whether everybody may read and write values; else only those with a token.
     pub gateway: bool,
-    /// What opens the control endpoints, and the operations endpoints from anywhere. Without one there is no control.
-    pub token: Option<String>,
+    /// Each of these opens everything, from anywhere. Without one the program cannot be stopped over HTTP.
+    pub tokens: Vec<String>,
     /// What locks the values that are published through this server, so that a DELETE is obeyed by all who hold them. Keep it:
     /// with another one they can only lapse. Without one nothing is locked.
     pub secret: Option<[u8; 32]>,
@@ -34,7 +34,7 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// How long requests that are under way may take when the server is told to stop.
     pub drain_timeout: Duration,
-    /// Told when somebody with the token asks for the end of the program (`POST /control/stop`).
+    /// Told when somebody with the token asks for the end of the program (`POST /stop`).
     pub stop: Arc<Notify>,
     /// Settings of the program, for `/node` to show.
     pub shown: BTreeMap<String, String>,
@@ -55,7 +55,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             gateway: true,
-            token: None,
+            tokens: Vec::new(),
             secret: None,
             hosts: Vec::new(),
             origins: Vec::new(),

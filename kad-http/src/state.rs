@@ -21,8 +21,8 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     /// Whether only this host can reach the listener.
     pub(crate) is_loopback: bool,
-    /// The hash of the token.
-    pub(crate) token: Option<Key>,
+    /// The hashes of the tokens.
+    pub(crate) tokens: Vec<Key>,
     pub(crate) locks: Locks,
     pub(crate) watchers: Arc<Semaphore>,
     pub(crate) audits: Audits,

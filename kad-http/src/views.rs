@@ -1,23 +1,24 @@
-//! What operators see of a node.
+//! What operators see of a node, and ask of it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use kad_tokio::{Digest, Held, HeldPage, Key};
+use axum::http::StatusCode;
+use kad_tokio::{Digest, Error, Held, HeldPage, Key};
 use serde::Deserialize;
 
-use crate::api::{HeldValue, Holding, Lookup, Peer, Status, millis, type_name};
-use crate::control::within;
+use crate::api::{HeldValue, Holding, Lookup, Peer, Pong, Status, Stopping, millis, type_name};
 use crate::operations;
 use crate::problem::Refusal;
-use crate::request::{Asked, digest, key};
+use crate::request::{Asked, Patience, digest, key};
 use crate::state::Shared;
 
 /// Values on a page, if not told otherwise.
 const PAGE: usize = 100;
 /// Values on a page at the most.
 const PAGE_MAX: usize = 1000;
-/// How long a lookup may take if not told otherwise, in milliseconds.
-const LOOKUP_MS: u64 = 30_000;
 
 /// `GET /node`
 pub(crate) async fn node(State(context): Shared) -> Result<Json<Status>, Refusal> {
@@ -30,13 +31,6 @@ pub(crate) async fn peers(State(context): Shared) -> Result<Json<Vec<Peer>>, Ref
     Ok(Json(operations::peers(&context.dht).await?))
 }
 
-/// How long to try.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Patience {
-    timeout_ms: Option<u64>,
-}
-
 /// `GET /lookup/{key}`
 pub(crate) async fn lookup(
     State(context): Shared,
@@ -44,7 +38,41 @@ pub(crate) async fn lookup(
     Asked(patience): Asked<Patience>,
 ) -> Result<Json<Lookup>, Refusal> {
     let key = key(&text)?;
-    within(patience.timeout_ms.unwrap_or(LOOKUP_MS), operations::lookup(&context.dht, key)).await
+    Ok(Json(within(patience.timeout()?, operations::lookup(&context.dht, key)).await?))
+}
+
+/// `GET /ping/{address}`: whether a node answers at an address, as ADDRESS:PORT or NAME:PORT.
+pub(crate) async fn ping(
+    State(context): Shared,
+    Path(address): Path<String>,
+    Asked(patience): Asked<Patience>,
+) -> Result<Json<Pong>, Refusal> {
+    let ping = async {
+        let addresses: Vec<SocketAddr> = match tokio::net::lookup_host(&address).await {
+            Ok(addresses) => addresses.collect(),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+                return Err(Refusal::bad("address", format!("`{address}` is no ADDRESS:PORT or NAME:PORT: {error}")));
+            }
+            Err(error) => {
+                return Err(Refusal::unavailable("unreachable", format!("cannot look up {address}: {error}")));
+            }
+        };
+        Ok(operations::ping(&context.dht, &addresses).await?)
+    };
+    let pong = tokio::time::timeout(patience.timeout()?, ping).await;
+    Ok(Json(pong.unwrap_or_else(|_| Err(Error::Timeout.into()))?))
+}
+
+/// `POST /stop`: asks the program to end.
+pub(crate) async fn stop(State(context): Shared) -> (StatusCode, Json<Stopping>) {
+    context.settings.stop.notify_one();
+    (StatusCode::ACCEPTED, Json(Stopping { pid: std::process::id() }))
+}
+
+/// Ends a call after some time.
+pub(crate) async fn within<T>(timeout: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Refusal> {
+    let result = tokio::time::timeout(timeout, call).await;
+    Ok(result.unwrap_or(Err(Error::Timeout))?)
 }
 
 /// Which page of the values.

@@ -49,7 +49,9 @@ async fn pages_of_other_origins_neither_write_nor_look_in() {
         ("Sec-Fetch-Site", "same-site"),
     ];
     for header in foreign {
-        for (method, path) in [("POST", "/"), ("PUT", &key[..]), ("DELETE", &key), ("POST", "/control/stop")] {
+        for (method, path) in
+            [("POST", "/"), ("PUT", &key[..]), ("DELETE", &key), ("POST", "/stop"), ("POST", "/values")]
+        {
             gateway.ask(method, path, &[header], "x").await.is_problem(403, "cross_origin");
         }
         for path in OPERATIONS {
@@ -88,29 +90,35 @@ async fn pages_of_allowed_origins_read_and_write_values_and_browsers_are_told_so
 #[tokio::test]
 async fn control_needs_the_token_and_a_wrong_one_opens_nothing() {
     let gateway = gateway(owned()).await;
-    let key = Key::hash("x");
-    let values = format!("/control/values/{key}");
     let (wrong, basic) = ("Bearer wrong".to_owned(), "Basic abc".to_owned());
     for headers in [&[][..], &[("Authorization", &wrong[..])], &[("Authorization", &basic)], &[("Authorization", "")]] {
-        for (method, path) in [("POST", "/control/stop"), ("GET", &values[..]), ("PUT", &values), ("DELETE", &values)] {
-            let refused = gateway.ask(method, path, headers, "x").await;
-            assert_eq!(refused.is_problem(401, "unauthorised").header("www-authenticate"), "Bearer");
-        }
+        let refused = gateway.ask("POST", "/stop", headers, "").await;
+        let challenge = refused.is_problem(401, "unauthorised").header("www-authenticate");
+        assert_eq!(challenge.contains("invalid_token"), !headers.is_empty(), "{challenge}");
+        assert!(challenge.starts_with("Bearer realm="), "{challenge}");
     }
     gateway.ask("GET", "/node", &[("Authorization", &wrong)], "").await.is_problem(401, "unauthorised");
-    let bearer = format!("Bearer {TOKEN}");
-    let asked = format!("{values}?ttl_ms=1000&content=false&timeout_ms=1000");
-    let stored = gateway.ask("PUT", &asked, &[("Authorization", &bearer)], "x").await;
-    assert_eq!((stored.status.as_u16(), stored.json()["copies"].as_u64()), (200, Some(1)));
-    let asked = format!("{values}?all=true&content_first=false&timeout_ms=1000");
-    let found = gateway.ask("GET", &asked, &[("Authorization", &bearer)], "").await.json();
-    assert_eq!(found["values"][0]["value"], "eA==");
+    // The name of the scheme has no case (RFC 9110, section 11.1).
+    let bearer = format!("bearer {TOKEN}");
+    let stopped = gateway.ask("POST", "/stop", &[("Authorization", &bearer)], "").await;
+    assert_eq!((stopped.status.as_u16(), stopped.json()["pid"].as_u64()), (202, Some(std::process::id().into())));
+}
+
+#[tokio::test]
+async fn each_of_several_tokens_opens_everything() {
+    let other = "another token of the tests";
+    let gateway = public(Settings { tokens: vec![TOKEN.into(), other.into()], ..Settings::default() }).await;
+    for token in [TOKEN, other] {
+        let bearer = format!("Bearer {token}");
+        assert_eq!(gateway.ask("GET", "/node", &[("Authorization", &bearer)], "").await.status.as_u16(), 200);
+    }
+    gateway.ask("GET", "/node", &[("Authorization", "Bearer ")], "").await.is_problem(401, "unauthorised");
 }
 
 #[tokio::test]
 async fn without_a_token_there_is_no_control() {
     let gateway = gateway(Settings::default()).await;
-    gateway.ask("POST", "/control/stop", &[], "").await.is_problem(404, "no_such_path");
+    gateway.ask("POST", "/stop", &[], "").await.is_problem(405, "method_not_allowed");
 }
 
 #[tokio::test]
@@ -128,6 +136,8 @@ async fn other_hosts_read_and_write_values_but_look_in_and_delete_with_the_token
     let posted = gateway.ask("POST", "/", &[("Host", "any.example")], "x").await;
     assert_eq!(posted.status.as_u16(), 202, "whoever reaches it may call it what he likes");
     gateway.ask("DELETE", posted.header("location"), &[], "").await.is_problem(401, "unauthorised");
+    gateway.ask("POST", "/values", &[], r#"{"values": []}"#).await.is_problem(401, "unauthorised");
+    gateway.get("/ping/127.0.0.1:9").await.is_problem(401, "unauthorised");
     assert_eq!(gateway.ask("DELETE", posted.header("location"), &bearer, "").await.status.as_u16(), 204);
 }
 
@@ -140,16 +150,31 @@ async fn what_a_proxy_passes_on_is_not_from_this_host() {
 }
 
 #[tokio::test]
-async fn without_the_gateway_there_are_no_values() {
+async fn without_the_gateway_values_are_for_those_with_the_token() {
+    let neither = gateway(Settings { gateway: false, ..Settings::default() }).await;
+    neither.ask("POST", "/", &[], "x").await.is_problem(405, "method_not_allowed");
     let gateway = gateway(Settings { gateway: false, ..owned() }).await;
-    for (method, path) in [("GET", &format!("/{}", Key::hash("x"))[..]), ("PUT", "/name/x")] {
-        gateway.ask(method, path, &[], "x").await.is_problem(404, "no_such_path");
+    let key = format!("/{}", Key::hash("x"));
+    let bearer = format!("Bearer {TOKEN}");
+    for (method, path, status) in
+        [("POST", "/", 202), ("PUT", "/name/x", 202), ("GET", &key[..], 200), ("DELETE", &key, 204)]
+    {
+        gateway.ask(method, path, &[], "x").await.is_problem(401, "unauthorised");
+        let answer = gateway.ask(method, path, &[("Authorization", &bearer)], "x").await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}");
     }
-    gateway.ask("POST", "/", &[], "x").await.is_problem(405, "method_not_allowed");
     for path in ["/health", "/node", "/metrics", "/ready"] {
         assert_eq!(gateway.get(path).await.status.as_u16(), 200, "{path}");
     }
-    let bearer = format!("Bearer {TOKEN}");
-    let told = gateway.ask("POST", "/control/stop", &[("Authorization", &bearer)], "").await;
-    assert_eq!(told.status.as_u16(), 202);
+}
+
+#[tokio::test]
+async fn a_node_pings_for_its_operator() {
+    let (gateway, other) = (gateway(owned()).await, node(&[]).start().unwrap());
+    let pong = gateway.get(&format!("/ping/{}", other.local_addr())).await;
+    assert_eq!((pong.status.as_u16(), pong.json()["id"].as_str()), (200, Some(&other.id().to_string()[..])));
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = format!("/ping/{}?timeout=50ms", silent.local_addr().unwrap());
+    gateway.get(&silent).await.is_problem(504, "timeout");
+    gateway.get("/ping/nowhere").await.is_problem(400, "address");
 }

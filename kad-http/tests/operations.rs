@@ -2,7 +2,7 @@
 
 use crate::common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use common::{Gateway, bytes, network, network_of, node};
@@ -286,6 +286,16 @@ async fn every_metric_is_documented_and_every_documented_one_is_there() {
     let rows = document.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     let documented: BTreeSet<_> = rows.map(|(name, _)| name.to_owned()).collect();
     assert_eq!(served, documented);
+    // What is counted is said in words, the same here and there.
+    let helps = text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' '));
+    let kinds: BTreeMap<_, _> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    for (name, help) in helps {
+        let help = help.trim_end_matches('.');
+        assert!(help.len() > 5 && help != name.trim_start_matches("kad_").replace('_', " "), "{name}: {help}");
+        let total = if kinds[name] == "counter" { "_total" } else { "" };
+        let row = format!("| `{name}{total}` | {} | {help} |", kinds[name]);
+        assert!(document.replace("`kad_tickets_out_total` is", "kad_tickets_out_total is").contains(&row), "{row}");
+    }
     let requests = r#"kad_http_requests_total{method="GET",status="400"} 1"#;
     assert!(text.lines().any(|line| line == requests), "{text}");
 }

@@ -98,9 +98,10 @@ async fn one_byte_too_many_is_refused_and_nothing_is_stored() {
     }
     let key = Key::hash("k");
     let bearer = format!("Bearer {TOKEN}");
-    let query = "ttl_ms=1000&content=false&timeout_ms=1000";
-    let path = format!("/control/values/{key}?{query}");
-    gateway.ask("PUT", &path, &[("Authorization", &bearer)], value.clone()).await.is_problem(413, "too_large");
+    gateway
+        .ask("PUT", &format!("/{key}"), &[("Authorization", &bearer)], value.clone())
+        .await
+        .is_problem(413, "too_large");
     gateway.ask("PUT", &format!("/{key}"), &[], value).await.is_problem(413, "too_large");
     assert_eq!(gateway.dht.stats().await.unwrap().items, 0);
 }
@@ -112,7 +113,7 @@ async fn what_can_be_stored_nowhere_is_said_so() {
     let gateway = Gateway::serve(node(&[]).limits(limits).start().unwrap(), Settings::default()).await;
     gateway.ask("POST", "/", &[], bytes(900)).await;
     let refused = gateway.ask("POST", "/", &[], bytes(901)).await;
-    assert!(refused.is_problem(503, "refused").json()["message"].as_str().unwrap().contains("Full"));
+    assert!(refused.is_problem(503, "refused").json()["detail"].as_str().unwrap().contains("Full"));
     assert_eq!(refused.header("retry-after"), "1");
     gateway.get(&format!("/{}", Key::hash(bytes(901)))).await.is_problem(404, "not_found");
 }
@@ -262,6 +263,8 @@ async fn other_methods_are_refused_with_those_that_are_allowed() {
         (format!("/{key}"), "GET,HEAD,PUT,DELETE"),
         ("/name/x".into(), "GET,HEAD,PUT"),
         ("/node".into(), "GET,HEAD"),
+        ("/values".into(), "GET,HEAD,POST"),
+        ("/stop".into(), "POST"),
         ("/metrics".into(), "GET,HEAD"),
     ] {
         for method in ["PATCH", "OPTIONS", "TRACE"] {
@@ -269,6 +272,91 @@ async fn other_methods_are_refused_with_those_that_are_allowed() {
             assert_eq!(refused.is_problem(405, "method_not_allowed").header("allow"), allowed, "{path}");
         }
     }
+}
+
+/// The value comes back as the first version of this interface had it; who wants less, or more, says so.
+#[tokio::test]
+async fn a_store_answers_with_the_value_the_receipt_or_nothing_as_the_client_prefers() {
+    let gateways = network(3).await;
+    let location = format!("/{}", Key::hash("x"));
+    for (method, path) in [("POST", "/?copies=all"), ("PUT", &format!("{location}?copies=all")[..])] {
+        let echoed = gateways[0].ask(method, path, &[("Accept", "application/json, text/plain, */*")], "x").await;
+        assert_eq!((echoed.status.as_u16(), &echoed.body[..]), (202, &b"x"[..]), "{method}");
+        assert_eq!(echoed.header("preference-applied"), "");
+        for prefer in ["return=minimal", "respond-async, return=\"minimal\""] {
+            let minimal = gateways[0].ask(method, path, &[("Prefer", prefer)], "x").await;
+            assert_eq!((minimal.status.as_u16(), minimal.body.len(), minimal.header("content-type")), (202, 0, ""));
+            assert_eq!(minimal.header("preference-applied"), "return=minimal");
+            assert_eq!((minimal.header("location"), minimal.header("kad-copies")), (&location[..], "3"));
+        }
+        let whole = gateways[0].ask(method, path, &[("Prefer", "return=representation")], "x").await;
+        assert_eq!((&whole.body[..], whole.header("preference-applied")), (&b"x"[..], "return=representation"));
+        let receipt = gateways[0].ask(method, path, &[("Accept", "application/json")], "x").await;
+        let told = receipt.json();
+        assert_eq!((receipt.status.as_u16(), receipt.header("content-type")), (202, "application/json"));
+        assert_eq!((&told["copies"], &told["complete"], &told["ttl_ms"]), (&3.into(), &true.into(), &3_600_000.into()));
+        assert_eq!(receipt.header("location"), location);
+    }
+    let few = gateways[0].ask("POST", "/?copies=9", &[], "few").await;
+    let problem = few.is_problem(503, "too_few_copies").json();
+    assert_eq!((few.header("retry-after"), &problem["receipt"]["elsewhere"]), ("1", &2.into()), "{problem}");
+}
+
+#[tokio::test]
+async fn a_value_is_read_as_bytes_or_with_everything_that_is_known_of_it() {
+    let gateway = Gateway::lone().await;
+    gateway.ask("PUT", "/name/n", &[], "one").await;
+    gateway.ask("PUT", "/name/n", &[], "two").await;
+    let key = Key::hash("n").to_string();
+    let json = [("Accept", "application/json")];
+    let found = gateway.ask("GET", "/name/n", &json, "").await;
+    assert_eq!((found.status.as_u16(), found.header("vary")), (200, "accept"));
+    assert_eq!((&found.json()["type"], &found.json()["key"]), (&"raw".into(), &key[..].into()));
+    let bytes = gateway.ask("GET", "/name/n", &[], "").await;
+    assert_ne!(found.header("etag"), bytes.header("etag"), "two representations");
+    let same = [json[0], ("If-None-Match", found.header("etag"))];
+    assert_eq!(gateway.ask("GET", "/name/n", &same, "").await.status.as_u16(), 304);
+    let all = gateway.get(&format!("/{key}?all=values")).await.json();
+    let mut values: Vec<_> =
+        all["values"].as_array().unwrap().iter().map(|one| one["value"].as_str().unwrap()).collect();
+    values.sort_unstable();
+    assert_eq!(values, ["b25l", "dHdv"], "in base 64");
+    gateway.get(&format!("/{key}?type=content")).await.is_problem(404, "not_found");
+    gateway.get(&format!("/{key}?newer_than=0s")).await.is_problem(404, "not_found");
+    gateway.get(&format!("/{}?all=values", Key::hash("none"))).await.is_problem(404, "not_found");
+    for bad in ["type=tombstone", "newer_than=soon", "all=some", "timeout=x"] {
+        gateway.get(&format!("/{key}?{bad}")).await.is_problem(400, "query");
+    }
+}
+
+#[tokio::test]
+async fn a_delete_says_how_much_it_took_back_and_may_only_end_publishing() {
+    let gateways = network(2).await;
+    let path = gateways[0].ask("POST", "/?copies=all", &[], "mine").await.header("location").to_owned();
+    let json = [("Accept", "application/json")];
+    let forgotten = gateways[0].ask("DELETE", &format!("{path}?everywhere=false"), &json, "").await;
+    assert_eq!((forgotten.status.as_u16(), forgotten.json()["values"].as_u64()), (200, Some(1)), "{forgotten:?}");
+    assert_eq!(gateways[1].get(&path).await.status.as_u16(), 200, "copies lapse with their lifetimes");
+    gateways[0].ask("DELETE", &format!("{path}?everywhere=false"), &[], "").await.is_problem(404, "not_published");
+}
+
+#[tokio::test]
+async fn many_values_are_stored_at_once_with_a_key_or_under_their_hashes() {
+    let gateways = network(2).await;
+    let body = format!(
+        r#"{{"values": [{{"value": "YQ=="}}, {{"key": "{}", "value": "Yg=="}}, {{"value": "Yw=="}}]}}"#,
+        Key::hash("k")
+    );
+    let stored = gateways[0].ask("POST", "/values?copies=all&ttl=1m", &[], body).await;
+    let receipts = stored.json();
+    let keys: Vec<_> = receipts.as_array().unwrap().iter().map(|one| one["key"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(keys, [Key::hash("a"), Key::hash("k"), Key::hash("c")].map(|key| key.to_string()), "in their order");
+    assert!(receipts.as_array().unwrap().iter().all(|one| one["copies"] == 2 && one["ttl_ms"] == 60_000), "{receipts}");
+    for (key, value) in [("a", "a"), ("k", "b"), ("c", "c")] {
+        assert_eq!(gateways[1].get(&format!("/{}", Key::hash(key))).await.body, value);
+    }
+    let found = gateways[1].ask("GET", &format!("/{}", Key::hash("a")), &[("Accept", "application/json")], "").await;
+    assert_eq!(found.json()["type"], "content");
 }
 
 /// Pairs of a write and a read through another node right after it: as many as `KAD_HTTP_PAIRS` says, a thousand otherwise.

@@ -16,7 +16,7 @@ use crate::Dht;
 use crate::dht::Shared;
 use crate::error::StartError;
 use crate::feed::Feed;
-use crate::socket::Options;
+use crate::socket::{DOUBLED, Options};
 use crate::vault::Vault;
 use crate::worker::{Crew, FIRST, Note, Reach, Stop, Worker};
 
@@ -297,7 +297,7 @@ impl Builder {
         let Some(first) = sockets.first() else { return Err(StartError::Setting("a node has at least one worker")) };
         let address = first.local_addr();
         (self.config.ipv4, self.config.ipv6) = first.families();
-        let window = first.stats().receive_buffer / BUFFER_PER_DATAGRAM;
+        let window = first.stats().receive_buffer * DOUBLED / BUFFER_PER_DATAGRAM;
         self.config.receive_window = u16::try_from(window).unwrap_or(u16::MAX).clamp(1, 4096);
         let (mut seed, mut token_secret) = ([0; 32], [0; 16]);
         getrandom::fill(&mut seed).map_err(|error| StartError::System(error.into()))?;

@@ -255,10 +255,13 @@ pub struct SocketStats {
     pub send_waits: u64,
     /// Errors that the system reported instead of a datagram.
     pub receive_errors: u64,
-    /// Bytes of receive buffers that the system granted, of all workers together.
+    /// Bytes that the system granted as receive buffer of each socket, counted as they were asked for; of several sockets the
+    /// smallest.
     pub receive_buffer: usize,
-    /// Bytes of send buffers that the system granted.
+    /// Bytes that it granted as send buffer.
     pub send_buffer: usize,
+    /// Bytes that it was asked for, of each.
+    pub buffer_wanted: usize,
 }
 
 impl SocketStats {
@@ -270,7 +273,7 @@ impl SocketStats {
         self.offload_refused += other.offload_refused;
         self.send_waits += other.send_waits;
         self.receive_errors += other.receive_errors;
-        self.receive_buffer += other.receive_buffer;
-        self.send_buffer += other.send_buffer;
+        self.receive_buffer = self.receive_buffer.min(other.receive_buffer);
+        self.send_buffer = self.send_buffer.min(other.send_buffer);
     }
 }

@@ -90,6 +90,11 @@ impl Joining {
         self.next
     }
 
+    /// Whether an attempt has begun, and not [`ended`](Self::ended).
+    pub const fn is_under_way(&self) -> bool {
+        self.under_way
+    }
+
     /// The bootstrap nodes are others than before: joins through them at once, if there are any.
     pub fn set_bootstrap(&mut self, now: Instant, has_bootstrap: bool) {
         self.has_bootstrap = has_bootstrap;

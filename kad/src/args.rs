@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::error::Failure;
 use crate::input;
@@ -19,8 +20,21 @@ pub(crate) use tools::{Completions, Config, ConfigCommand, Doctor, Man, Top};
 #[derive(Parser, Debug)]
 #[command(version, about, max_term_width = 110, after_long_help = crate::error::statuses())]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// How much a command says besides its results.
+#[derive(ClapArgs, Debug, Clone, Copy, Default)]
+pub(crate) struct Verbosity {
+    /// Log more to standard error: what commands ask, or `debug` of a daemon; -vv: everything
+    #[arg(long, short, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub(crate) verbose: u8,
+    /// Say nothing but results and errors; a daemon logs warnings only
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Subcommand, Debug)]
@@ -39,7 +53,7 @@ pub(crate) enum Command {
     /// the lock. What the daemon published without a lock is only forgotten, as by `kad forget`: other nodes keep their copies until
     /// their lifetime ends. The output says which it was.
     Delete(Forget),
-    /// Ask a node for a sign of life.
+    /// Ping a node: from this host, or with --api from the daemon's.
     Ping(Ping),
     /// Look for the nodes nearest to a key.
     Lookup(Lookup),
@@ -67,14 +81,70 @@ pub(crate) enum Command {
     Man(Man),
 }
 
-/// Whom a command works with: the daemon of a data directory, or a node of its own that lives as long as the command.
+impl Command {
+    /// The daemon elsewhere that a command may work with.
+    pub(crate) const fn elsewhere(&mut self) -> Option<&mut Elsewhere> {
+        Some(match self {
+            Self::Put(Put { target, .. })
+            | Self::Get(Get { target, .. })
+            | Self::Forget(Forget { target, .. })
+            | Self::Delete(Forget { target, .. })
+            | Self::Lookup(Lookup { target, .. })
+            | Self::Peers(Peers { target, .. })
+            | Self::Status(Status { target, .. })
+            | Self::Top(Top { target, .. })
+            | Self::Stop(Stop { target, .. }) => &mut target.elsewhere,
+            Self::Ping(Ping { elsewhere, .. }) => elsewhere,
+            Self::Daemon(_)
+            | Self::Doctor(_)
+            | Self::Dev(_)
+            | Self::Config(_)
+            | Self::Completions(_)
+            | Self::Man(_) => return None,
+        })
+    }
+
+    /// The lists of the command line: as people write them, they may have empty parts.
+    pub(crate) fn lists(&mut self) -> Vec<&mut Vec<String>> {
+        match self {
+            Self::Daemon(daemon) => daemon.lists(),
+            Self::Doctor(Doctor { daemon, .. })
+            | Self::Config(Config { command: ConfigCommand::Show { daemon, .. } }) => daemon.lists(),
+            Self::Put(Put { target, .. })
+            | Self::Get(Get { target, .. })
+            | Self::Forget(Forget { target, .. })
+            | Self::Delete(Forget { target, .. })
+            | Self::Lookup(Lookup { target, .. })
+            | Self::Peers(Peers { target, .. })
+            | Self::Status(Status { target, .. })
+            | Self::Top(Top { target, .. })
+            | Self::Stop(Stop { target, .. }) => vec![&mut target.bootstrap],
+            Self::Ping(_) | Self::Dev(_) | Self::Config(_) | Self::Completions(_) | Self::Man(_) => Vec::new(),
+        }
+    }
+}
+
+/// A daemon elsewhere.
+#[derive(ClapArgs, Debug, Clone, Default)]
+pub(crate) struct Elsewhere {
+    /// Work with a daemon elsewhere, by the URL of its HTTP server, as in http://192.0.2.1:9000
+    #[arg(long, env = "KAD_API", value_parser = input::api, value_name = "URL")]
+    pub(crate) api: Option<String>,
+    /// A file with the token of that daemon: what its own --token names, or its `control.json`
+    #[arg(long, env = "KAD_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token: Option<PathBuf>,
+}
+
+/// Whom a command works with: the daemon of a data directory, one elsewhere, or a node of its own that lives as long as the command.
 #[derive(ClapArgs, Debug, Clone)]
 pub(crate) struct Target {
+    #[command(flatten)]
+    pub(crate) elsewhere: Elsewhere,
     /// The data directory of the running daemon [default: the platform's own]
     #[arg(long, env = "KAD_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Work without a daemon, as a short-lived node that joins through this address (repeatable)
-    #[arg(long, value_delimiter = ',', value_parser = input::address, value_name = "ADDRESS")]
+    #[arg(long, value_delimiter = ',', value_parser = input::part(input::address), value_name = "ADDRESS")]
     pub(crate) bootstrap: Vec<String>,
     /// The network's name, for a short-lived node
     #[arg(long, env = "KAD_NETWORK", default_value = "", hide_default_value = true, value_name = "NAME")]
@@ -98,7 +168,7 @@ pub(crate) struct Daemon {
     #[arg(long, env = "KAD_LISTEN", default_value = "0.0.0.0:9000", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
     /// A node to join through, as ADDRESS:PORT or NAME:PORT (repeatable)
-    #[arg(long, env = "KAD_BOOTSTRAP", value_delimiter = ',', value_parser = input::address, value_name = "ADDRESS")]
+    #[arg(long, env = "KAD_BOOTSTRAP", value_delimiter = ',', value_parser = input::part(input::address), value_name = "ADDRESS")]
     pub(crate) bootstrap: Vec<String>,
     /// Where the node keeps its identity, whom it knows, and how commands reach it [default: the platform's own]
     #[arg(long, env = "KAD_DATA_DIR", value_name = "DIR")]
@@ -117,15 +187,18 @@ pub(crate) struct Daemon {
     /// that is free]
     #[arg(long, env = "KAD_HTTP", value_name = "ADDRESS")]
     pub(crate) http: Option<SocketAddr>,
-    /// Serve no values over HTTP: only health, metrics, operations and control
-    #[arg(long, env = "KAD_NO_GATEWAY")]
+    /// Serve values over HTTP to those with the token only, not to everybody who reaches the server
+    #[arg(long, env = "KAD_NO_GATEWAY", value_parser = BoolishValueParser::new())]
     pub(crate) no_gateway: bool,
     /// A name by which the HTTP server may be called, besides loopback's (repeatable)
-    #[arg(long, env = "KAD_HTTP_HOST", value_delimiter = ',', value_name = "NAME")]
+    #[arg(long, env = "KAD_HTTP_HOST", value_delimiter = ',', value_parser = input::part(input::host), value_name = "NAME")]
     pub(crate) http_host: Vec<String>,
     /// An origin whose web pages may read and write values, as in `https://app.example` (repeatable)
-    #[arg(long, env = "KAD_HTTP_ORIGIN", value_delimiter = ',', value_parser = input::origin, value_name = "ORIGIN")]
+    #[arg(long, env = "KAD_HTTP_ORIGIN", value_delimiter = ',', value_parser = input::part(input::origin), value_name = "ORIGIN")]
     pub(crate) http_origin: Vec<String>,
+    /// A file with a token for commands elsewhere: it opens the HTTP server, and stays the same over restarts
+    #[arg(long, env = "KAD_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token: Option<PathBuf>,
     /// HTTP connections at a time; more wait
     #[arg(long, env = "KAD_HTTP_CONNECTIONS", default_value_t = 4096, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) http_connections: u32,
@@ -177,7 +250,7 @@ pub(crate) struct Daemon {
     /// Run in the background: returns when the node is up; the log goes to the file `log` of the data directory, or to --log-file
     #[arg(long)]
     pub(crate) detach: bool,
-    /// What to log, as in `info` or `kad_tokio=debug`
+    /// What to log, as in `info` or `kad_tokio=debug`; goes before -v and -q, these before KAD_LOG, and that before RUST_LOG
     #[arg(long, env = "KAD_LOG", default_value = "info", value_name = "FILTER")]
     pub(crate) log: String,
     /// Append the log to this file, and open it anew on SIGHUP [default: standard error]
@@ -190,6 +263,12 @@ pub(crate) struct Daemon {
     /// program that was built with the feature `otlp`
     #[arg(long, env = "KAD_OTLP", value_name = "URL")]
     pub(crate) otlp: Option<String>,
+}
+
+impl Daemon {
+    fn lists(&mut self) -> Vec<&mut Vec<String>> {
+        vec![&mut self.bootstrap, &mut self.http_host, &mut self.http_origin]
+    }
 }
 
 /// Where values are kept.
@@ -238,6 +317,9 @@ pub(crate) struct Put {
     /// The value; standard input if nothing else is given, or if it is `-`
     #[arg(value_name = "VALUE")]
     pub(crate) value: Option<String>,
+    /// More than one value is a mistake, which is explained
+    #[arg(value_name = "VALUES", hide = true)]
+    pub(crate) surplus: Vec<String>,
     /// Read the value from a file; of several files each is a value
     #[arg(long, short, value_name = "PATH", num_args = 1.., conflicts_with = "value")]
     pub(crate) file: Vec<PathBuf>,
@@ -298,6 +380,8 @@ pub(crate) struct Ping {
     /// The node's UDP address, as ADDRESS:PORT or NAME:PORT
     #[arg(value_name = "ADDRESS", value_parser = input::address)]
     pub(crate) address: String,
+    #[command(flatten)]
+    pub(crate) elsewhere: Elsewhere,
     /// How often
     #[arg(long, short, default_value_t = 1, value_name = "N")]
     pub(crate) count: u32,

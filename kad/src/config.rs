@@ -4,19 +4,21 @@
 //! those that were really given, so that there is one set of rules.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use toml::de::{DeTable, DeValue};
 
-use crate::args::Args;
+use crate::args::{Args, Command};
 use crate::data_dir::{DataDir, user_config};
 use crate::error::Failure;
+use crate::log;
 
 /// Flags that make no sense in a file.
 const NOT_IN_FILES: [&str; 4] = ["config", "detach", "help", "json"];
@@ -85,7 +87,7 @@ pub(crate) fn read_again() -> Result<Read, Failure> {
 
 fn read_with(wrong: fn(clap::Error) -> Failure) -> Result<Read, Failure> {
     let mut argv: Vec<OsString> = std::env::args_os().collect();
-    let matches = Args::command().try_get_matches_from(&argv).map_err(wrong)?;
+    let matches = command().try_get_matches_from(&argv).map_err(wrong)?;
     let Some(daemon) = daemon_matches(&matches) else {
         return Ok(Read { args: parsed(&matches)?, daemon: Settings::default() });
     };
@@ -100,10 +102,32 @@ fn read_with(wrong: fn(clap::Error) -> Failure) -> Result<Read, Failure> {
     };
     let taken: Vec<_> = entries.iter().filter(|entry| !given(entry)).collect();
     argv.extend(taken.iter().flat_map(|entry| flags(entry)));
-    let matches = Args::command().try_get_matches_from(&argv).map_err(wrong)?;
+    let matches = command().try_get_matches_from(&argv).map_err(wrong)?;
     let from_file: BTreeSet<&str> = taken.iter().map(|entry| entry.name.as_str()).collect();
-    let values = daemon_matches(&matches).map(|daemon| settings(daemon, &from_file)).unwrap_or_default();
-    Ok(Read { args: parsed(&matches)?, daemon: Settings { file, values } })
+    let mut values = daemon_matches(&matches).map(|daemon| settings(daemon, &from_file)).unwrap_or_default();
+    let mut args = parsed(&matches)?;
+    if let Some(setting) = values.get_mut("log") {
+        *setting = log::filter(&setting.values.join(","), setting.source, args.verbosity);
+        if let Command::Daemon(daemon) = &mut args.command {
+            daemon.log = setting.values.join(",");
+        }
+    }
+    Ok(Read { args, daemon: Settings { file, values } })
+}
+
+/// The command line, as this environment has it: a variable that is empty counts as not set, as scripts and composed containers
+/// leave those that they have nothing for.
+fn command() -> clap::Command {
+    without_empty(Args::command())
+}
+
+fn without_empty(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.to_string_lossy().trim().is_empty());
+    let command = command.mut_args(|argument| match argument.get_env().is_some_and(is_empty) {
+        true => argument.env(Resettable::Reset),
+        false => argument,
+    });
+    command.mut_subcommands(without_empty)
 }
 
 /// Checks a file, and says how many settings it has.
@@ -114,7 +138,32 @@ pub(crate) fn check_file(path: &Path) -> Result<usize, Failure> {
 }
 
 fn parsed(matches: &ArgMatches) -> Result<Args, Failure> {
-    Args::from_arg_matches(matches).map_err(|error| Failure::Setting(error.to_string()))
+    let mut args = Args::from_arg_matches(matches).map_err(|error| Failure::Setting(error.to_string()))?;
+    for list in args.command.lists() {
+        list.retain(|part| !part.is_empty());
+    }
+    let has_no_part = |given: &ArgMatches| match given.try_get_many::<String>("bootstrap") {
+        Ok(Some(mut parts)) => parts.all(String::is_empty),
+        _ => false,
+    };
+    // Without it a command would work with a daemon, which is not what was asked for.
+    if matches.subcommand().is_some_and(|(_, given)| has_no_part(given)) {
+        return Err(Failure::Setting("--bootstrap: must be ADDRESS:PORT or NAME:PORT, and is empty".into()));
+    }
+    if let (Some(elsewhere), Some((_, given))) = (args.command.elsewhere(), matches.subcommand()) {
+        let is_flag =
+            |id: &str| given.try_contains_id(id).is_ok() && given.value_source(id) == Some(ValueSource::CommandLine);
+        let names_other = is_flag("data_dir") || is_flag("bootstrap");
+        if is_flag("api") && names_other {
+            return Err(Failure::Setting("--api is a daemon elsewhere: leave --data-dir and --bootstrap out".into()));
+        }
+        // A flag goes before a variable.
+        elsewhere.api.take_if(|_| names_other);
+        if is_flag("token") && elsewhere.api.is_none() {
+            return Err(Failure::Setting("--token opens a daemon elsewhere: say which with --api URL".into()));
+        }
+    }
+    Ok(args)
 }
 
 /// The part of a command line that has the flags of a daemon.
@@ -126,7 +175,7 @@ fn daemon_matches(matches: &ArgMatches) -> Option<&ArgMatches> {
     }
 }
 
-fn daemon_command() -> Command {
+fn daemon_command() -> clap::Command {
     Args::command().find_subcommand("daemon").cloned().unwrap_or_default()
 }
 
@@ -221,7 +270,7 @@ fn first_line(error: &clap::Error) -> String {
     }
 }
 
-fn is_switch(command: &Command, name: &str) -> bool {
+fn is_switch(command: &clap::Command, name: &str) -> bool {
     let argument = command.get_arguments().find(|argument| argument.get_long() == Some(name));
     argument.is_some_and(|argument| !argument.get_action().takes_values())
 }
@@ -252,13 +301,16 @@ fn settings(daemon: &ArgMatches, from_file: &BTreeSet<&str>) -> BTreeMap<String,
             Some(_) => "default",
             None => continue,
         };
-        let values: Vec<_> = match argument.get_action().takes_values() {
-            true => {
-                daemon.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy().into_owned()).collect()
-            }
+        let is_list = matches!(argument.get_action(), clap::ArgAction::Append);
+        let text = |value: &OsString| match (value.to_string_lossy(), is_list) {
+            (value, true) => value.trim().to_owned(),
+            (value, false) => value.into_owned(),
+        };
+        let mut values: Vec<_> = match argument.get_action().takes_values() {
+            true => daemon.get_raw(id).into_iter().flatten().map(|value| text(&value.to_os_string())).collect(),
             false => vec![daemon.get_flag(id).to_string()],
         };
-        let is_list = matches!(argument.get_action(), clap::ArgAction::Append);
+        values.retain(|value| !is_list || !value.is_empty());
         settings.insert(name.to_owned(), Setting { values, source, is_list });
     }
     settings

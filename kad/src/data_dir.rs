@@ -167,7 +167,9 @@ impl DataDir {
         let path = self.0.join("control.json");
         let text = match fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Failure::NoDaemon(self.0.clone())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Failure::NoDaemon { directory: self.0.clone(), is_needed: false });
+            }
             Err(source) => return Err(self.failure("read", path, source)),
         };
         serde_json::from_slice(&text).map_err(|error| self.failure("use", path, error.into()))

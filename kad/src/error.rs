@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use kad_tokio::{DiskError, Error, StartError};
 
 /// The exit statuses and what they mean: part of the interface, as in the README.
-pub(crate) const STATUSES: [(u8, &str); 12] = [
+pub(crate) const STATUSES: [(u8, &str); 13] = [
     (0, "success"),
     (1, "failure, or a check that failed"),
     (2, "wrong usage"),
@@ -20,6 +20,7 @@ pub(crate) const STATUSES: [(u8, &str); 12] = [
     (9, "timeout"),
     (10, "stored nowhere, or on fewer nodes than `--quorum` asks for"),
     (11, "incomplete: a value may exist that did not come, or there are more than came"),
+    (12, "not allowed: the daemon wants its token, or another name for itself"),
 ];
 
 /// The exit statuses, for the help.
@@ -47,8 +48,16 @@ pub(crate) enum Failure {
     Listen { address: SocketAddr, source: io::Error },
     #[error("cannot listen on {address} for HTTP: {source}")]
     Http { address: SocketAddr, source: io::Error },
-    #[error("no daemon runs with the data directory {}", .0.display())]
-    NoDaemon(PathBuf),
+    #[error("no daemon runs with the data directory {}", directory.display())]
+    NoDaemon { directory: PathBuf, is_needed: bool },
+    #[error("no daemon runs with the data directory {}: something else answers at {url}", directory.display())]
+    Stale { directory: PathBuf, url: String },
+    #[error("no daemon answers at {url}: {why}")]
+    NoAnswer { url: String, why: String },
+    #[error("what answers at {url} is no kad daemon: {said}")]
+    NotKad { url: String, said: String },
+    #[error("the daemon at {url} does not allow this: {why}")]
+    NotAllowed { url: String, has_token: bool, why: String },
     #[error("a daemon already runs with the data directory {}", .0.display())]
     AlreadyRunning(PathBuf),
     #[error("no node answers at {0}")]
@@ -85,13 +94,19 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The failure of a command that cannot do without a daemon.
+    pub(crate) fn for_daemons_only(self) -> Self {
+        match self {
+            Self::NoDaemon { directory, .. } => Self::NoDaemon { directory, is_needed: true },
+            other => other,
+        }
+    }
+
     /// What the user can do.
     pub(crate) fn advice(&self) -> Option<String> {
         Some(match self {
             Self::NotFound(_) => "It may have expired, or was stored under another key or network.".into(),
-            Self::BadKey { .. } => {
-                "Give the 64 hexadecimal digits that `kad put` printed, or a name with --name.".into()
-            }
+            Self::BadKey { .. } => "Give what `kad put` printed, or a name with --name.".into(),
             Self::Store(error) => store_advice(error).into(),
             Self::File { source, .. } | Self::Stdin(source) => file_advice(source.kind()).into(),
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
@@ -102,8 +117,36 @@ impl Failure {
             }
             Self::Http { .. } => "Choose an address of this host with --http.".into(),
             Self::Listen { .. } => "Choose an address of this host with --listen.".into(),
-            Self::NoDaemon(_) => {
-                "Start one with `kad daemon`, name its directory with --data-dir, or give --bootstrap ADDRESS.".into()
+            Self::NoDaemon { is_needed: true, .. } => {
+                "If one runs: name its directory with --data-dir, or its URL with --api.".into()
+            }
+            Self::NoDaemon { .. } => {
+                "Start one with `kad daemon`, name its directory with --data-dir or its URL with --api, or \
+                                      give --bootstrap ADDRESS."
+                    .into()
+            }
+            Self::Stale { .. } => {
+                "The daemon has ended without removing its `control.json`, and its port went to another \
+                                   program. Start it again with `kad daemon`."
+                    .into()
+            }
+            Self::NoAnswer { .. } => {
+                "Check the address, that the daemon runs, that it listens there (`kad daemon --http`; \
+                                      else on loopback only), and that TCP passes."
+                    .into()
+            }
+            Self::NotKad { .. } => {
+                "Give --api the address of the daemon's HTTP server: `kad daemon` logs it as `http=`.".into()
+            }
+            Self::NotAllowed { has_token: false, .. } => {
+                "Give its token with --token FILE: the file that its own --token names, \
+                                                          or `control.json` of its data directory."
+                    .into()
+            }
+            Self::NotAllowed { why, .. } if !why.contains("token") => return None,
+            Self::NotAllowed { .. } => {
+                "The token in `control.json` changes with each start; that of `kad daemon --token FILE` does not."
+                    .into()
             }
             Self::AlreadyRunning(_) => "Stop it with `kad stop`, or choose another directory with --data-dir.".into(),
             Self::Exposed(path) => format!(
@@ -156,11 +199,16 @@ impl Failure {
             Self::BadKey { .. } => 4,
             Self::File { .. } | Self::Stdin(_) | Self::Store(_) | Self::Exposed(_) => 5,
             Self::Listen { .. } | Self::Http { .. } | Self::AlreadyRunning(_) => 6,
-            Self::Unreachable(_) | Self::NoDaemon(_) => 7,
+            Self::Unreachable(_)
+            | Self::NoDaemon { .. }
+            | Self::Stale { .. }
+            | Self::NoAnswer { .. }
+            | Self::NotKad { .. } => 7,
             Self::TooLarge { .. } => 8,
             Self::Timeout => 9,
             Self::StoredNowhere(_) | Self::NoQuorum { .. } | Self::Bulk { .. } => 10,
             Self::Incomplete(_) => 11,
+            Self::NotAllowed { .. } => 12,
         }
     }
 }

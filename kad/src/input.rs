@@ -52,16 +52,58 @@ pub(crate) fn network(name: &str) -> NetworkId {
     if name.is_empty() { NetworkId::default() } else { NetworkId::named(name) }
 }
 
+/// A part of a list as people write it: with blanks around it, or nothing after the last comma. Empty parts are taken out of the
+/// lists when they are parsed.
+pub(crate) fn part(
+    parse: impl Fn(&str) -> Result<String, String> + Clone,
+) -> impl Fn(&str) -> Result<String, String> + Clone {
+    move |text| match text.trim() {
+        "" => Ok(String::new()),
+        text => parse(text),
+    }
+}
+
+/// A name by which a server may be called.
+pub(crate) fn host(text: &str) -> Result<String, String> {
+    match text.contains(|letter: char| letter.is_whitespace() || letter == '/') {
+        true => Err("must be a name or an address, perhaps with a port, like dht.example.org".into()),
+        false => Ok(text.into()),
+    }
+}
+
+/// The URL of a daemon's HTTP server, without a slash at its end. A scheme may be left out.
+pub(crate) fn api(text: &str) -> Result<String, String> {
+    let wrong = || "must be the URL of a daemon's HTTP server, like http://192.0.2.1:9000".to_owned();
+    let text = text.trim();
+    if text.starts_with("https://") {
+        return Err(
+            "this program speaks http only: reach the daemon through an SSH tunnel, or a proxy on this host".into()
+        );
+    }
+    let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let uri: ureq::http::Uri = url.parse().map_err(|_| wrong())?;
+    let is_plain = uri.scheme_str() == Some("http") && uri.query().is_none() && !url.contains(['@', '#']);
+    match uri.host().is_some_and(|host| !host.is_empty()) && is_plain {
+        true => Ok(url.trim_end_matches('/').to_owned()),
+        false => Err(wrong()),
+    }
+}
+
 /// An address as it was typed: only its form is checked here, names are looked up later.
 pub(crate) fn address(text: &str) -> Result<String, String> {
+    let text = text.trim();
     let shape = "must be ADDRESS:PORT or NAME:PORT, like 192.0.2.1:9000, [2001:db8::1]:9000 or dht.example.org:9000";
     if text.parse::<SocketAddr>().is_ok() {
         return Ok(text.into());
     }
     match text.rsplit_once(':') {
-        Some((name, port)) if !name.is_empty() && !name.contains(':') && port.parse::<u16>().is_ok() => Ok(text.into()),
+        Some((name, port)) if is_name(name) && port.parse::<u16>().is_ok() => Ok(text.into()),
         _ => Err(shape.into()),
     }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|letter: char| letter.is_whitespace() || letter == ':' || letter == '/')
 }
 
 /// How often something is done: not so often that doing it is all that is done.
@@ -96,16 +138,44 @@ pub(crate) fn loss(text: &str) -> Result<u16, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{address, loss};
+    use super::{address, api, loss, part};
 
     #[test]
     fn addresses_have_a_host_and_a_port() {
         for good in ["127.0.0.1:9000", "[::1]:1", "localhost:65535", "a.example:0"] {
             assert!(address(good).is_ok(), "{good}");
         }
-        for bad in ["", "9000", ":9000", "host", "host:", "host:x", "host:65536", "::1:9000", "a:b:1"] {
+        for bad in
+            ["", "9000", ":9000", "host", "host:", "host:x", "host:65536", "::1:9000", "a:b:1", "a b:1", "http://a:1"]
+        {
             assert!(address(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn parts_of_lists_have_blanks_and_may_be_empty() {
+        let part = part(address);
+        assert_eq!(
+            [part(" a.example:1 "), part(""), part(" ")],
+            [Ok("a.example:1".into()), Ok("".into()), Ok("".into())]
+        );
+        assert!(part("a").is_err());
+    }
+
+    #[test]
+    fn a_daemon_elsewhere_has_a_plain_url() {
+        for (text, url) in [
+            ("http://192.0.2.1:9000", "http://192.0.2.1:9000"),
+            ("http://kad:9000/", "http://kad:9000"),
+            ("192.0.2.1:9000", "http://192.0.2.1:9000"),
+            ("http://[2001:db8::1]:9000/kad/", "http://[2001:db8::1]:9000/kad"),
+        ] {
+            assert_eq!(api(text).as_deref(), Ok(url));
+        }
+        for bad in ["", "http://", "ftp://a:1", "http://a:1?x", "http://user@a:1", "a b", "http://a:1/#x"] {
+            assert!(api(bad).is_err(), "{bad}");
+        }
+        assert!(api("https://a").unwrap_err().contains("SSH tunnel"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a daemon writes about itself: a log, and traces where they were asked for.
+//! What a daemon and commands write about themselves: a log, and traces where they were asked for.
 
 use std::fs::File;
 use std::io::IsTerminal as _;
@@ -11,9 +11,46 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
-use crate::args::{Daemon, LogFormat};
+use crate::args::{Daemon, LogFormat, Verbosity};
+use crate::config::Setting;
 use crate::error::Failure;
 use crate::traces::Traces;
+
+/// The variable that programs of this kind look at.
+const COMMON: &str = "RUST_LOG";
+
+/// Returns what a daemon logs: what `--log` says, else `-v` or `-q`, else `KAD_LOG`, else `RUST_LOG`, else the file, else the
+/// default. `log` is what all but the second and the fourth say, and `source` where that is from.
+pub(crate) fn filter(log: &str, source: &'static str, verbosity: Verbosity) -> Setting {
+    let level = match verbosity {
+        Verbosity { quiet: true, .. } => Some("warn"),
+        Verbosity { verbose: 0, .. } => None,
+        Verbosity { verbose: 1, .. } => Some("debug"),
+        Verbosity { .. } => Some("trace"),
+    };
+    let common = || std::env::var(COMMON).ok().filter(|filter| !filter.trim().is_empty());
+    let (value, source) = match (source, level) {
+        ("flag", _) => (log.to_owned(), source),
+        (_, Some(level)) => (level.to_owned(), "flag"),
+        ("environment", _) => (log.to_owned(), source),
+        _ => common().map_or((log.to_owned(), source), |filter| (filter, "environment")),
+    };
+    Setting { values: vec![value], source, is_list: false }
+}
+
+/// Starts the log of a command, where one is wanted: with `-v`, or with `RUST_LOG`.
+pub(crate) fn start_command(verbosity: Verbosity) {
+    let filter = match verbosity.verbose {
+        0 => EnvFilter::try_from_env(COMMON).ok().filter(|_| !verbosity.quiet),
+        1 => Some(EnvFilter::new("debug")),
+        _ => Some(EnvFilter::new("trace")),
+    };
+    let Some(filter) = filter else { return };
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).without_time();
+    let lines = lines.with_ansi(std::io::stderr().is_terminal()).with_filter(filter);
+    // The only subscriber of this process: it cannot be there already.
+    let _ = tracing_subscriber::registry().with(lines).try_init();
+}
 
 /// The log of this process. When it is dropped, traces that are not sent yet are sent.
 pub(crate) struct Log {
@@ -22,7 +59,7 @@ pub(crate) struct Log {
     _traces: Option<Traces>,
 }
 
-/// Starts the log.
+/// Starts the log of a daemon.
 pub(crate) fn start(args: &Daemon, id: &NodeId) -> Result<Log, Failure> {
     let (filter, handle) = reload::Layer::new(parse(&args.log)?);
     let file = args.log_file.as_deref().map(LogFile::open).transpose()?;

@@ -13,6 +13,7 @@ mod output;
 mod runtime;
 mod service;
 mod signals;
+mod token;
 mod traces;
 
 use std::process::ExitCode;
@@ -33,9 +34,9 @@ fn main() -> ExitCode {
 
 /// Says what went wrong, and what to do about it.
 fn explain(failure: &Failure) {
-    output::remark(&format!("kad: {failure}"));
+    output::complain(&format!("kad: {failure}"));
     if let Some(advice) = failure.advice() {
-        output::remark(&format!("     {advice}"));
+        output::complain(&format!("     {advice}"));
     }
 }
 
@@ -46,24 +47,34 @@ fn end(failure: &Failure) -> ! {
 }
 
 fn run(Read { args, daemon: settings }: Read) -> Result<(), Failure> {
-    runtime::start(end)?.block_on(async {
+    if args.verbosity.quiet {
+        output::be_quiet();
+    }
+    if !matches!(args.command, Command::Daemon(_)) {
+        log::start_command(args.verbosity);
+    }
+    let runtime = runtime::start(end)?;
+    let result = runtime.block_on(async {
         match args.command {
             Command::Daemon(args) => commands::daemon::run(*args, settings).await,
             Command::Config(args) => commands::config::run(args, &settings),
             Command::Put(args) => commands::put::run(args).await,
             Command::Get(args) => commands::get::run(args).await,
-            Command::Forget(args) => commands::forget::run(args).await,
-            Command::Delete(args) => commands::forget::delete(args).await,
+            Command::Forget(args) => commands::forget::run(args).await.map_err(Failure::for_daemons_only),
+            Command::Delete(args) => commands::forget::delete(args).await.map_err(Failure::for_daemons_only),
             Command::Ping(args) => commands::ping::run(args).await,
             Command::Lookup(args) => commands::lookup::run(args).await,
             Command::Peers(args) => commands::peers::run(args).await,
             Command::Status(args) => commands::status::run(args).await,
-            Command::Top(args) => commands::top::run(args).await,
+            Command::Top(args) => commands::top::run(args).await.map_err(Failure::for_daemons_only),
             Command::Doctor(args) => commands::doctor::run(args).await,
             Command::Completions(args) => commands::completions::run(&args),
             Command::Man(args) => commands::man::run(&args),
-            Command::Stop(args) => commands::stop::run(args).await,
+            Command::Stop(args) => commands::stop::run(args).await.map_err(Failure::for_daemons_only),
             Command::Dev(args) => commands::dev::run(args).await,
         }
-    })
+    });
+    // A thread that waits for a resolver would hold up the end.
+    runtime.shutdown_background();
+    result
 }

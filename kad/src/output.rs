@@ -1,6 +1,7 @@
 //! What commands print.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
@@ -20,8 +21,23 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
     bytes(format!("{text}\n").as_bytes())
 }
 
-/// Tells a person something that is not the command's result. If nobody can read it, nothing is lost.
+/// Whether remarks are left out (`--quiet`).
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on remarks and progress are left out.
+pub(crate) fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Tells a person something that is not the command's result.
 pub(crate) fn remark(text: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        complain(text);
+    }
+}
+
+/// Tells a person what went wrong. If nobody can read it, nothing is lost.
+pub(crate) fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
@@ -60,7 +76,11 @@ pub(crate) fn short(id: &impl ToString) -> String {
 
 /// A bar for what takes a while, where a person looks on.
 pub(crate) fn progress(len: usize, what: &'static str, quiet: bool) -> ProgressBar {
-    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let target = if quiet || QUIET.load(Ordering::Relaxed) {
+        ProgressDrawTarget::hidden()
+    } else {
+        ProgressDrawTarget::stderr()
+    };
     let style = ProgressStyle::with_template("{msg:>8} {bar:40} {pos}/{len} {elapsed}");
     let bar = ProgressBar::with_draw_target(Some(len as u64), target).with_message(what);
     // The template above is right; were it not, the default bar would do.

@@ -75,7 +75,7 @@ impl Gateway {
 
 /// Settings with a token.
 pub(crate) fn owned() -> Settings {
-    Settings { token: Some(TOKEN.into()), ..Settings::default() }
+    Settings { tokens: vec![TOKEN.into()], ..Settings::default() }
 }
 
 /// A node on loopback that joins through others.
@@ -164,8 +164,8 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Checks that this is such a problem.
-    pub(crate) fn is_problem(&self, status: u16, error: &str) -> &Self {
+    /// Checks that this is such a problem, as RFC 9457 has it.
+    pub(crate) fn is_problem(&self, status: u16, code: &str) -> &Self {
         assert_eq!(
             (self.status.as_u16(), self.header("content-type")),
             (status, "application/problem+json"),
@@ -173,11 +173,14 @@ impl Answer {
         );
         let problem = self.json();
         assert_eq!(
-            (problem["error"].as_str(), problem["status"].as_u64()),
-            (Some(error), Some(status.into())),
+            (problem["code"].as_str(), problem["status"].as_u64()),
+            (Some(code), Some(status.into())),
             "{problem}"
         );
-        assert!(problem["message"].as_str().is_some_and(|text| text.len() > 10), "{problem}");
+        let kind = problem["type"].as_str().unwrap_or_default();
+        assert!(kind.starts_with("https://") && kind.ends_with(&format!("#{code}")), "{problem}");
+        let (title, detail) = (problem["title"].as_str().unwrap(), problem["detail"].as_str().unwrap());
+        assert!(title.len() > 3 && detail.len() > 10 && title != detail, "{problem}");
         self
     }
 }

@@ -80,8 +80,9 @@ fn finish(socket: socket2::Socket, options: &Options) -> io::Result<Socket> {
     let _ = socket.set_recv_buffer_size(options.buffer);
     let _ = socket.set_send_buffer_size(options.buffer);
     let stats = SocketStats {
-        receive_buffer: socket.recv_buffer_size()?,
-        send_buffer: socket.send_buffer_size()?,
+        receive_buffer: socket.recv_buffer_size()? / DOUBLED,
+        send_buffer: socket.send_buffer_size()? / DOUBLED,
+        buffer_wanted: options.buffer,
         ..SocketStats::default()
     };
     let std = std::net::UdpSocket::from(socket);
@@ -94,8 +95,10 @@ fn finish(socket: socket2::Socket, options: &Options) -> io::Result<Socket> {
 }
 
 /// Linux shows twice the size that was asked for, for what it keeps besides the bytes.
+pub(crate) const DOUBLED: usize = if cfg!(target_os = "linux") { 2 } else { 1 };
+
 fn warn_if_clamped(wanted: usize, stats: &SocketStats) {
-    let granted = if cfg!(target_os = "linux") { stats.receive_buffer / 2 } else { stats.receive_buffer };
+    let granted = stats.receive_buffer;
     if granted < wanted {
         tracing::warn!(
             granted,

@@ -15,7 +15,7 @@ use tokio::net::UdpSocket;
 
 use crate::report::SocketStats;
 
-pub(crate) use bind::{Options, bind};
+pub(crate) use bind::{DOUBLED, Options, bind};
 pub(crate) use incoming::{Incoming, Source};
 pub(crate) use outgoing::Outgoing;
 use outgoing::Send;

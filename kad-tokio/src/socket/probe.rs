@@ -10,9 +10,9 @@ use crate::error::StartError;
 pub struct SocketProbe {
     /// Sockets on the port: one for each worker.
     pub workers: usize,
-    /// Receive buffer of each in bytes, as the system counts them: Linux shows twice what it granted.
+    /// Bytes that the system granted as receive buffer of each, counted as they are asked for.
     pub receive_buffer: usize,
-    /// Send buffer of each in bytes, counted likewise.
+    /// Bytes that it granted as send buffer of each.
     pub send_buffer: usize,
     /// Datagrams that one call can send: 1 where the system does not split them (UDP GSO).
     pub segments_out: usize,

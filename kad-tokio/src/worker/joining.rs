@@ -80,9 +80,7 @@ impl Worker {
     /// there will be another.
     pub(super) fn join_ended(&mut self, answered: usize) {
         self.joins_under_way = self.joins_under_way.saturating_sub(1);
-        // An attempt is under way as long as the next is not planned.
-        let is_open = self.joining.next().is_none();
-        if !is_open || (answered == 0 && self.joins_under_way > 0) {
+        if !self.joining.is_under_way() || (answered == 0 && self.joins_under_way > 0) {
             return;
         }
         let (now, contacts) = (self.now(), self.node().status().contacts);

@@ -22,6 +22,7 @@ use crate::input;
 use crate::log;
 use crate::service;
 use crate::signals::{Hangups, Signals};
+use crate::token;
 
 /// Largest value that any node may be told to take.
 pub(crate) const VALUE_MAX_MAX: u32 = 64 << 20;
@@ -55,9 +56,12 @@ pub(crate) async fn run(args: Daemon, settings: Settings) -> Result<(), Failure>
         None => own_listener(dht.local_addr().port()).await?,
     };
     let (stop, token) = (Arc::new(Notify::new()), random_token()?);
+    // That of the control file is new each time: what takes the daemon's port when it has ended is told nothing of value.
+    let lasting = args.token.as_deref().map(token::read).transpose()?;
+    let tokens = [Some(token.clone()), lasting].into_iter().flatten().collect();
     let http = kad_http::Settings {
         secret: Some(data_dir.secret()?),
-        ..http_settings(&args, token.clone(), stop.clone(), settings.shown())
+        ..http_settings(&args, tokens, stop.clone(), settings.shown())
     };
     let server = Server::new(listener, dht.clone(), http).map_err(Failure::System)?;
     let (address, http) = (server.local_addr(), server.handle());
@@ -152,13 +156,13 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 
 fn http_settings(
     args: &Daemon,
-    token: String,
+    tokens: Vec<String>,
     stop: Arc<Notify>,
     shown: BTreeMap<String, String>,
 ) -> kad_http::Settings {
     kad_http::Settings {
         gateway: !args.no_gateway,
-        token: Some(token),
+        tokens,
         hosts: args.http_host.clone(),
         origins: args.http_origin.clone(),
         connections: args.http_connections as usize,

@@ -3,7 +3,6 @@
 use kad_http::api::{Forgotten, Removal};
 
 use super::Peer;
-use super::put::millis;
 use crate::args::Forget;
 use crate::error::Failure;
 use crate::output;
@@ -46,11 +45,8 @@ async fn take_back(args: &Forget, everywhere: bool) -> Result<Forgotten, Failure
             "only the daemon that published a value can take it back: leave --bootstrap out".into(),
         ));
     };
-    let removal = Removal { everywhere, timeout_ms: millis(args.target.timeout) };
-    match client.remove(key, &removal)? {
-        Forgotten { values: 0, deleted: 0, .. } => Err(Failure::NotFound(format!("{key} that this daemon published"))),
-        forgotten => Ok(forgotten),
-    }
+    let removal = Removal { everywhere, timeout: Some(args.target.timeout) };
+    client.remove(key, &removal)
 }
 
 fn are(values: usize) -> String {

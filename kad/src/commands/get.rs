@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use kad_tokio::Key;
+use kad_tokio::{ItemType, Key};
 
-use super::put::millis;
 use super::{Peer, leave};
 use crate::args::Get;
 use crate::client;
@@ -19,9 +18,9 @@ pub(crate) async fn run(args: Get) -> Result<(), Failure> {
     let query = FindQuery {
         all: args.all,
         // A key that was made from a name is the hash of no value that was stored there.
-        content_first: args.key.name.is_none(),
-        newer_than_ms: args.newer_than.map(millis),
-        timeout_ms: millis(args.target.timeout),
+        item_type: args.key.name.as_ref().map(|_| ItemType::RAW),
+        newer_than: args.newer_than,
+        timeout: Some(args.target.timeout),
     };
     let FoundAll { values, incomplete } = find(&args, key, &query).await?;
     let Some(first) = values.first() else { return Err(Failure::NotFound(key.to_string())) };

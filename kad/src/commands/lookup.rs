@@ -1,6 +1,5 @@
 //! `kad lookup`
 
-use super::put::millis;
 use super::{Peer, leave};
 use crate::error::Failure;
 use crate::{args, output};
@@ -10,7 +9,7 @@ use kad_http::operations;
 pub(crate) async fn run(args: args::Lookup) -> Result<(), Failure> {
     let key = args.key.resolve()?;
     let lookup = match Peer::of(&args.target).await? {
-        Peer::Daemon(client) => client.lookup(key, &Patience { timeout_ms: millis(args.target.timeout) })?,
+        Peer::Daemon(client) => client.lookup(key, &Patience { timeout: Some(args.target.timeout) })?,
         Peer::Own(dht) => {
             let lookup = operations::lookup(&dht, key).await?;
             leave(&dht).await;

@@ -25,8 +25,7 @@ use std::time::Duration;
 use kad_tokio::{Capacity, Dht, Role};
 
 use crate::args::Target;
-use crate::client::Client;
-use crate::data_dir::DataDir;
+use crate::client::{Client, Place};
 use crate::error::Failure;
 use crate::input;
 
@@ -42,8 +41,7 @@ impl Peer {
     /// The daemon, or with bootstrap addresses a short-lived node, which has joined when this returns.
     pub(crate) async fn of(target: &Target) -> Result<Self, Failure> {
         if target.bootstrap.is_empty() {
-            let data_dir = DataDir::new(target.data_dir.clone())?;
-            return Ok(Self::Daemon(Client::of(&data_dir, target.timeout)?));
+            return Ok(Self::Daemon(Client::of(&Place::of(target)?, target.timeout)?));
         }
         let dht = client_node(&target.network, target.timeout, &target.bootstrap)?;
         match dht.joined().await {

@@ -1,49 +1,70 @@
 //! `kad ping`
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::Instant;
 
+use kad_http::api::{Patience, Pong};
+use kad_http::operations;
 use kad_tokio::Dht;
-use tokio::task::JoinSet;
 
 use super::{client_node, leave};
 use crate::args::Ping;
+use crate::client::{Client, Place};
 use crate::error::Failure;
 use crate::output;
-use kad_http::api::Pong;
-use kad_http::operations;
+
+/// Who pings: a node of the command's own, which shows whether an address is reached from this host; or a daemon elsewhere, for
+/// its own host.
+enum From {
+    Here(Dht, Vec<SocketAddr>),
+    Elsewhere(Client),
+}
 
 pub(crate) async fn run(args: Ping) -> Result<(), Failure> {
-    let unreachable = || Failure::Unreachable(args.address.clone());
-    let addresses: Vec<_> = tokio::net::lookup_host(&args.address).await.map_err(|_| unreachable())?.collect();
-    // The question is whether the node can be reached from here, not from a daemon: so always from a node of its own.
-    let dht = client_node(&args.network, args.timeout, &[])?;
+    let mut start = Instant::now();
+    let from = match Place::elsewhere(&args.elsewhere)? {
+        Some(place) => From::Elsewhere(Client::of(&place, args.timeout)?),
+        None => From::Here(client_node(&args.network, args.timeout, &[])?, addresses(&args).await?),
+    };
     for number in 0..args.count {
         if number > 0 {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            start = Instant::now();
         }
-        let pong = tokio::time::timeout(args.timeout, first_answer(&dht, &addresses)).await;
-        let Ok(Some(pong)) = pong else { return Err(unreachable()) };
+        let pong = ping(&args, &from, start).await?;
         match args.output.json {
             true => output::json(&pong)?,
             false => output::line(&format!("{} at {}: {:.3} ms", pong.node.id, pong.node.address, pong.milliseconds))?,
         }
     }
-    leave(&dht).await;
+    if let From::Here(dht, _) = &from {
+        leave(dht).await;
+    }
     Ok(())
 }
 
-/// A name may have several addresses, not all of which lead somewhere: the first that answers counts.
-pub(super) async fn first_answer(dht: &Dht, addresses: &[SocketAddr]) -> Option<Pong> {
-    let mut pings = JoinSet::new();
-    for &address in addresses {
-        let dht = dht.clone();
-        pings.spawn(async move { operations::ping(&dht, address).await });
+/// The addresses of a name, within the time that the command has.
+async fn addresses(args: &Ping) -> Result<Vec<SocketAddr>, Failure> {
+    let unreachable = |why: &str| Failure::Unreachable(format!("{}: {why}", args.address));
+    match tokio::time::timeout(args.timeout, tokio::net::lookup_host(&args.address)).await {
+        Ok(Ok(addresses)) => Ok(addresses.collect()),
+        Ok(Err(error)) => Err(unreachable(&error.to_string())),
+        Err(_) => Err(unreachable("the resolver does not answer")),
     }
-    while let Some(pong) = pings.join_next().await {
-        if let Ok(Ok(pong)) = pong {
-            return Some(pong);
+}
+
+async fn ping(args: &Ping, from: &From, start: Instant) -> Result<Pong, Failure> {
+    let left = args.timeout.saturating_sub(start.elapsed());
+    match from {
+        From::Elsewhere(client) => {
+            client.ping(&args.address, &Patience { timeout: Some(left) }).map_err(|failure| match failure {
+                Failure::Timeout | Failure::Unreachable(_) => Failure::Unreachable(args.address.clone()),
+                other => other,
+            })
         }
+        From::Here(dht, addresses) => match tokio::time::timeout(left, operations::ping(dht, addresses)).await {
+            Ok(Ok(pong)) => Ok(pong),
+            _ => Err(Failure::Unreachable(args.address.clone())),
+        },
     }
-    None
 }

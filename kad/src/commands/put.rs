@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kad_tokio::Key;
+use kad_tokio::{Copies, Key};
 
 use super::{Peer, bulk, leave};
 use crate::args::Put;
@@ -18,6 +18,7 @@ const READ_MAX: usize = VALUE_MAX_MAX as usize;
 const VALUE_MAX: usize = kad_tokio::wire::limits::VALUE_MAX;
 
 pub(crate) async fn run(args: Put) -> Result<(), Failure> {
+    one_value(&args)?;
     if args.jsonl.is_some() || args.file.len() > 1 {
         return bulk::run(&args).await;
     }
@@ -44,6 +45,28 @@ pub(crate) async fn run(args: Put) -> Result<(), Failure> {
     output::line(&stored.key.to_string())
 }
 
+/// Explains what to type to those who give more than one value: mostly the first is meant as a name.
+fn one_value(args: &Put) -> Result<(), Failure> {
+    let (Some(first), Some(second)) = (&args.value, args.surplus.first()) else { return Ok(()) };
+    let (words, quoted) = (args.surplus.len() + 1, quoted(&[&[first.clone()], &args.surplus[..]].concat().join(" ")));
+    let mut message =
+        format!("`kad put` takes one value, and here are {words}; for one of several words type: kad put {quoted}");
+    if args.surplus.len() == 1 && args.key.is_none() && args.name.is_none() {
+        let named = format!("kad put --name {} {}", self::quoted(first), self::quoted(second));
+        message = format!("{message}\n     To store `{second}` under the name `{first}` type: {named}");
+    }
+    Err(Failure::Setting(message))
+}
+
+/// A text as shells take it for one word.
+fn quoted(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=@%+,".contains(letter);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
 /// The key that was chosen, if any.
 pub(super) fn chosen(args: &Put) -> Result<Option<Key>, Failure> {
     match (&args.key, &args.name) {
@@ -58,7 +81,8 @@ pub(super) fn value_max(args: &Put) -> usize {
 }
 
 pub(super) fn query(args: &Put, ttl: Duration, content: bool) -> StoreQuery {
-    StoreQuery { ttl_ms: millis(ttl), content, quorum: args.quorum, timeout_ms: millis(args.target.timeout) }
+    let copies = args.quorum.map_or(Copies::All, Copies::AtLeast);
+    StoreQuery { ttl, content, copies: Some(copies), timeout: Some(args.target.timeout) }
 }
 
 /// Whether as many nodes hold a value as was asked for.
@@ -103,8 +127,4 @@ fn reasons(stored: &Stored) -> String {
         (None, 0) => "no node of the network answers".into(),
         (None, silent) => format!("{} did not answer", output::count(silent, "node", "nodes")),
     }
-}
-
-pub(super) fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -44,7 +44,7 @@ impl Reload {
     }
 
     fn take_over(&mut self) -> Result<(), Failure> {
-        let Read { args: Args { command: Command::Daemon(args) }, daemon: settings } = config::read_again()? else {
+        let Read { args: Args { command: Command::Daemon(args), .. }, daemon: settings } = config::read_again()? else {
             return Ok(());
         };
         let changed = self.settings.changed(&settings);

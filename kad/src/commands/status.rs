@@ -55,7 +55,13 @@ fn report(status: &api::Status) -> Result<(), Failure> {
         ("send errors", count("socket_send_errors").to_string()),
         (
             "buffers",
-            format!("{} in, {} out", ByteSize::b(status.receive_buffer as u64), ByteSize::b(status.send_buffer as u64)),
+            format!(
+                "{} in, {} out for each of {}; {} asked for",
+                ByteSize::b(status.receive_buffer as u64),
+                ByteSize::b(status.send_buffer as u64),
+                output::count(status.workers, "worker", "workers"),
+                ByteSize::b(status.buffer_wanted as u64)
+            ),
         ),
         ("process", format!("{}, kad {}", status.pid, status.version)),
     ];

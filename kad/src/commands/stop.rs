@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::Peer;
 use crate::args::Stop;
+use crate::client::{Client, Place};
 use crate::data_dir::{ControlFile, DataDir};
 use crate::error::Failure;
 use crate::output;
@@ -15,19 +16,43 @@ const POLL: Duration = Duration::from_millis(20);
 
 pub(crate) async fn run(args: Stop) -> Result<(), Failure> {
     let Peer::Daemon(client) = Peer::of(&args.target).await? else {
-        return Err(Failure::Setting("a daemon is stopped through its data directory: leave --bootstrap out".into()));
+        return Err(Failure::Setting(
+            "a daemon is stopped through its data directory, or with --api: leave --bootstrap out".into(),
+        ));
     };
-    let data_dir = DataDir::new(args.target.data_dir)?;
-    let stopped = data_dir.read_control()?;
-    client.stop()?;
     let deadline = Instant::now() + args.target.timeout;
-    while is_up(&data_dir, &stopped) {
+    let pid = match Place::of(&args.target)? {
+        Place::Here(data_dir) => {
+            let stopped = data_dir.read_control()?;
+            let pid = client.stop()?.pid;
+            wait(deadline, || is_up(&data_dir, &stopped)).await?;
+            pid
+        }
+        Place::Elsewhere { .. } => {
+            // Another may take its place at once: it has not been up for as long.
+            let before = client.status()?.uptime_seconds;
+            let pid = client.stop()?.pid;
+            wait(deadline, || answers(&client, before)).await?;
+            output::remark("it answers no more; handing over may go on for a while (its --leave-timeout)");
+            pid
+        }
+    };
+    if args.output.json { output::json(&json!({ "pid": pid, "stopped": true })) } else { Ok(()) }
+}
+
+async fn wait(deadline: Instant, is_up: impl Fn() -> bool) -> Result<(), Failure> {
+    while is_up() {
         if Instant::now() > deadline {
             return Err(Failure::Timeout);
         }
         tokio::time::sleep(POLL).await;
     }
-    if args.output.json { output::json(&json!({ "pid": stopped.pid, "stopped": true })) } else { Ok(()) }
+    Ok(())
+}
+
+/// Whether a daemon elsewhere, which was up for so long before, still answers.
+fn answers(client: &Client, before: f64) -> bool {
+    client.status().is_ok_and(|status| status.uptime_seconds >= before)
 }
 
 /// Whether the daemon is still there. It removes its control file last; its lock goes with the process. Another may take its

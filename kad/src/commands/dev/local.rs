@@ -83,7 +83,7 @@ impl Node {
         let (token, stop) = (random_token()?, Arc::new(Notify::new()));
         let listener = own_listener(dht.local_addr().port()).await?;
         let settings =
-            Settings { token: Some(token.clone()), stop: stop.clone(), drain_timeout: DRAIN, ..Settings::default() };
+            Settings { tokens: vec![token.clone()], stop: stop.clone(), drain_timeout: DRAIN, ..Settings::default() };
         let server = Server::new(listener, dht.clone(), settings).map_err(Failure::System)?;
         let http = server.local_addr();
         if let Some(kept) = &kept {

@@ -96,9 +96,7 @@ fn tcp(facts: &Facts) -> Option<Finding> {
 fn buffers(facts: &Facts) -> Option<Finding> {
     let wanted = facts.wanted.socket_buffer;
     let Some(sockets) = &facts.sockets else { return unknown("buffers", "what sockets are granted") };
-    // Linux shows twice what it granted.
-    let half = if cfg!(target_os = "linux") { 2 } else { 1 };
-    let (receive, send) = (sockets.receive_buffer / half, sockets.send_buffer / half);
+    let (receive, send) = (sockets.receive_buffer, sockets.send_buffer);
     let size = |bytes: usize| ByteSize::b(bytes as u64);
     if receive >= wanted && send >= wanted {
         return ok("buffers", format!("{} to receive and to send, as asked for", size(wanted)));

@@ -4,12 +4,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
+use kad_http::operations;
 use kad_tokio::{SocketProbe, StartError, probe_sockets};
 
 use super::facts::{Bootstrap, Ipv6, Port, Running, Wanted};
 use crate::args::Daemon;
-use crate::client::Client;
-use crate::commands::ping::first_answer;
+use crate::client::{Client, Place};
 use crate::commands::{client_node, leave};
 use crate::data_dir::DataDir;
 
@@ -21,7 +21,7 @@ const NOWHERE: (Ipv6Addr, u16) = (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)
 /// The daemon that runs with this directory, if it answers.
 pub(super) fn running(data_dir: &DataDir) -> Option<Running> {
     let http = data_dir.read_control().ok()?.address;
-    let status = Client::of(data_dir, PATIENCE).ok()?.status().ok()?;
+    let status = Client::of(&Place::Here(data_dir.clone()), PATIENCE).ok()?.status().ok()?;
     // Only an address of this host can be bound.
     let is_own = |seen: SocketAddr| UdpSocket::bind((seen.ip(), 0)).is_ok();
     Some(Running {
@@ -76,31 +76,38 @@ pub(super) fn ipv6() -> Ipv6 {
     if socket.connect(NOWHERE).is_ok() { Ipv6::Routed } else { Ipv6::NoRoute }
 }
 
-/// Asks each bootstrap node, as a node of the same network.
+/// Asks each bootstrap node, as a node of the same network. They are asked together: many that are dead take no longer than one.
 pub(super) async fn bootstrap(args: &Daemon) -> Vec<Bootstrap> {
+    let ask = |name: &String| tokio::spawn(bootstrap_node(args.network.clone(), name.clone()));
+    let asked: Vec<_> = args.bootstrap.iter().map(ask).collect();
     let mut all = Vec::new();
-    for name in &args.bootstrap {
-        let looked_up = tokio::time::timeout(PATIENCE, tokio::net::lookup_host(name)).await;
-        let addresses: Result<Vec<SocketAddr>, String> = match looked_up {
-            Ok(Ok(addresses)) => Ok(addresses.collect()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-        };
-        let answered = match &addresses {
-            Ok(addresses) => answer(args, addresses).await,
-            Err(_) => None,
-        };
-        all.push(Bootstrap { name: name.clone(), addresses: addresses.map(|all| all.len()), answered });
+    for node in asked {
+        all.extend(node.await);
     }
     all
 }
 
+async fn bootstrap_node(network: String, name: String) -> Bootstrap {
+    let looked_up = tokio::time::timeout(PATIENCE, tokio::net::lookup_host(&name)).await;
+    let looked_up = looked_up.map(|found| found.map(Iterator::collect));
+    let addresses: Result<Vec<SocketAddr>, String> = match looked_up {
+        Ok(Ok(addresses)) => Ok(addresses),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    };
+    let answered = match &addresses {
+        Ok(addresses) => answer(&network, addresses).await,
+        Err(_) => None,
+    };
+    Bootstrap { name, addresses: addresses.map(|all| all.len()), answered }
+}
+
 /// How long the first of these addresses takes to answer.
-async fn answer(args: &Daemon, addresses: &[SocketAddr]) -> Option<Duration> {
-    let dht = client_node(&args.network, PATIENCE, &[]).ok()?;
+async fn answer(network: &str, addresses: &[SocketAddr]) -> Option<Duration> {
+    let dht = client_node(network, PATIENCE, &[]).ok()?;
     let start = Instant::now();
-    let pong = tokio::time::timeout(PATIENCE, first_answer(&dht, addresses)).await.ok().flatten();
+    let pong = tokio::time::timeout(PATIENCE, operations::ping(&dht, addresses)).await;
     let took = start.elapsed();
     leave(&dht).await;
-    pong.map(|_| took)
+    matches!(pong, Ok(Ok(_))).then_some(took)
 }

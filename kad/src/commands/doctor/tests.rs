@@ -26,8 +26,8 @@ fn healthy() -> Facts {
         tcp: Port::Free,
         sockets: Some(SocketProbe {
             workers: 4,
-            receive_buffer: 8 << 20,
-            send_buffer: 8 << 20,
+            receive_buffer: 4 << 20,
+            send_buffer: 4 << 20,
             segments_out: 64,
             segments_in: 64,
             steered: true,
@@ -81,7 +81,7 @@ const CASES: &[Case] = &[
     (|facts| facts.tcp = Port::Taken, "tcp-port", Warn, "any free port"),
     (|facts| facts.tcp = Port::Refused("not permitted".into()), "tcp-port", Fail, "not permitted"),
     (
-        |facts| granted(facts).receive_buffer = 425_984,
+        |facts| granted(facts).receive_buffer = 212_992,
         "buffers",
         Warn,
         "sysctl -w net.core.rmem_max=4194304 net.core.wmem_max=4194304",

@@ -8,8 +8,7 @@ use std::time::Duration;
 use kad_http::api::{Began, Ended, Missed, Peer, Progress, Readiness, Status};
 use serde::de::DeserializeOwned;
 
-use crate::client::Client;
-use crate::data_dir::DataDir;
+use crate::client::{Client, Place};
 use crate::error::Failure;
 
 /// How often contacts and readiness are asked for, if not less often.
@@ -38,12 +37,12 @@ pub(super) enum Walk {
     Cancelled(Began),
 }
 
-/// Follows the daemon of a directory, and finds it again when it is started anew. Ends when nobody listens.
-pub(super) fn follow(data_dir: DataDir, interval: Duration, timeout: Duration) -> Receiver<News> {
+/// Follows a daemon, and finds it again when it is started anew. Ends when nobody listens.
+pub(super) fn follow(place: Place, interval: Duration, timeout: Duration) -> Receiver<News> {
     let (sender, news) = channel();
-    let (events, asked, directory) = (sender.clone(), sender, data_dir.clone());
-    thread::spawn(move || again(&events, || stream(&directory, interval, timeout, &events)));
-    thread::spawn(move || again(&asked, || ask(&data_dir, interval.max(ASK), timeout, &asked)));
+    let (events, asked, same) = (sender.clone(), sender, place.clone());
+    thread::spawn(move || again(&events, || stream(&same, interval, timeout, &events)));
+    thread::spawn(move || again(&asked, || ask(&place, interval.max(ASK), timeout, &asked)));
     news
 }
 
@@ -64,8 +63,8 @@ fn again(sender: &Sender<News>, mut follow: impl FnMut() -> Result<Failure, Done
 }
 
 /// Asks for what no event tells, until that fails.
-fn ask(data_dir: &DataDir, interval: Duration, timeout: Duration, sender: &Sender<News>) -> Result<Failure, Done> {
-    let client = match Client::of(data_dir, timeout) {
+fn ask(place: &Place, interval: Duration, timeout: Duration, sender: &Sender<News>) -> Result<Failure, Done> {
+    let client = match Client::of(place, timeout) {
         Ok(client) => client,
         Err(failure) => return Ok(failure),
     };
@@ -83,8 +82,8 @@ fn ask(data_dir: &DataDir, interval: Duration, timeout: Duration, sender: &Sende
 }
 
 /// Reads events until there are no more.
-fn stream(data_dir: &DataDir, interval: Duration, timeout: Duration, sender: &Sender<News>) -> Result<Failure, Done> {
-    let opened = Client::of(data_dir, timeout).and_then(|client| client.events(interval));
+fn stream(place: &Place, interval: Duration, timeout: Duration, sender: &Sender<News>) -> Result<Failure, Done> {
+    let opened = Client::of(place, timeout).and_then(|client| client.events(interval));
     let events = match opened {
         Ok(events) => events,
         Err(failure) => return Ok(failure),
@@ -95,7 +94,12 @@ fn stream(data_dir: &DataDir, interval: Duration, timeout: Duration, sender: &Se
             Err(failure) => return Ok(failure),
         }
     }
-    Ok(Failure::NoDaemon(data_dir.path().into()))
+    Ok(match place {
+        Place::Here(data_dir) => Failure::NoDaemon { directory: data_dir.path().into(), is_needed: true },
+        Place::Elsewhere { url, .. } => {
+            Failure::NoAnswer { url: url.clone(), why: "the stream of events ended".into() }
+        }
+    })
 }
 
 /// Server-sent events, as far as the daemon uses them: a line with the name, one with the data, an empty one.

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::Peer;
 use crate::args::Top;
-use crate::data_dir::DataDir;
+use crate::client::Place;
 use crate::error::Failure;
 use crate::output;
 use feed::News;
@@ -35,8 +35,7 @@ pub(crate) async fn run(args: Top) -> Result<(), Failure> {
         return Err(Failure::Setting("a short-lived node has nothing to watch: leave --bootstrap out".into()));
     };
     client.status()?;
-    let data_dir = DataDir::new(args.target.data_dir.clone())?;
-    let news = feed::follow(data_dir, args.interval, args.target.timeout);
+    let news = feed::follow(Place::of(&args.target)?, args.interval, args.target.timeout);
     let is_shown = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
     if args.output.json || args.once || !is_shown {
         return once(&args, &news);
