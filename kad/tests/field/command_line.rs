@@ -296,6 +296,9 @@ mod names {
 
     /// Runs a script there with `$kad` as the program, or nothing where this user may not.
     fn with_silent_resolver(script: &str, arguments: &[&str]) -> Option<Output> {
+        if !kad_netns::is_possible() {
+            return None;
+        }
         let directory = tempfile::tempdir().unwrap();
         let resolver = directory.path().join("resolv.conf");
         std::fs::write(&resolver, "nameserver 192.0.2.1\n").unwrap();
@@ -308,14 +311,7 @@ mod names {
         command.args(["--net", "--mount", "sh", "-c", &format!("{setup}; {script}"), "sh"]);
         let output =
             command.arg(&resolver).arg(program).args(arguments).env("XDG_CONFIG_HOME", "/nonexistent").output();
-        let output = output.expect("unshare runs");
-        if text(&output.stderr).contains("Operation not permitted")
-            && std::env::var("KAD_NETNS").as_deref() != Ok("require")
-        {
-            eprintln!("left out: namespaces need root");
-            return None;
-        }
-        Some(output)
+        Some(output.expect("unshare runs"))
     }
 
     #[test]
