@@ -35,6 +35,7 @@ const HELP: &[(&str, &str)] = &[
     ("probes_saved", "Unknown senders not probed because the probe budget was spent"),
     ("contacts_added", "Contacts added to the routing table"),
     ("contacts_lost", "Contacts removed from the routing table"),
+    ("contacts_moved", "Contacts moved to another address: the old one was silent, the new one proven"),
     ("identities_changed", "Known addresses that answered with another node id"),
     ("operations_started", "Operations started: lookups, finds, stores, pings, joins"),
     ("operations_ended", "Operations ended, cancelled ones included"),

@@ -63,7 +63,7 @@ impl Worker {
                 false => self.wait_for_join.push(answer),
             },
             Command::Cancel => self.cancel(id),
-            Command::Bootstrap { addresses } => self.join(addresses),
+            Command::Bootstrap { addresses } => self.join_found(addresses),
             Command::SetBootstrap { addresses } => self.set_bootstrap(addresses),
             Command::Close { answer } => self.leave(answer),
         }

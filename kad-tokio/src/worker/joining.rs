@@ -5,7 +5,7 @@ use std::time::{Duration, Instant as Clock};
 
 use kad_record::Command as Operation;
 
-use super::Worker;
+use super::{Worker, random_seed};
 use crate::command::{Call, Command};
 use crate::tasks::Task;
 
@@ -40,7 +40,7 @@ impl Worker {
             });
         }
         if !known.is_empty() {
-            self.join(known);
+            self.join_known(known);
         }
     }
 
@@ -54,18 +54,29 @@ impl Worker {
         }
     }
 
-    /// The addresses are known: joins through as many of them as a join can ask.
-    pub(super) fn join(&mut self, mut addresses: Vec<SocketAddr>) {
-        if addresses.is_empty() {
-            return self.join_ended(0);
-        }
-        // The order in which names were found is another one each time.
+    /// Joins through as many of the known addresses as a join can ask: through others each time.
+    fn join_known(&mut self, mut addresses: Vec<SocketAddr>) {
+        // Where the last attempt ended counts in one order.
         addresses.sort_unstable();
         addresses.dedup();
         let width = self.node().join_width();
-        let addresses = self.joining.choose(&mut addresses, width);
+        let chosen = self.joining.choose(&mut addresses, width).to_vec();
+        self.join(chosen);
+    }
+
+    /// The addresses of a name have been found, if there are any: joins through as many as a join can ask, whichever.
+    pub(super) fn join_found(&mut self, mut addresses: Vec<SocketAddr>) {
+        if addresses.is_empty() {
+            return self.join_ended(0);
+        }
+        fastrand::Rng::with_seed(random_seed()).shuffle(&mut addresses);
+        addresses.truncate(self.node().join_width());
+        self.join(addresses);
+    }
+
+    fn join(&mut self, addresses: Vec<SocketAddr>) {
         let until = self.now().plus_millis(LIMIT_MS);
-        match self.start(Operation::Join { until, addresses: addresses.to_vec() }) {
+        match self.start(Operation::Join { until, addresses }) {
             Ok(operation) => {
                 self.tasks.begin(operation, Task::Join);
             }
