@@ -99,7 +99,7 @@ fn a_node_without_bootstrap_addresses_finds_its_network_again_after_its_uplink_w
             // Under load, at first.
             if second < 30 {
                 for target in 0..4u64 {
-                    world.start(0, |node, now| node.find_node(now, now.plus_millis(900), Key::hash_int(target)));
+                    world.start(0, |node, now| node.find_node(now, now.plus_millis(5000), Key::hash_int(target)));
                 }
             }
             world.run_for(SECOND);
