@@ -139,6 +139,9 @@ fn of_sixteen_saved_contacts_one_that_lives_is_enough() {
 #[cfg(target_os = "linux")]
 #[test]
 fn addresses_of_hosts_that_do_not_exist_do_not_keep_a_node_from_one_that_does() -> Result<(), kad_netns::Error> {
+    if !kad_netns::is_possible() {
+        return Ok(());
+    }
     let (network, directory) = (kad_netns::Network::start()?, tempfile::tempdir().expect("a temporary directory"));
     let (a, b) = (network.host("a", &["10.77.0.1/24"])?, network.host("b", &["10.77.0.2/24"])?);
     let start = |host: &kad_netns::Host, name: &str, bootstrap: &str| {
