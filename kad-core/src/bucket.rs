@@ -9,6 +9,7 @@
 use kad_wire::{Contact, Endpoint, Instant, NodeId};
 
 use crate::estimate::Rtt;
+use crate::path::Path;
 
 /// Failures in a row after which a contact makes place for others: a request, and the check that followed it.
 pub(crate) const BAD: u8 = 2;
@@ -41,6 +42,8 @@ pub struct ContactSlot {
     pub(crate) newcomer: bool,
     /// Chunks that the last transfer from it had in flight at its end; 0 if there was none.
     pub(crate) window: u8,
+    /// How large the datagrams are that pass.
+    pub(crate) path: Path,
     pub(crate) rtt: Rtt,
     /// When it last proved to be there.
     pub(crate) seen: Instant,
@@ -55,9 +58,14 @@ impl ContactSlot {
         doubted: false,
         newcomer: false,
         window: 0,
+        path: Path::UNKNOWN,
         rtt: Rtt::UNKNOWN,
         seen: Instant::ZERO,
     };
+
+    pub(crate) fn is_free(&self) -> bool {
+        self.place == Place::Free
+    }
 
     pub(crate) fn is_live(&self) -> bool {
         self.place == Place::Live
@@ -151,7 +159,7 @@ impl Bucket<'_> {
             }
             // The old address no longer answers, the new one does: the node moved.
             slot.contact.endpoint = contact.endpoint;
-            slot.rtt = Rtt::UNKNOWN;
+            (slot.rtt, slot.path) = (Rtt::UNKNOWN, Path::UNKNOWN);
             slot.seen(now, rtt_us);
             return Admission::Moved;
         }
@@ -211,6 +219,7 @@ impl Bucket<'_> {
                 others_answer
             }
         };
+        slot.path.silent();
         let leaves = match slot.place {
             Place::Spare => true,
             _ => (slot.failures >= HOPELESS && others_answer) || (slot.failures >= BAD && has_spare),

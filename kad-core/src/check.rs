@@ -126,7 +126,8 @@ impl Node<'_> {
         assert!(asked <= most, "the requests in flight are bounded");
         for (place, candidate) in lookup.nearest() {
             assert!(candidate.anonymous || candidate.contact.id != own, "this node is no candidate of its own");
-            assert!(candidate.attempts <= settings.attempts.max(BOOTSTRAP_ATTEMPTS) + 1, "attempts are bounded");
+            let most = settings.attempts.max(BOOTSTRAP_ATTEMPTS) + 1 + u8::from(candidate.probes);
+            assert!(candidate.attempts <= most, "attempts are bounded");
             if candidate.is_in_flight() && candidate.attempts > 0 {
                 let cell = candidate.tag.cell();
                 let of_others =
@@ -165,6 +166,12 @@ impl Node<'_> {
             assert_eq!(transfer.row != Link::NONE, has_row, "who pulls has a row, and nobody else");
             assert!(!has_row || head.arena.is_taken(transfer.row), "a row that is used is taken");
             assert!(!has_row || !transfer.window.is_complete(), "a complete value is lent at once");
+            let fits = usize::from(transfer.window.chunk_len()) <= transfer.room.bytes();
+            assert!(!has_row || fits, "chunks fit what the source writes");
+            assert!(
+                transfer.probe == 0 || transfer.probe > transfer.window.chunk_len(),
+                "a probe is larger than the rest"
+            );
             self.check_purpose(transfer);
             rows += usize::from(has_row);
         }

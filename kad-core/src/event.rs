@@ -382,6 +382,17 @@ pub struct KnownContact {
     pub seen: Instant,
     /// A request that it did not answer, and checks in a row since. With one it is neither used nor told to others.
     pub failures: u8,
+    /// Bytes of the largest datagrams that pass, where that is known to be few.
+    pub path: PathLimits,
+}
+
+/// Bytes of the largest datagrams that pass on the path to a node, as far as that is known to be fewer than usual.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct PathLimits {
+    /// To it.
+    pub out: Option<u16>,
+    /// From it.
+    pub into: Option<u16>,
 }
 
 /// Another node with this node's id.

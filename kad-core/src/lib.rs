@@ -18,6 +18,7 @@ mod lookup;
 mod memory;
 mod node;
 mod operation;
+mod path;
 mod probe;
 mod schedule;
 mod silence;
@@ -43,8 +44,8 @@ pub use bucket::ContactSlot;
 pub use config::{Config, ConfigError, Role};
 pub use coverage::Coverage;
 pub use event::{
-    Duplicate, Event, FindEnd, FindOptions, Held, Holders, ItemReceipt, KnownContact, OperationId, Receipt, StartError,
-    Status, Step, Trace,
+    Duplicate, Event, FindEnd, FindOptions, Held, Holders, ItemReceipt, KnownContact, OperationId, PathLimits, Receipt,
+    StartError, Status, Step, Trace,
 };
 pub use kad_wire::{self as wire, Contact, Instant, Key, NodeId};
 pub use memory::{Head, Memory};

@@ -59,6 +59,10 @@ pub struct Head {
     pub(crate) survey: bool,
     /// Whether a contact may have come near that has not been told yet.
     pub(crate) newcomers: bool,
+    /// Small paths that were found in a row. If they are several, unknown paths are tried with large and small datagrams at once.
+    pub(crate) narrow: u8,
+    /// Whether a path may have become small that has not been told yet.
+    pub(crate) path_news: bool,
     /// Where the last node that answered saw this one.
     pub(crate) observed: Endpoint,
     /// Other nodes with this node's id.
@@ -94,6 +98,8 @@ impl Head {
         refreshing: false,
         survey: false,
         newcomers: false,
+        narrow: 0,
+        path_news: false,
         observed: Endpoint::UNSPECIFIED,
         duplicates: Duplicates::EMPTY,
     };

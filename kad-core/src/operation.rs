@@ -252,6 +252,15 @@ pub struct Candidate {
     pub(crate) pages: u8,
     /// FIND_VALUE: it is asked for headers only.
     pub(crate) names_only: bool,
+    /// The size of the last attempt's datagram, or of its answer, in units of 16 bytes; 0 for any.
+    pub(crate) limit: u8,
+    /// How many of the attempts were larger, and how long they were, rounded up to units of 16 bytes.
+    pub(crate) larger: u8,
+    pub(crate) longest: u8,
+    /// The next attempt does not wait for the answer to the first, which is larger than those that are known to pass.
+    pub(crate) probes: bool,
+    /// STORE: the datagrams of the large chunks that it pulls, in units of 16 bytes.
+    pub(crate) pulled: u8,
 }
 
 impl Candidate {
@@ -283,6 +292,11 @@ impl Candidate {
         cursor: 0,
         pages: 0,
         names_only: false,
+        limit: 0,
+        larger: 0,
+        longest: 0,
+        probes: false,
+        pulled: 0,
     };
 
     /// Whether a request to it waits for an answer.
@@ -309,6 +323,16 @@ impl Candidate {
     pub(crate) fn is_awaited(&self) -> bool {
         let late = (self.walk == Walk::Failed && self.give == Give::Nothing) || self.give == Give::Failed;
         self.attempts > 0 && (self.is_in_flight() || self.give == Give::Pulling || late)
+    }
+
+    /// Bytes of the largest datagram that the last attempt allowed.
+    pub(crate) fn size(&self) -> usize {
+        if self.limit == 0 { usize::MAX } else { usize::from(self.limit).saturating_mul(kad_wire::limits::ROOM_UNIT) }
+    }
+
+    /// The largest chunks to pull from it: also in an operation that knows more of the path than the table.
+    pub(crate) fn pull_room(&self) -> Room {
+        if self.limit == 0 { self.room } else { self.room.min(Room::of(self.size())) }
     }
 
     /// When something must be done about it if nothing comes.

@@ -71,6 +71,10 @@ counters! {
     retransmissions,
     /// Requests given up.
     timeouts,
+    /// Times that a path turned out to carry small datagrams only.
+    small_paths,
+    /// Requests and chunks that tried whether a small path carries more.
+    path_probes,
     /// Round-trip samples taken.
     rtt_samples,
     /// PINGs to unknown senders and doubted contacts.

@@ -69,6 +69,14 @@ pub struct Transfer {
     pub(crate) proven: bool,
     /// Whether a proof has been asked for and not come yet.
     pub(crate) proving: bool,
+    /// Whether larger chunks than those of the window have been asked for: by rounds of which nothing came, or by a probe.
+    pub(crate) larger: bool,
+    /// Whether the window's chunks are smaller than those that this began with.
+    pub(crate) shrunk: bool,
+    /// Whether a whole chunk of the window has come.
+    pub(crate) passed: bool,
+    /// Bytes of a larger chunk to try beside the others; 0 for none.
+    pub(crate) probe: u16,
     /// Next of the free list.
     pub(crate) next_free: Link,
 }
@@ -97,6 +105,10 @@ impl Transfer {
         empty_rounds: 0,
         proven: false,
         proving: false,
+        larger: false,
+        shrunk: false,
+        passed: false,
+        probe: 0,
         next_free: Link::NONE,
     };
 
@@ -118,16 +130,25 @@ impl Transfer {
         !self.is_free() && self.attempt > 0 && self.tag.same_exchange(tag) && self.source.endpoint == *from
     }
 
-    /// What it would send now, if there is credit: chunks to pull, or an empty pull as the source's proof.
-    pub(crate) fn wants(&self, credit: u32) -> Option<crate::window::Request> {
+    /// What it would send now, if there is credit: chunks to pull and their length, or an empty pull as the source's proof.
+    pub(crate) fn wants(&self, credit: u32) -> Option<(crate::window::Request, u16)> {
         match self.state {
             State::Free => None,
             State::Waiting if self.is_offered() && !self.proven && !self.proving => {
-                Some(crate::window::Request { offset: 0, bitmap: 0 })
+                Some((crate::window::Request { offset: 0, bitmap: 0 }, 256))
             }
             State::Waiting => None,
-            State::Pulling => self.window.next(credit),
+            // Before the others: it must not come when they have made the value whole.
+            State::Pulling if self.probe != 0 => Some((crate::window::Request { offset: 0, bitmap: 1 }, self.probe)),
+            State::Pulling => Some((self.window.next(credit)?, self.window.chunk_len())),
         }
+    }
+
+    /// Whether a chunk is one that was asked for and is larger than those of the window.
+    pub(crate) fn is_larger(&self, chunk: &kad_wire::Chunk<'_>) -> bool {
+        let end = u32::try_from(chunk.bytes.len()).ok().and_then(|len| chunk.offset.checked_add(len));
+        let within = end.is_some_and(|end| end <= self.header.total_len);
+        self.larger && within && chunk.bytes.len() > usize::from(self.window.chunk_len())
     }
 
     /// The next moment at which something must be done if nothing comes.

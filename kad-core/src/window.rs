@@ -11,9 +11,16 @@ const FIRST_WINDOW: u8 = 10;
 /// The most that is remembered of a path: enough for the largest value in one round, and no large burst on a path that has
 /// changed since.
 const REMEMBERED_MAX: u8 = 32;
+/// Chunks of this size are half as long as usual, or less.
+const SMALL_CHUNK: u16 = 600;
 const MAX_WINDOW: u8 = PULL_CHUNKS as u8;
 /// Later chunks that must come before an earlier one counts as lost (RFC 9002, section 6.1.1).
 const REORDERING: u32 = 3;
+
+/// How many times as many chunks are as much as usual, where the path carries small ones only.
+const fn more_of(chunk_len: u16) -> u8 {
+    if chunk_len <= SMALL_CHUNK { 2 } else { 1 }
+}
 
 /// What a chunk brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,14 +61,15 @@ impl Window {
 
     /// The window of a value. `remembered` is what the last one of the same path left, 0 if there was none.
     pub(crate) const fn new(total_len: u32, chunk_len: u16, remembered: u8) -> Self {
-        let size = if remembered == 0 { FIRST_WINDOW } else { remembered };
+        let first = FIRST_WINDOW.saturating_mul(more_of(chunk_len));
+        let size = if remembered == 0 { first } else { remembered };
         Self { total_len, chunk_len, size, ..Self::EMPTY }
     }
 
     /// What the next transfer over the same path starts with.
     pub(crate) fn remember(&self) -> u8 {
         let size = if self.lossy { self.size / 2 } else { self.size };
-        size.clamp(1, REMEMBERED_MAX)
+        size.clamp(1, REMEMBERED_MAX.saturating_mul(more_of(self.chunk_len)))
     }
 
     pub(crate) const fn chunk_len(&self) -> u16 {

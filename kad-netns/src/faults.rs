@@ -11,6 +11,8 @@ pub(crate) struct Faults {
     pub(crate) lost_per_mille: u16,
     /// Ports of the bridge whose frames are never lost by chance.
     pub(crate) spared: Vec<String>,
+    /// Larger IPv4 packets of UDP are lost, in bytes of IP.
+    pub(crate) largest: Option<u16>,
     /// Ports of the bridge that hear only each other.
     pub(crate) groups: Vec<Vec<String>>,
 }
@@ -28,7 +30,7 @@ impl Faults {
 
     fn rules(&self) -> String {
         let mut rules = "add table bridge kad\ndelete table bridge kad\n".to_owned();
-        if self.lost_per_mille == 0 && self.groups.is_empty() {
+        if self.lost_per_mille == 0 && self.largest.is_none() && self.groups.is_empty() {
             return rules;
         }
         rules += "add table bridge kad\nadd chain bridge kad forward { type filter hook forward priority 0; }\n";
@@ -37,6 +39,9 @@ impl Faults {
             let ports = group.iter().map(|port| format!("\"{port}\"")).collect::<Vec<_>>().join(", ");
             rule(format!("iifname {{ {ports} }} oifname != {{ {ports} }}"));
             rule(format!("iifname != {{ {ports} }} oifname {{ {ports} }}"));
+        }
+        if let Some(largest) = self.largest {
+            rule(format!("ip protocol udp ip length > {largest}"));
         }
         if self.lost_per_mille > 0 {
             let spared = self.spared.iter().map(|port| format!("iifname != \"{port}\" oifname != \"{port}\" "));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::command::run;
+use crate::command::{ip_in, run};
 use crate::{Error, Process, Result};
 
 /// A member of the network that runs programs, or has sockets of this process.
@@ -86,6 +86,23 @@ impl Host {
             Err(Error::Command { message, .. }) if message.contains("qdisc kind is unknown") => Err(Error::NoDelay),
             result => result.map(drop),
         }
+    }
+
+    /// Sets the largest packet that this host's link carries, in bytes of IP; 1500 is usual. Its own system refuses larger ones,
+    /// and the others are not told of those that are lost on the way to it.
+    ///
+    /// # Errors
+    /// `ip` fails: below 1280 a link carries no IPv6.
+    pub fn mtu(&self, bytes: u16) -> Result<()> {
+        ip_in(&self.namespace, &["link", "set", "eth0", "mtu", &bytes.to_string()])
+    }
+
+    /// Sends what is for a subnet through a router, from now on.
+    ///
+    /// # Errors
+    /// `ip` fails: the router must be in a subnet of this host's.
+    pub fn route(&self, subnet: &str, router: &str) -> Result<()> {
+        ip_in(&self.namespace, &["route", "replace", subnet, "via", router])
     }
 
     /// Starts a program on this host.

@@ -1,7 +1,7 @@
 //! The network: a namespace that is the switch, and one for each host.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -116,6 +116,32 @@ impl Network {
         self.change(|faults| faults.lost_per_mille = per_mille)
     }
 
+    /// Loses every IPv4 packet of UDP that is larger than this, in bytes of IP, from now on, and tells nobody: a black hole. `None`:
+    /// no longer. A [router](Self::router) tells.
+    ///
+    /// # Errors
+    /// `nft` fails.
+    pub fn drop_larger(&self, than: Option<u16>) -> Result<()> {
+        self.change(|faults| faults.largest = than)
+    }
+
+    /// Adds a router between IPv4 subnets, in each of which it has one of these addresses. It refuses packets that are larger than
+    /// `mtu` with an ICMP message, in every direction. Hosts need a [route](Host::route) through it.
+    ///
+    /// # Errors
+    /// `ip` fails.
+    pub fn router(&self, name: &str, addresses: &[&str], mtu: u16) -> Result<Host> {
+        let host = self.host(name, addresses)?;
+        // Its subnets share a link: hosts must not be told that there is a shorter way.
+        let settings = "cd /proc/sys/net/ipv4 && echo 1 > ip_forward && for each in conf/*/send_redirects; do echo 0 > $each; done";
+        host.run("sh", &["-c", settings])?;
+        for address in addresses {
+            let subnet = subnet(address);
+            ip_in(host.namespace(), &["route", "replace", &subnet, "dev", "eth0", "mtu", "lock", &mtu.to_string()])?;
+        }
+        Ok(host)
+    }
+
     /// Loses no more frames from and to a host by chance: one that gives orders, and is not part of what is tested.
     ///
     /// # Errors
@@ -172,6 +198,15 @@ impl Drop for Network {
         // Closes its standard input.
         let _ = self.remover.wait();
     }
+}
+
+/// The subnet of an IPv4 address with the length of its prefix, as in `10.77.0.1/24`; what is none is left to `ip` to refuse.
+fn subnet(address: &str) -> String {
+    let parts =
+        address.split_once('/').and_then(|(ip, len)| Some((ip.parse::<Ipv4Addr>().ok()?, len.parse::<u32>().ok()?)));
+    let Some((ip, len)) = parts else { return address.to_owned() };
+    let mask = u32::MAX.checked_shl(32 - len.min(32)).unwrap_or(0);
+    format!("{}/{len}", Ipv4Addr::from(u32::from(ip) & mask))
 }
 
 /// Starts the process that removes the network. It outlives this one, however this one ends.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::Command;
 
 /// What a recording begins with. The last byte is the version of the format.
-const MARK: [u8; 8] = *b"kadrec\0\x03";
+const MARK: [u8; 8] = *b"kadrec\0\x04";
 /// No frame is longer: a value of 64 MiB and what belongs to it.
 const FRAME_MAX: u32 = 65 << 20;
 
@@ -216,6 +216,15 @@ pub enum Input {
     Leave {
         /// Until when it may take.
         until: Instant,
+    },
+    /// The largest datagrams that pass became known, to an address and from it.
+    PathTakes {
+        /// Whose.
+        address: SocketAddr,
+        /// To it.
+        out: Option<u16>,
+        /// From it.
+        into: Option<u16>,
     },
     /// A value was kept beside the store.
     Pin {

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use std::io::Read;
 
-use kad_core::{Instant, OperationId, Slabs};
+use kad_core::{Instant, OperationId, PathLimits, Slabs};
 use kad_store::{MemoryStore, Store as _};
 use kad_upkeep::{Shelves, Upkeep};
 
@@ -121,6 +121,10 @@ impl Machine {
             Input::Forget { key, digest } => {
                 let forgotten = store.forget(key, digest.as_ref());
                 sent.outputs.said(forgotten as u32);
+            }
+            Input::PathTakes { address, out, into } => {
+                let limits = PathLimits { out: *out, into: *into };
+                slabs.node().path_takes(now, *address, limits);
             }
             Input::Leave { until } => upkeep.leave(*until),
             Input::Pin { digest, bytes } => pinned.pin(*digest, bytes.clone()),

@@ -20,7 +20,7 @@ pub use clock::Clock;
 pub use dice::Dice;
 pub use enemy::{Enemy, Scheme};
 pub use member::{Member, Outcome};
-pub use network::{Bursts, Delay, Link, Network, PartsPerMillion, REGIONS, Uplink};
+pub use network::{Bursts, Delay, Link, Narrow, Network, PartsPerMillion, REGIONS, Uplink};
 pub use oracle::{Oracle, Published, value};
 pub use plot::plot;
 pub use run::{Action, Churn, Run, Workload};

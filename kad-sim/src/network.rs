@@ -110,8 +110,11 @@ impl Network {
         let mut arrivals = [None; 2];
         let sent = from.leaves(now, len);
         let lost = dice.chance(self.loss) || self.bursts.is_some_and(|bursts| to.is_lost(bursts, dice));
+        let passes =
+            from.narrow.is_none_or(|narrow| len <= narrow.out) && to.narrow.is_none_or(|narrow| len <= narrow.into);
         if let Some(sent) = sent
             && !lost
+            && passes
             && from.part == to.part
         {
             let copies = 1 + usize::from(dice.chance(self.duplication));
@@ -146,6 +149,25 @@ pub struct Uplink {
 /// How long a NAT remembers whom the node behind it wrote to (RFC 4787, REQ-5 asks for two minutes; many remember less).
 const NAT_US: u64 = 60_000_000;
 
+/// The largest datagrams that pass between a node and all others, as bytes of UDP payload.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Narrow {
+    /// On the way out.
+    pub out: usize,
+    /// On the way in.
+    pub into: usize,
+    /// Whether the node is told that what it has sent is too large, as it is where its own link is the small one. Otherwise
+    /// nothing is heard of it.
+    pub tells: bool,
+}
+
+impl Narrow {
+    /// Both ways, without a word.
+    pub fn silent(bytes: usize) -> Self {
+        Self { out: bytes, into: bytes, tells: false }
+    }
+}
+
 /// How a node is connected.
 #[derive(Clone, Default, Debug)]
 pub struct Link {
@@ -157,6 +179,8 @@ pub struct Link {
     pub part: u8,
     /// The way out, where that matters.
     pub uplink: Option<Uplink>,
+    /// Where large datagrams do not pass.
+    pub narrow: Option<Narrow>,
     /// Whether only those reach it whom it has written to lately, as behind a NAT with address-dependent filtering
     /// (RFC 4787, section 5).
     pub behind_nat: bool,
@@ -189,6 +213,11 @@ impl Link {
         }
         self.busy_until = begin + len as u64 * 1_000_000 / uplink.rate.max(1);
         Some(Instant::from_micros(self.busy_until))
+    }
+
+    /// The largest datagram that leaves, if this one is larger and the node is told.
+    pub(crate) fn refuses(&self, len: usize) -> Option<usize> {
+        self.narrow.filter(|narrow| narrow.tells && len > narrow.out).map(|narrow| narrow.out)
     }
 
     fn is_lost(&mut self, bursts: Bursts, dice: &mut Dice) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use kad_core::{Capacity, Config, FindOptions, OperationId, StartError};
+use kad_core::{Capacity, Config, FindOptions, OperationId, PathLimits, StartError};
 use kad_store::{Limits, MemoryStore};
 use kad_upkeep::Upkeep;
 use kad_wire::{Contact, Instant, ItemHeader, ItemType, Key, Lock, NodeId, StoreMode};
@@ -398,10 +398,27 @@ impl World {
         let from = self.places[number].address;
         // Sending fills no outbox: the vector comes back empty, and its memory is used again.
         let mut sent = std::mem::take(&mut self.outbox.sent);
-        for outgoing in sent.drain(..) {
-            self.send(from, Some(number), outgoing);
+        let mut refused = Vec::new();
+        for (to, datagram) in sent.drain(..) {
+            let largest = self.places[number].link.refuses(datagram.len());
+            refused.extend(largest.map(|largest| (to, largest)));
+            self.send(from, Some(number), (to, datagram));
         }
         self.outbox.sent = sent;
+        if !refused.is_empty() {
+            self.refuse(number, &refused);
+        }
+    }
+
+    /// Tells a node which of its datagrams were too large for its link.
+    fn refuse(&mut self, number: usize, refused: &[(SocketAddr, usize)]) {
+        let shown = self.shown(number);
+        let Some(member) = &mut self.places[number].member else { return };
+        for (to, largest) in refused {
+            let out = u16::try_from(*largest).ok();
+            member.node().path_takes(shown, *to, PathLimits { out, into: None });
+        }
+        self.drive(number);
     }
 
     /// Lets a node do what it has to do, and plans when it is woken next.

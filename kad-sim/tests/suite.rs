@@ -9,6 +9,7 @@ mod determinism;
 mod duplicates;
 mod lifetimes;
 mod lookups;
+mod paths;
 mod peers;
 mod scenarios;
 mod small;

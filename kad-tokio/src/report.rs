@@ -249,6 +249,8 @@ pub struct SocketStats {
     pub withheld: u64,
     /// Datagrams that the system refused to send.
     pub send_errors: u64,
+    /// Datagrams that the system refused because they are larger than what its link or the path carries.
+    pub too_large: u64,
     /// Times that the system did not take datagrams together, which were sent one by one then.
     pub offload_refused: u64,
     /// Times that the node waited because the system had no room for what it had to send.
@@ -270,6 +272,7 @@ impl SocketStats {
         self.bytes_out += other.bytes_out;
         self.withheld += other.withheld;
         self.send_errors += other.send_errors;
+        self.too_large += other.too_large;
         self.offload_refused += other.offload_refused;
         self.send_waits += other.send_waits;
         self.receive_errors += other.receive_errors;

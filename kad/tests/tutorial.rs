@@ -1,8 +1,6 @@
 //! The commands of `docs/tutorial.md`, on three hosts of a virtual network.
 #![cfg(target_os = "linux")]
 
-use crate::common;
-
 use std::path::Path;
 use std::process::Output;
 

@@ -5,6 +5,7 @@ mod commands;
 mod duplicate;
 mod events;
 mod neighbourhood;
+mod paths;
 mod pulls;
 mod receive;
 mod replies;
@@ -158,6 +159,7 @@ impl<'m> Node<'m> {
             rtt: slot.rtt.smoothed_us().map(|us| Duration::from_micros(us.into())),
             seen: slot.seen,
             failures: slot.failures,
+            path: slot.path.limits(),
         })
     }
 

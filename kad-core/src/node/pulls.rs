@@ -1,5 +1,6 @@
 //! Values that this node pulls: places, rows of the arena, chunks, and who gets what when there is not enough.
 
+use kad_wire::limits::{CHUNK_HEAD_LEN, DATAGRAM_MAX};
 use kad_wire::{
     Answer, Chunk, Contact, Endpoint, Envelope, Instant, ItemStatus, Offer, Prefix, ReplyHead, Room, StoredWriter, Tag,
     ValueItems,
@@ -7,7 +8,8 @@ use kad_wire::{
 
 use super::{Node, Received};
 use crate::arena;
-use crate::operation::{ItemSlot, ItemState};
+use crate::operation::{Candidate, ItemSlot, ItemState};
+use crate::path::{Path, SMALLEST, Way};
 use crate::schedule::Slot;
 use crate::stats::count;
 use crate::ticket::{PulledTicket, StoreTicket, Values};
@@ -162,7 +164,8 @@ impl Node<'_> {
             };
             let holder = lookup.nearest().map(|(place, _)| place).find(has);
             let holder = holder.and_then(|place| lookup.candidates.get(place));
-            let Some(holder) = holder.map(|candidate| (candidate.contact, candidate.room, candidate.token)) else {
+            let of = |candidate: &Candidate| (candidate.contact, candidate.pull_room(), candidate.token);
+            let Some(holder) = holder.map(of) else {
                 let is_named = lookup.candidates.iter().any(|candidate| candidate.carried & bit != 0);
                 if let Some(slot) = lookup.items.get_mut(item) {
                     match is_named {
@@ -203,15 +206,23 @@ impl Node<'_> {
             let Some(row) = self.memory.head.arena.take(if own { 0 } else { reserve }) else { return };
             let receive_max = usize::from(self.memory.head.settings.receive_max);
             let source = self.memory.transfers.get(index).map(|transfer| transfer.source);
-            let remembered = source.and_then(|source| Some(self.memory.find_at(&source)?.window)).unwrap_or(0);
+            let known = source.and_then(|source| self.memory.find_at(&source)).map(|slot| (slot.window, slot.path));
+            let (remembered, path) = known.unwrap_or((0, Path::UNKNOWN));
+            let (draw, narrow) = (self.memory.head.random.next(), self.is_narrow());
+            let (limit, probe) = path.pull(draw, narrow);
             if let Some(transfer) = self.memory.transfers.get_mut(index) {
-                let chunk_len = chunk_len(receive_max.min(transfer.room.bytes()));
+                let most = receive_max.min(transfer.room.bytes());
+                let within = |limit: Option<u16>| chunk_len(limit.map_or(most, |limit| most.min(limit.into())));
+                let chunk_len = within(limit);
                 transfer.state = State::Pulling;
                 transfer.row = row;
                 transfer.window = Window::new(transfer.header.total_len, chunk_len, remembered);
                 transfer.round_ends = Instant::ZERO;
                 transfer.empty_rounds = 0;
                 transfer.proving = false;
+                let larger = probe.map_or(0, within);
+                let tells = larger > chunk_len && transfer.header.total_len > chunk_len.into();
+                transfer.probe = if tells { larger } else { 0 };
             }
             self.settle_transfer(index);
         }
@@ -283,6 +294,14 @@ impl Node<'_> {
         let before = transfer.window.outstanding();
         if transfer.state == State::Pulling && !chunk.bytes.is_empty() {
             match transfer.window.arrived(chunk.offset, chunk.bytes.len()) {
+                Arrival::Invalid if transfer.is_larger(chunk) => {
+                    // It was asked for as a probe, or before the window became smaller.
+                    transfer.larger = false;
+                    let (source, len) = (transfer.source, chunk.bytes.len());
+                    count!(memory.head.stats, chunks);
+                    self.passed(&source, Way::In, len.saturating_add(CHUNK_HEAD_LEN));
+                    return Some(false);
+                }
                 Arrival::Invalid => return None,
                 Arrival::Duplicate => {}
                 Arrival::New => {
@@ -292,6 +311,10 @@ impl Node<'_> {
                 }
             }
         }
+        let whole = chunk.bytes.len() >= transfer.window.chunk_len().into() && !chunk.bytes.is_empty();
+        let first = whole && !transfer.passed;
+        transfer.passed |= whole;
+        let shrunk = first && transfer.shrunk;
         count!(memory.head.stats, chunks);
         let sample = tag == transfer.tag && transfer.sent != Instant::ZERO;
         let elapsed_us = now.micros_since(transfer.sent);
@@ -312,6 +335,12 @@ impl Node<'_> {
         }
         if sample && let Some(slot) = self.memory.find(&source.id) {
             slot.rtt.sample(elapsed_us);
+        }
+        let len = chunk.bytes.len().saturating_add(CHUNK_HEAD_LEN);
+        if shrunk {
+            self.failed(&source, Way::In, (len, DATAGRAM_MAX));
+        } else if first {
+            self.passed(&source, Way::In, len);
         }
         if waiting {
             self.assign_rows();
@@ -353,6 +382,10 @@ impl Node<'_> {
         if !right {
             count!(self.memory.head.stats, digest_mismatches);
             return self.wrong_bytes(now, index, &transfer, reply);
+        }
+        if transfer.larger && !transfer.shrunk {
+            let len = usize::from(transfer.window.chunk_len()).saturating_add(CHUNK_HEAD_LEN).saturating_add(TAIL);
+            self.failed(&transfer.source, Way::In, (len, DATAGRAM_MAX));
         }
         count!(self.memory.head.stats, transfers_completed);
         // The row is free from here on, but nothing writes to it before the next datagram comes in.
@@ -489,6 +522,23 @@ impl Node<'_> {
         self.wake_starved(now);
     }
 
+    /// After a round of which nothing came: if no whole chunk has come at all, the next ones are smaller.
+    pub(crate) fn pull_smaller(&mut self, index: usize) {
+        let Some(source) = self.memory.transfers.get(index).map(|transfer| transfer.source) else { return };
+        let is_open = self.memory.find_at(&source).is_some_and(|slot| slot.path.is_open(Way::In));
+        let Some(transfer) = self.memory.transfers.get_mut(index) else { return };
+        let before = transfer.window.chunk_len();
+        let size = if before > chunk_len(DATAGRAM_MAX) { DATAGRAM_MAX } else { SMALLEST };
+        let smaller = chunk_len(size);
+        // A request or a single chunk may be lost, too: on a path that has carried large ones that is more likely at first.
+        let waits = is_open && transfer.empty_rounds < 2;
+        let pulls = transfer.state == State::Pulling && !transfer.passed;
+        if pulls && !waits && before > smaller && transfer.header.total_len > smaller.into() {
+            transfer.window = Window::new(transfer.header.total_len, smaller, 0);
+            (transfer.larger, transfer.shrunk) = (true, true);
+        }
+    }
+
     /// Whether other offers wait for a row.
     pub(crate) fn rows_are_contended(&self) -> bool {
         self.memory.transfers.iter().any(|transfer| transfer.state == State::Waiting && transfer.is_offered())
@@ -506,6 +556,6 @@ impl Node<'_> {
 
 /// Bytes per chunk: what fits a datagram with a tail, in whole 16 bytes.
 fn chunk_len(datagram: usize) -> u16 {
-    let len = datagram.saturating_sub(kad_wire::limits::CHUNK_HEAD_LEN).saturating_sub(TAIL);
+    let len = datagram.saturating_sub(CHUNK_HEAD_LEN).saturating_sub(TAIL);
     u16::try_from(len).unwrap_or(u16::MAX) & !15
 }

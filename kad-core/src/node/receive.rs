@@ -43,7 +43,7 @@ impl Node<'_> {
             }
             Datagram::Reply { envelope, head, reply: answer } if self.is_of_our_network(&envelope.prefix) => {
                 if envelope.sender != self.id() {
-                    return self.replied(now, from, &envelope, &head, answer);
+                    return self.replied(now, (from, datagram.len()), &envelope, &head, answer);
                 }
                 self.replied_in_own_name(now, from, &envelope, &head);
                 Received::Nothing

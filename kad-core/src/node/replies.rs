@@ -20,7 +20,7 @@ impl Node<'_> {
     pub(crate) fn replied<'d>(
         &mut self,
         now: Instant,
-        from: Endpoint,
+        (from, len): (Endpoint, usize),
         envelope: &Envelope,
         head: &ReplyHead,
         reply: Reply<'d>,
@@ -36,8 +36,10 @@ impl Node<'_> {
             Cell::Candidate(operation, place) => {
                 if self.candidate_answered(now, operation, place, envelope, &contact, head) {
                     count!(self.memory.head.stats, replies);
+                    self.size_answered(operation, place, tag, &reply, len);
                     return self.answered(now, operation, place, reply);
                 }
+                self.size_answered_late(operation, place, tag, &from, len);
                 false
             }
             Cell::None => false,

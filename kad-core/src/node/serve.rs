@@ -12,6 +12,7 @@ use super::{FindAnswer, Node, Received, StoreAnswer};
 use crate::config::Families;
 use crate::memory::Cell;
 use crate::operation::{Give, Kind};
+use crate::path::{SMALLEST, units};
 use crate::stats::count;
 use crate::ticket::{Asker, FindTicket, PullTicket, PulledTicket, StoreTicket};
 
@@ -146,6 +147,14 @@ impl<'m> Node<'m> {
             return false;
         }
         let bit = 1u32.checked_shl(item as u32).unwrap_or(0);
+        // Who asks for small chunks after large ones has not received those.
+        let source = candidate.contact;
+        let asked = usize::from(pull.chunk_len).saturating_add(kad_wire::limits::CHUNK_HEAD_LEN);
+        let (is_large, several) = (asked > SMALLEST, pull.bitmap.count_ones() > 1);
+        let failed = !is_large && several && core::mem::take(&mut candidate.pulled) != 0;
+        if is_large && several {
+            candidate.pulled = units(asked);
+        }
         candidate.pulling |= bit;
         candidate.busy &= !bit;
         candidate.give = Give::Pulling;
@@ -155,6 +164,9 @@ impl<'m> Node<'m> {
             candidate.attempts = 1;
             let latest = candidate.patience.min(lookup.operation.deadline);
             candidate.deadline = now.plus_micros(PULL_GRACE_US).min(latest);
+        }
+        if failed {
+            self.shown_small(&source);
         }
         self.settle_operation(now, operation);
         true

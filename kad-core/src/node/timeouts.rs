@@ -69,6 +69,8 @@ impl Node<'_> {
         } else {
             attempts
         };
+        // Two that went out together are one attempt.
+        let attempts = attempts.saturating_add(candidate.probes.into());
         if candidate.attempts < attempts {
             candidate.late = true;
             candidate.resend = true;
@@ -121,6 +123,7 @@ impl Node<'_> {
         transfer.proving = false;
         let outstanding = transfer.window.outstanding();
         transfer.window.lost();
+        self.pull_smaller(index);
         self.memory.head.granted = self.memory.head.granted.saturating_sub(outstanding);
         self.credit_changed(was_short, index);
         self.settle_transfer(index);

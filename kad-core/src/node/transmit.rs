@@ -9,6 +9,7 @@ use super::{Node, Transmit};
 use crate::config::Settings;
 use crate::lookup::Lookup;
 use crate::operation::{Candidate, Give, ItemState, Kind, Phase, Walk};
+use crate::path::{Path, SMALLEST, Way, units};
 use crate::probe::Reason;
 use crate::schedule::Slot;
 use crate::stats::count;
@@ -33,13 +34,21 @@ enum Send {
 impl Node<'_> {
     /// After how many microseconds a first request to somebody is late.
     pub(crate) fn timeout_us(&mut self, contact: &Contact) -> u64 {
-        let of_contact = self.memory.find(&contact.id).and_then(|slot| slot.rtt.timeout_us());
+        self.path_to(contact).0
+    }
+
+    /// The same, and what is known of the path.
+    fn path_to(&mut self, contact: &Contact) -> (u64, Path) {
+        let slot = self.memory.find(&contact.id).map(|slot| &*slot);
+        let path =
+            slot.filter(|slot| slot.contact.endpoint == contact.endpoint).map_or(Path::UNKNOWN, |slot| slot.path);
+        let of_contact = slot.and_then(|slot| slot.rtt.timeout_us());
         let settings = &self.memory.head.settings;
         // Of strangers only the others' average is known, which deserves more patience.
         let of_all = self.memory.head.rtt.timeout_us().map(|all| all.saturating_mul(2));
         let timeout = of_contact.or(of_all).unwrap_or(settings.initial_timeout_us);
         // Not `clamp`, which panics if the bounds are the wrong way round.
-        timeout.max(settings.min_timeout_us).min(settings.max_timeout_us)
+        (timeout.max(settings.min_timeout_us).min(settings.max_timeout_us), path)
     }
 
     pub(crate) fn attempts(&self) -> u8 {
@@ -83,6 +92,9 @@ impl Node<'_> {
         };
         let cell = self.memory.candidate_cell(operation, place);
         let nonce = self.memory.head.random.next();
+        let contact = self.memory.candidate(operation, place)?.1.contact;
+        let (path_us, path) = self.path_to(&contact);
+        let (narrow, full) = (self.is_narrow(), self.memory.head.settings.room().datagram());
         let lookup = self.memory.lookup(operation)?;
         let (kind, phase) = (lookup.operation.kind, lookup.operation.phase);
         // Who reads all values, and knows of some, most likely knows those that this one has: their names will do.
@@ -97,6 +109,8 @@ impl Node<'_> {
             candidate.tag = Tag::new(cell, nonce, 0);
             candidate.attempts = 0;
             candidate.late = false;
+            (candidate.limit, candidate.larger, candidate.longest) = (0, 0, 0);
+            (candidate.probes, candidate.pulled) = (false, 0);
             match phase {
                 Phase::Walk => candidate.walk = Walk::Asked,
                 Phase::Give => candidate.give = Give::Sent,
@@ -105,14 +119,25 @@ impl Node<'_> {
         if phase == Phase::Give && candidate.patience == Instant::ZERO {
             candidate.patience = now.plus_micros(PATIENCE_US);
         }
+        if let Some(way) = way_of(kind, phase) {
+            let attempt = path.attempt(way, candidate.attempts, nonce, narrow);
+            let full = if way == Way::In { full } else { candidate.room.datagram() };
+            let limit = attempt.limit.map_or(full, usize::from).min(full);
+            if limit < full.min(candidate.size()) {
+                (candidate.limit, candidate.larger) = (units(limit), candidate.attempts);
+            }
+            candidate.probes |= attempt.probes && path.limit(way).map_or(SMALLEST, usize::from) < limit;
+        }
+        candidate.resend = candidate.probes && !again;
         candidate.attempts = candidate.attempts.saturating_add(1);
         candidate.sent = now;
         lookup.operation.requests = lookup.operation.requests.saturating_add(1);
         if candidate.order == 0 {
             candidate.order = lookup.operation.requests;
         }
-        let (contact, attempt, deadline) = (candidate.contact, candidate.attempts, lookup.operation.deadline);
-        let path_us = self.timeout_us(&contact);
+        let attempt = candidate.attempts.saturating_sub(candidate.probes.into());
+        let is_probe = candidate.probes && candidate.attempts == 2;
+        let deadline = lookup.operation.deadline;
         let timeout_us = if kind == Kind::Store && phase == Phase::Give {
             let settings = &self.memory.head.settings;
             let service_us = self.memory.head.store_rtt.timeout_us();
@@ -127,8 +152,10 @@ impl Node<'_> {
         self.memory.candidate(operation, place)?.1.deadline = late_at;
         let stats = &mut self.memory.head.stats;
         count!(stats, requests_out);
-        if again {
-            count!(stats, retransmissions);
+        match (again, is_probe) {
+            (true, true) => count!(stats, path_probes),
+            (true, false) => count!(stats, retransmissions),
+            _ => {}
         }
         Some(place)
     }
@@ -142,6 +169,7 @@ impl Node<'_> {
         let many_doors = candidate.anonymous && many_doors;
         let (kind, phase, target) = (slot.kind, slot.phase, slot.target);
         let Candidate { tag, token, cursor, names_only, .. } = *candidate;
+        let room = room.min(Room::of(candidate.size()));
         let to = candidate.contact.endpoint;
         match (kind, phase) {
             (Kind::Leave, Phase::Give) => {
@@ -157,13 +185,13 @@ impl Node<'_> {
                 let names_only = if names_only { RequestFlags::HEADERS_ONLY } else { 0 };
                 let flags = RequestFlags(flags.0 | names_only);
                 let find = self.find_value_request(operation, cursor, room)?;
-                self.write(&to, &Request::FindValue(find), tag, Token::NONE, flags, out)
+                self.write_within(room, &to, &Request::FindValue(find), tag, flags, out)
             }
             _ => {
                 let len = if many_doors { DOOR_LEN } else { Request::padded_len(room) };
                 let padding = len.saturating_sub(90);
                 let find = FindNode { limit: k, target, padding };
-                self.write(&to, &Request::FindNode(find), tag, Token::NONE, flags, out)
+                self.write_within(room, &to, &Request::FindNode(find), tag, flags, out)
             }
         }
     }
@@ -194,16 +222,34 @@ impl Node<'_> {
         Some(Transmit { to: (*to).into(), len, has_holes: false })
     }
 
+    /// Writes a request whose reply must be no larger than this.
+    fn write_within(
+        &mut self,
+        room: Room,
+        to: &Endpoint,
+        request: &Request<'_>,
+        tag: Tag,
+        flags: RequestFlags,
+        out: &mut [u8],
+    ) -> Option<Transmit> {
+        let mut envelope = self.envelope(tag, Token::NONE);
+        envelope.prefix.room = room;
+        let len = request.encode(&envelope, flags, out)?;
+        Some(Transmit { to: (*to).into(), len, has_holes: false })
+    }
+
     /// Writes as many of the items that a holder has not answered for as fit one datagram: whole where they fit, as offers
     /// where they never would.
     fn write_store(&mut self, now: Instant, operation: usize, place: usize, out: &mut [u8]) -> Option<Transmit> {
         let flags = self.flags();
         let candidate = self.memory.lookup(operation)?.candidates.get(place).copied()?;
-        let envelope = self.envelope(candidate.tag, candidate.token);
+        let mut envelope = self.envelope(candidate.tag, candidate.token);
+        // The holder pulls what is offered in chunks that pass, too.
+        envelope.prefix.room = envelope.prefix.room.min(Room::of(candidate.size()));
         let (expected, latest) = self.arrival(now, &candidate);
         let lookup = self.memory.lookup(operation)?;
         let mode = lookup.operation.mode;
-        let within = candidate.room.datagram().min(out.len());
+        let within = candidate.room.datagram().min(candidate.size()).min(out.len());
         let mut writer = StoreWriter::begin(&envelope, flags, mode, out.get_mut(..within)?)?;
         let alone = writer.inline_room().unwrap_or(0);
         // A repeated STORE has the same items in the same places, because the answer names them by place.
@@ -224,7 +270,12 @@ impl Node<'_> {
             carried |= 1u32.checked_shl(item).unwrap_or(0);
         }
         let len = writer.finish()?;
-        lookup.candidates.get_mut(place)?.carried = carried;
+        let candidate = lookup.candidates.get_mut(place)?;
+        (candidate.carried, candidate.longest) = (carried, candidate.longest.max(units(len)));
+        if len <= SMALLEST && !again {
+            // It passes as it is.
+            (candidate.resend, candidate.probes) = (false, false);
+        }
         Some(Transmit { to: candidate.contact.endpoint.into(), len, has_holes })
     }
 
@@ -295,28 +346,37 @@ impl Node<'_> {
         let source = self.memory.transfers.get(index)?.source;
         let path_us = self.timeout_us(&source);
         let transfer = self.memory.transfers.get_mut(index)?;
-        let request = transfer.wants(credit)?;
+        let (request, chunk_len) = transfer.wants(credit)?;
         let proof = request.bitmap == 0;
-        transfer.window.sent(&request);
-        transfer.tag = transfer.tag.with_attempt(transfer.attempt);
+        // A larger chunk than those of the window is a probe: what it brings is in the way of nothing else.
+        let probes = !proof && chunk_len != transfer.window.chunk_len();
+        let tag = transfer.tag.with_attempt(transfer.attempt);
         transfer.attempt = transfer.attempt.wrapping_add(1).max(1);
-        transfer.sent = now;
-        transfer.proving = proof;
         let rounds = transfer.empty_rounds.saturating_add(1);
+        if probes {
+            (transfer.probe, transfer.larger) = (0, true);
+        } else {
+            transfer.window.sent(&request);
+            (transfer.tag, transfer.sent, transfer.proving) = (tag, now, proof);
+        }
         let pull = Pull {
             lane: if transfer.is_offered() { transfer.lane } else { 0 },
-            chunk_len: if proof { 256 } else { transfer.window.chunk_len() },
+            chunk_len,
             offset: request.offset,
             bitmap: request.bitmap,
             offer: transfer.offer,
             key: transfer.key,
             digest: transfer.header.digest,
         };
-        let (tag, token) = (transfer.tag, transfer.token);
-        self.memory.head.granted = self.memory.head.granted.saturating_add(request.bitmap.count_ones());
-        let ends = now.plus_micros(self.backed_off(path_us, rounds));
-        self.memory.transfers.get_mut(index)?.round_ends = ends;
-        self.credit_changed(was_short, index);
+        let token = transfer.token;
+        if probes {
+            count!(self.memory.head.stats, path_probes);
+        } else {
+            self.memory.head.granted = self.memory.head.granted.saturating_add(request.bitmap.count_ones());
+            let ends = now.plus_micros(self.backed_off(path_us, rounds));
+            self.memory.transfers.get_mut(index)?.round_ends = ends;
+            self.credit_changed(was_short, index);
+        }
         count!(self.memory.head.stats, requests_out);
         self.write(&source.endpoint, &Request::Pull(pull), tag, token, flags, out)
     }
@@ -334,6 +394,15 @@ impl Node<'_> {
 fn contacts_with_values(room: Room) -> u8 {
     let contacts = room.datagram() / (3 * kad_wire::limits::CONTACT_LEN);
     u8::try_from(contacts).unwrap_or(u8::MAX)
+}
+
+/// In which direction a request's large datagrams go, if it has any.
+pub(crate) fn way_of(kind: Kind, phase: Phase) -> Option<Way> {
+    match (kind, phase) {
+        (Kind::Store, Phase::Give) => Some(Way::Out),
+        (Kind::Ping | Kind::Leave, _) | (_, Phase::Give) => None,
+        _ => Some(Way::In),
+    }
 }
 
 /// What an operation sends next.

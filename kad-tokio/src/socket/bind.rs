@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use quinn_udp::UdpSocketState;
 use socket2::{Domain, Protocol, Type};
 
+use super::refusal::Segments;
 use super::{Socket, steering};
 use crate::error::StartError;
 use crate::report::SocketStats;
@@ -27,9 +28,9 @@ pub(crate) struct Options {
 /// Opens sockets on one port. They become part of a runtime only in [`Socket::attach`], on the threads that will use them.
 pub(crate) fn bind(options: &Options) -> Result<Vec<Socket>, StartError> {
     let opened = open_all(options).and_then(|sockets| {
-        let mut opened = Vec::new();
+        let (mut opened, segments) = (Vec::new(), Segments::new(usize::MAX));
         for socket in sockets {
-            opened.push(finish(socket, options)?);
+            opened.push(finish(socket, options, &segments)?);
         }
         if let Some(first) = opened.first() {
             warn_if_clamped(options.buffer, first.stats());
@@ -75,7 +76,7 @@ fn is_dual(listen: SocketAddr) -> bool {
     matches!(listen.ip(), IpAddr::V6(ip) if ip.is_unspecified())
 }
 
-fn finish(socket: socket2::Socket, options: &Options) -> io::Result<Socket> {
+fn finish(socket: socket2::Socket, options: &Options, segments: &Segments) -> io::Result<Socket> {
     // The system grants what it allows; what that was is read back.
     let _ = socket.set_recv_buffer_size(options.buffer);
     let _ = socket.set_send_buffer_size(options.buffer);
@@ -91,7 +92,23 @@ fn finish(socket: socket2::Socket, options: &Options) -> io::Result<Socket> {
     steering::simplify(&std, address.ip(), options.offload);
     let (is_v6, dual) = (address.is_ipv6(), is_dual(options.listen));
     let offload = options.offload;
-    Ok(Socket { udp: None, std: Some(std), state, address, is_v6, dual, offload, drained: false, stats })
+    segments.limit(if offload { state.max_gso_segments() } else { 1 });
+    let segments = segments.clone();
+    Ok(Socket {
+        udp: None,
+        std: Some(std),
+        state,
+        address,
+        is_v6,
+        dual,
+        offload,
+        segments,
+        too_large: Vec::new(),
+        drained: false,
+        stats,
+        #[cfg(test)]
+        refuse: None,
+    })
 }
 
 /// Linux shows twice the size that was asked for, for what it keeps besides the bytes.

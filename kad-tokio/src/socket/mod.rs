@@ -4,6 +4,7 @@ mod bind;
 mod incoming;
 mod outgoing;
 mod probe;
+mod refusal;
 mod steering;
 
 use std::io;
@@ -20,6 +21,7 @@ pub(crate) use incoming::{Incoming, Source};
 pub(crate) use outgoing::Outgoing;
 use outgoing::Send;
 pub use probe::{SocketProbe, probe_sockets};
+pub(crate) use refusal::{Segments, payload};
 
 /// Largest datagram that is written or, where the system does not join datagrams, received.
 pub(crate) const DATAGRAM: usize = 4096;
@@ -34,9 +36,16 @@ pub(crate) struct Socket {
     dual: bool,
     /// Whether the system may be asked to join and to split datagrams.
     offload: bool,
+    /// How many it takes together.
+    segments: Segments,
+    /// Where datagrams were too large, and how many bytes are not.
+    too_large: Vec<(SocketAddr, usize)>,
     /// Whether the last read left nothing.
     drained: bool,
     stats: SocketStats,
+    /// What a test has the system say.
+    #[cfg(test)]
+    refuse: Option<fn(&Send<'_>) -> Option<io::Error>>,
 }
 
 impl Socket {
@@ -62,8 +71,13 @@ impl Socket {
     }
 
     /// Datagrams of one size to one address that the system takes at a time.
-    pub(crate) fn segments(&self) -> usize {
-        if self.offload { self.state.max_gso_segments() } else { 1 }
+    pub(crate) fn segments(&self) -> Segments {
+        self.segments.clone()
+    }
+
+    /// Where datagrams were too large since this was asked last, and how many bytes are not.
+    pub(crate) fn take_too_large(&mut self) -> Vec<(SocketAddr, usize)> {
+        std::mem::take(&mut self.too_large)
     }
 
     /// Where this socket's datagrams are read to: memory that is taken for as long as they are looked at.
@@ -131,19 +145,37 @@ impl Socket {
             return self.failed(&send, &error);
         }
         self.stats.offload_refused += 1;
+        let mut too_large = refusal::is_too_large(&error);
         for single in send.singly() {
             if let Err(error) = self.transmit(&single).await {
+                too_large |= refusal::is_too_large(&error);
                 self.failed(&single, &error);
             }
+        }
+        if refusal::is_no_offload(&error) && !too_large && self.segments.limit(1) {
+            tracing::warn!(%error, to = %send.to, "the system does not split datagrams: from now on each is sent by itself");
         }
     }
 
     fn failed(&mut self, send: &Send<'_>, error: &io::Error) {
         tracing::debug!(to = %send.to, len = send.bytes.len(), %error, "send");
         self.stats.send_errors += 1;
+        if refusal::is_too_large(error) {
+            self.stats.too_large += 1;
+            let len = send.bytes.len();
+            let known = self.too_large.iter().any(|(to, bytes)| *to == send.to && *bytes < len);
+            if !known {
+                let bytes = payload(send.to).filter(|bytes| *bytes < len).unwrap_or(len - 1);
+                self.too_large.push((send.to, bytes));
+            }
+        }
     }
 
     async fn transmit(&mut self, send: &Send<'_>) -> io::Result<()> {
+        #[cfg(test)]
+        if let Some(error) = self.refuse.and_then(|refuse| refuse(send)) {
+            return Err(error);
+        }
         let Some(udp) = &self.udp else { return Err(io::ErrorKind::NotConnected.into()) };
         let transmit = quinn_udp::Transmit {
             destination: if self.is_v6 { mapped(send.to) } else { send.to },
@@ -173,5 +205,77 @@ fn mapped(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(v4) => (IpAddr::V6(v4.ip().to_ipv6_mapped()), v4.port()).into(),
         v6 @ SocketAddr::V6(_) => v6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const PIECE: usize = 200;
+
+    /// The sockets of a node with two workers, and one that hears what they send.
+    fn sockets(refuse: fn(&Send<'_>) -> Option<io::Error>) -> (Vec<Socket>, std::net::UdpSocket) {
+        let listen = ([127, 0, 0, 1], 0).into();
+        let options = Options { listen, workers: 2, buffer: 64 << 10, offload: true, steering: true };
+        let mut sockets = bind(&options).unwrap();
+        for socket in &mut sockets {
+            socket.attach().unwrap();
+            socket.refuse = Some(refuse);
+        }
+        let hearer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        hearer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        (sockets, hearer)
+    }
+
+    /// Sends datagrams of these lengths, and returns the lengths of those that arrive.
+    async fn send(socket: &mut Socket, hearer: &std::net::UdpSocket, lens: &[usize], arriving: usize) -> Vec<usize> {
+        let mut queue = Outgoing::new(socket.segments());
+        lens.iter().for_each(|len| queue.send(hearer.local_addr().unwrap(), &vec![0x84; *len]));
+        socket.flush(&mut queue).await;
+        let mut buffer = [0; 4096];
+        (0..arriving).map(|_| hearer.recv(&mut buffer).unwrap()).collect()
+    }
+
+    fn system(code: i32) -> Option<io::Error> {
+        Some(io::Error::from_raw_os_error(code))
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_link_that_does_not_split_is_asked_once_by_a_node() {
+        let (mut sockets, hearer) = sockets(|send| if send.count() > 1 { system(nix::libc::EIO) } else { None });
+        assert!(sockets[0].segments().get() > 1, "this system splits datagrams");
+        let mut waiting = Outgoing::new(sockets[1].segments());
+        for _ in 0..3 {
+            assert_eq!(
+                send(&mut sockets[0], &hearer, &[PIECE; 4], 4).await,
+                [PIECE; 4],
+                "what failed together is sent"
+            );
+        }
+        assert_eq!(sockets[0].stats().offload_refused, 1, "it is not asked again");
+        // Neither by another worker, and a queue that was there before.
+        for _ in 0..4 {
+            waiting.send(hearer.local_addr().unwrap(), &[0x84; PIECE]);
+        }
+        sockets[1].flush(&mut waiting).await;
+        assert_eq!((sockets[1].stats().offload_refused, sockets[1].stats().send_errors), (0, 0));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_is_too_large_is_told_and_the_rest_of_its_group_is_sent() {
+        let (mut sockets, hearer) =
+            sockets(|send| if send.bytes.len() > 1000 { system(nix::libc::EMSGSIZE) } else { None });
+        let arrived = send(&mut sockets[0], &hearer, &[1200, 1200, 1200, 800], 1).await;
+        assert_eq!(arrived, [800]);
+        let to = hearer.local_addr().unwrap();
+        assert_eq!(sockets[0].take_too_large(), [(to, 1199)], "once for all of them");
+        assert_eq!((sockets[0].stats().too_large, sockets[0].stats().send_errors), (3, 3));
+        assert!(sockets[0].segments().get() > 1, "that is no fault of the offload");
+        assert!(sockets[0].take_too_large().is_empty());
     }
 }

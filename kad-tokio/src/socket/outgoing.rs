@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use kad_wire::Steering;
 
 use super::Source;
+use super::refusal::Segments;
 
 /// Datagrams that are queued before they are sent.
 const QUEUE: usize = 64;
@@ -28,7 +29,7 @@ pub(crate) struct Outgoing {
     /// Those of groups with something between them, one after the other.
     gathered: Vec<u8>,
     /// Most datagrams of a group.
-    segments: usize,
+    segments: Segments,
 }
 
 /// What datagrams that travel together have in common.
@@ -109,7 +110,7 @@ impl<'a> Send<'a> {
 
 impl Outgoing {
     /// A queue for a socket that takes so many datagrams at a time.
-    pub(crate) fn new(segments: usize) -> Self {
+    pub(crate) fn new(segments: Segments) -> Self {
         Self { segments, ..Self::default() }
     }
 
@@ -125,7 +126,7 @@ impl Outgoing {
 
     fn queue(&mut self, to: SocketAddr, from: Option<IpAddr>, datagram: &[u8]) {
         let way = Way { to, from, worker: Worker::of(datagram), kind: datagram.get(1).copied() };
-        let (start, len, segments) = (self.bytes.len(), datagram.len(), self.segments);
+        let (start, len, segments) = (self.bytes.len(), datagram.len(), self.segments.get());
         self.bytes.extend_from_slice(datagram);
         // Most belong to the last one. There are never many: a full queue is sent.
         let place = match self.groups.iter().rposition(|group| group.takes(&way, len, segments)) {
@@ -213,7 +214,7 @@ mod tests {
     }
 
     fn queue(segments: usize, datagrams: &[(u16, usize)]) -> Vec<(u16, usize, usize)> {
-        let mut queue = Outgoing::new(segments);
+        let mut queue = Outgoing::new(Segments::new(segments));
         for (port, len) in datagrams {
             queue.send(address(*port), &vec![0; *len]);
         }
@@ -240,7 +241,7 @@ mod tests {
     const NODES: u8 = 0x82;
 
     fn counts(datagrams: &[[u8; 60]]) -> Vec<usize> {
-        let mut queue = Outgoing::new(64);
+        let mut queue = Outgoing::new(Segments::new(64));
         datagrams.iter().for_each(|datagram| queue.send(address(1), datagram));
         queue.sends().map(|send| send.count()).collect()
     }
@@ -263,7 +264,7 @@ mod tests {
 
     #[test]
     fn what_has_waited_elsewhere_is_sent_too() {
-        let (mut one, mut other) = (Outgoing::new(64), Outgoing::new(64));
+        let (mut one, mut other) = (Outgoing::new(Segments::new(64)), Outgoing::new(Segments::new(64)));
         for _ in 0..3 {
             one.send(address(1), &[1; 9]);
             for (port, byte) in [(2, 1), (1, 1), (2, 1)] {
@@ -298,7 +299,7 @@ mod tests {
 
     #[test]
     fn one_by_one_they_are_the_same_bytes() {
-        let mut queue = Outgoing::new(64);
+        let mut queue = Outgoing::new(Segments::new(64));
         for byte in [1, 2, 3] {
             queue.send(address(1), &[byte; 5]);
         }

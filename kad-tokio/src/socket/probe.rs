@@ -34,7 +34,7 @@ pub fn probe_sockets(listen: SocketAddr, workers: usize, buffer: usize) -> Resul
         workers: sockets.len(),
         receive_buffer: stats.receive_buffer,
         send_buffer: stats.send_buffer,
-        segments_out: first.map_or(1, |socket| socket.segments()),
+        segments_out: first.map_or(1, |socket| socket.segments().get()),
         segments_in: first.map_or(1, |socket| socket.state.gro_segments()),
         steered: first.and_then(|socket| socket.std.as_ref()).is_some_and(steering::is_spread),
     })

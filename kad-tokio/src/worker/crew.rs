@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use kad_core::PathLimits;
 use kad_store::NotDurable;
 use kad_wire::{Contact, NodeId, Steering};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -30,6 +31,8 @@ pub(crate) enum Note {
     Contact(Contact, Option<Duration>),
     /// An address that did not answer, as the core marks it.
     Silent(u32),
+    /// An address, and the largest datagrams that pass, to it and from it.
+    Path(SocketAddr, PathLimits),
     /// The first attempt to join has ended.
     Settled,
     /// What became of the commit of this number.
@@ -82,7 +85,7 @@ impl Notes {
 impl Note {
     /// Whether peers decide how many there are.
     const fn is_of_peers(&self) -> bool {
-        matches!(self, Self::Datagram(..) | Self::Contact(..) | Self::Silent(_))
+        matches!(self, Self::Datagram(..) | Self::Contact(..) | Self::Silent(_) | Self::Path(..))
     }
 }
 
@@ -118,6 +121,13 @@ impl Crew {
     /// Tells everybody.
     pub(crate) fn tell_all(&self, note: impl Fn() -> Note) {
         for index in 0..self.boxes.len() {
+            self.tell(index, note());
+        }
+    }
+
+    /// Tells everybody but one.
+    pub(crate) fn tell_others(&self, own: usize, note: impl Fn() -> Note) {
+        for index in (0..self.boxes.len()).filter(|index| *index != own) {
             self.tell(index, note());
         }
     }
@@ -228,6 +238,7 @@ impl Worker {
                 self.told.silent.insert(mark);
                 self.node().hear_silent(now, mark);
             }
+            Note::Path(address, limits) => self.path_takes(address, limits),
             // It was woken, too: what waits for it can begin.
             Note::Settled => self.told.settled = true,
             Note::Commit(number, result) => self.committed(number, result),

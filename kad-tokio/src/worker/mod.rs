@@ -8,6 +8,7 @@ mod events;
 mod joining;
 mod leaving;
 mod observer;
+mod paths;
 mod upkeep;
 mod views;
 
@@ -36,6 +37,7 @@ pub(crate) use crew::{Crew, Note, Notes};
 use durable::{Held, Published};
 use leaving::Leaving;
 use observer::Observer;
+use paths::SmallPaths;
 
 /// Longest sleep: nothing is due, but a timer must have some time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
@@ -138,6 +140,7 @@ pub(crate) struct Worker {
     upkeep_at: Option<Instant>,
     leaving: Leaving,
     observer: Observer,
+    small_paths: SmallPaths,
     done: bool,
 }
 
@@ -162,6 +165,7 @@ impl Worker {
             upkeep: Upkeep::new(),
             upkeep_at: None,
             leaving: Leaving::default(),
+            small_paths: SmallPaths::default(),
             done: false,
         }
     }
@@ -350,10 +354,14 @@ impl Worker {
 
     /// Sends everything that the node has to send.
     async fn transmit(&mut self) {
-        while self.fill_queue() {
+        loop {
+            let more = self.fill_queue();
             self.parts.socket.flush(&mut self.queue).await;
+            // What was too large goes out again, smaller.
+            if !self.learn_paths() && !more {
+                return;
+            }
         }
-        self.parts.socket.flush(&mut self.queue).await;
     }
 
     /// Queues what the node has to send, and says whether there may be more than the queue takes.

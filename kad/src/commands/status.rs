@@ -53,6 +53,7 @@ fn report(status: &api::Status) -> Result<(), Failure> {
             format!("{} in, {} out", ByteSize::b(count("socket_bytes_in")), ByteSize::b(count("socket_bytes_out"))),
         ),
         ("send errors", count("socket_send_errors").to_string()),
+        ("small paths", format!("found {} times", count("small_paths"))),
         (
             "buffers",
             format!(
