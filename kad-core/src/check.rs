@@ -64,7 +64,10 @@ impl Node<'_> {
         }
         for probe in &head.probes.places {
             let checks = matches!(probe.reason, Reason::Doubted | Reason::Goodbye);
-            assert!(checks || probe.elsewhere == Endpoint::UNSPECIFIED, "only the address of a contact is left for another");
+            assert!(
+                checks || probe.elsewhere == Endpoint::UNSPECIFIED,
+                "only the address of a contact is left for another"
+            );
         }
     }
 

@@ -72,7 +72,9 @@ fn one_answer_ends_a_false_alarm() {
     world.link(2).part = 1;
     let operations: Vec<_> = [0, 1, 3, 4, 5]
         .into_iter()
-        .map(|number| (number, world.start(number, |node, now| node.find_node(now, now.plus_millis(9000), Key::hash("x")))))
+        .map(|number| {
+            (number, world.start(number, |node, now| node.find_node(now, now.plus_millis(9000), Key::hash("x"))))
+        })
         .collect();
     world.run_for(2 * SECOND);
     for (number, operation) in operations {

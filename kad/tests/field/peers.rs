@@ -123,9 +123,7 @@ fn of_sixteen_saved_contacts_one_that_lives_is_enough() {
     let alive = Daemon::start(&[]);
     let (mut addresses, _silent) = dead_addresses(15);
     addresses.push(alive.address);
-    let kept = |(number, address): (usize, &SocketAddr)| {
-        serde_json::json!({ "id": format!("{:064x}", number + 1), "address": address })
-    };
+    let kept = |(number, address): (usize, &SocketAddr)| serde_json::json!({ "id": format!("{:064x}", number + 1), "address": address });
     let contacts: Vec<_> = addresses.iter().enumerate().map(kept).collect();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("contacts.json");
