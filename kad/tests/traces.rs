@@ -1,11 +1,9 @@
 //! Traces for an OpenTelemetry collector.
 
-use crate::common;
-
 #[cfg(not(feature = "otlp"))]
 #[test]
 fn a_program_without_traces_says_so() {
-    let (status, message) = common::fail(&["daemon", "--otlp", "http://127.0.0.1:4318"]);
+    let (status, message) = crate::common::fail(&["daemon", "--otlp", "http://127.0.0.1:4318"]);
     assert!(status == 2 && message.contains("--features otlp"), "{status}: {message}");
 }
 

@@ -26,7 +26,7 @@ fn status(datagrams: u64, failed: u64) -> News {
     News::Status(read(json!({
         "version": "9.8.7", "pid": 1, "id": id("own"), "address": "192.0.2.1:9000", "uptime_seconds": 90.0, "joined": true,
         "value_max": 32768, "contacts": 3, "buckets": 2, "operations": 1, "transfers": 0, "items": 17, "bytes": 2048,
-        "evicted": 4, "memory": 1, "workers": 1, "receive_buffer": 1, "send_buffer": 1, "buffer_wanted": 1,
+        "evicted": 4, "memory": 1, "workers": 1, "receive_buffer": 1, "send_buffer": 1, "buffer_wanted": 1, "bootstrap": 1, "remembered": 0,
         "counters": {
             "datagrams_in": datagrams, "datagrams_out": 2 * datagrams, "socket_bytes_in": 1024 * datagrams,
             "socket_bytes_out": 0, "operations_started": datagrams / 10, "dropped_kind": datagrams / 50,
