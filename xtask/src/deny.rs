@@ -17,7 +17,7 @@ pub(crate) fn deny() -> Result<(), String> {
     // What was taken back since this machine has looked last.
     cargo(&["update", "--quiet", "--dry-run"])?;
     match cargo(&["deny", "fetch", "db"]) {
-        Ok(()) => cargo(&["deny", "check", "--disable-fetch", "advisories"]),
+        Ok(()) => cargo(&["deny", "--offline", "check", "advisories"]),
         Err(error) => {
             taken_back()?;
             unknown(&error)
@@ -61,7 +61,7 @@ fn taken_back() -> Result<(), String> {
         "[graph]\nall-features = true\n[advisories]\nyanked = \"deny\"\ndb-path = '{path}'\ndb-urls = ['{url}']\n"
     );
     fs::write(&config, text).map_err(fail)?;
-    cargo(&["deny", "check", "--config", &config.to_string_lossy(), "advisories"])
+    cargo(&["deny", "--config", &config.to_string_lossy(), "check", "advisories"])
 }
 
 fn git(directory: &Path, arguments: &[&str]) -> Result<(), String> {
