@@ -214,5 +214,5 @@ fn a_daemon_runs_in_the_background_if_told_to() {
     succeed(&[&["stop"], &here[..]].concat());
     assert!(std::fs::read_to_string(directory.path().join("log")).unwrap().contains("down"));
     let (status, message) = fail(&[&["daemon", "--detach", "--listen", "192.0.2.1:9000"], &here[..]].concat());
-    assert!(status == 1 && message.contains("cannot listen on 192.0.2.1:9000"), "{message}");
+    assert!(status == 6 && message.contains("cannot listen on 192.0.2.1:9000"), "{message}");
 }

@@ -186,7 +186,7 @@ fn neighbours_that_are_not_there_hold_nobody_up() {
     println!("{took:?} {link:?}");
     assert_eq!(outcome, Outcome::Found);
     assert!(took < Duration::from_secs(3), "{took:?}");
-    assert_eq!(link.resets, 3, "{link:?}");
+    assert!(link.resets + link.crowded >= 3, "each of the three was waited for: {link:?}");
 }
 
 #[test]

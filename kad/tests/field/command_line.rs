@@ -126,6 +126,9 @@ fn serve_pages(listener: &TcpListener) {
         let page = "<html>Another service</html>";
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close";
         let _ = write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{page}", page.len());
+        // What is left unread would reset the connection, and the page with it.
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
     }
 }
 

@@ -43,10 +43,13 @@ impl<'a> Node<'a> {
         let line = daemon.wait_for("http=", PATIENCE).expect("the daemon says where it listens");
         let http = line.split("http=").nth(1).and_then(|rest| rest.split_whitespace().next()).map(str::parse);
         let http = http.expect("an address").expect("an address");
-        if bootstrap.is_some() {
-            daemon.wait_for("joined", PATIENCE).expect("it joins");
+        let node = Self { host, daemon, http, _directory: directory };
+        let deadline = Instant::now() + PATIENCE;
+        while bootstrap.is_some() && node.ask("GET", "/ready", b"").0 != 200 {
+            assert!(Instant::now() < deadline, "it joins");
+            std::thread::sleep(Duration::from_millis(20));
         }
-        Self { host, daemon, http, _directory: directory }
+        node
     }
 
     /// One HTTP request on a connection of its own. Returns the status and all that follows the head.
