@@ -34,6 +34,8 @@ const HELP: &[(&str, &str)] = &[
     ("probes", "PING requests sent to unknown senders and questionable contacts"),
     ("probes_saved", "Unknown senders not probed because the probe budget was spent"),
     ("contacts_added", "Contacts added to the routing table"),
+    ("small_paths", "Times that a path turned out to carry small datagrams only"),
+    ("path_probes", "Requests and chunks that tried whether a small path carries more"),
     ("contacts_lost", "Contacts removed from the routing table"),
     ("contacts_moved", "Contacts moved to another address: the old one was silent, the new one proven"),
     ("identities_changed", "Known addresses that answered with another node id"),
@@ -52,6 +54,10 @@ const HELP: &[(&str, &str)] = &[
     ("socket_bytes_in", "Bytes received by the UDP sockets"),
     ("socket_bytes_out", "Bytes sent by the UDP sockets"),
     ("socket_send_errors", "Datagrams that the operating system refused to send"),
+    (
+        "socket_too_large",
+        "Datagrams that the system refused because they are larger than what its link or the path carries",
+    ),
     (
         "socket_offload_refused",
         "Batches of datagrams that the operating system refused to segment (GSO); they were sent one by one",

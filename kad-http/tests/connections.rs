@@ -44,7 +44,7 @@ async fn who_is_slow_with_a_body_is_told_so() {
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(b"5\r\nab").await.unwrap();
         let said = rest_of(&mut stream).await;
-        assert!(said.starts_with("HTTP/1.1 408") && said.contains("\"error\":\"slow\""), "{framing}: {said}");
+        assert!(said.starts_with("HTTP/1.1 408") && said.contains("\"code\":\"slow\""), "{framing}: {said}");
     }
     assert_eq!(gateway.dht.stats().await.unwrap().items, 0);
 }
