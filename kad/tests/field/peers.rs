@@ -42,11 +42,11 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// Medians of stores with all copies, and of reads that ask the network: of values that nobody has.
-fn medians(daemons: &[Daemon], round: &str) -> [Duration; 2] {
+/// Medians of stores with all copies, and of reads that ask the network, of values that nobody has. All through one daemon: the others
+/// are asked, and ask nobody.
+fn medians(daemon: &Daemon, round: &str) -> [Duration; 2] {
     let (mut puts, mut gets) = (Vec::new(), Vec::new());
-    for number in 0..40 {
-        let daemon = &daemons[number % daemons.len()];
+    for number in 0..20 {
         let begun = Instant::now();
         let (status, _) = daemon.ask("POST", "/?copies=all", format!("{round} {number}").as_bytes());
         puts.push(begun.elapsed());
@@ -61,13 +61,13 @@ fn medians(daemons: &[Daemon], round: &str) -> [Duration; 2] {
 #[test]
 fn after_one_of_six_is_killed_the_others_are_as_quick_as_before() {
     let mut daemons = network(6);
-    let calm = medians(&daemons, "calm");
+    let calm = medians(&daemons[0], "calm");
     daemons.remove(2).crash();
     std::thread::sleep(Duration::from_secs(5));
     for round in ["after five seconds", "later", "and later"] {
-        let [puts, gets] = medians(&daemons, round);
+        let [puts, gets] = medians(&daemons[0], round);
         println!("medians of puts and gets: calm {calm:?}, {round} {:?}", [puts, gets]);
-        // Before this took a request's whole patience each time: 704 milliseconds instead of one.
+        // A request's whole patience, 700 milliseconds, is what each of them took when idle nodes went on naming the dead one.
         let slack = Duration::from_millis(50);
         assert!(puts <= calm[0] * 3 + slack, "{round}: {puts:?} a put, {:?} before", calm[0]);
         assert!(gets <= calm[1] * 3 + slack, "{round}: {gets:?} a get, {:?} before", calm[1]);
