@@ -79,7 +79,8 @@ async fn the_requests_of_one_peer_are_spread_over_all_workers() {
     join_all((0..400).map(|_| peer.ping(served.local_addr()))).await;
     let received = served.stats().await.unwrap().received;
     let all: u64 = received.iter().sum();
-    assert!(all >= 400 && received.iter().all(|one| (all / 8..all / 2).contains(one)), "{received:?}");
+    // Eight travel together at the most, so there are few throws of the dice.
+    assert!(all >= 400 && received.iter().all(|one| (all / 16..all * 5 / 8).contains(one)), "{received:?}");
 }
 
 #[tokio::test]
