@@ -221,7 +221,9 @@ mod tests {
                 let chosen = joining.choose(&mut addresses[..all], places);
                 assert!(chosen.len() <= places);
                 chosen.iter().for_each(|number| tried[*number] += 1);
-                chosen.first().map(|number| firsts[*number] = true);
+                if let Some(number) = chosen.first() {
+                    firsts[*number] = true;
+                }
                 if all > 0 && places > 0 {
                     let (least, most) = (tried[..all].iter().min().unwrap(), tried[..all].iter().max().unwrap());
                     assert!(most - least <= 1, "{places} of {all}: {:?}", &tried[..all]);

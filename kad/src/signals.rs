@@ -111,7 +111,7 @@ impl Hangups {
             caught.recv().await;
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
