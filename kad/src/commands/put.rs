@@ -48,7 +48,8 @@ pub(crate) async fn run(args: Put) -> Result<(), Failure> {
 /// Explains what to type to those who give more than one value: mostly the first is meant as a name.
 fn one_value(args: &Put) -> Result<(), Failure> {
     let (Some(first), Some(second)) = (&args.value, args.surplus.first()) else { return Ok(()) };
-    let (words, quoted) = (args.surplus.len() + 1, quoted(&[std::slice::from_ref(first), &args.surplus[..]].concat().join(" ")));
+    let (words, quoted) =
+        (args.surplus.len() + 1, quoted(&[std::slice::from_ref(first), &args.surplus[..]].concat().join(" ")));
     let mut message =
         format!("`kad put` takes one value, and here are {words}; for one of several words type: kad put {quoted}");
     if args.surplus.len() == 1 && args.key.is_none() && args.name.is_none() {
