@@ -90,6 +90,10 @@ struct Known {
     value: &'static Value,
     /// No later than this it is gone.
     until: Instant,
+    /// Which stranger brought it; `None` for this node itself.
+    source: Option<u8>,
+    /// Whether its bytes came along.
+    whole: bool,
     /// Not before this it was born, in microseconds.
     born: Instant,
     own: bool,
@@ -164,7 +168,7 @@ impl<S: Store> Held<S> {
         let until = offer.received.plus_millis(ttl_ms.into());
         let born = Instant::from_micros(offer.received.as_micros() - u64::from(age_ms) * 1000 % 4_000_000);
         if let Some(answer) = answer {
-            let fresh = Known { value, until, born, own: false, cached };
+            let fresh = Known { value, until, source: Some(c & 3), whole, born, own: false, cached };
             self.took(now, answer, fresh, mode);
         }
         Said::Answer(answer)
@@ -174,7 +178,8 @@ impl<S: Store> Held<S> {
         let ttl_ms = ttl_ms.min(TTL_MAX_MS);
         let header = ItemHeader { ttl_ms, ..value.header };
         let answer = self.store.publish(now, &value.key, &header, &value.bytes);
-        let fresh = Known { value, until: now.plus_millis(ttl_ms.into()), born: now, own: true, cached: false };
+        let until = now.plus_millis(ttl_ms.into());
+        let fresh = Known { value, until, source: None, whole: true, born: now, own: true, cached: false };
         self.took(now, answer, fresh, StoreMode::Publish);
         if answer.status.is_held()
             && let Some(known) = self.known.get_mut(&(value.key, value.header.digest))
@@ -201,8 +206,12 @@ impl<S: Store> Held<S> {
                 match mode {
                     StoreMode::Cache => {}
                     _ if known.cached => known = Known { until: known.until.max(offered), cached: false, ..known },
-                    StoreMode::Publish => known.until = known.until.max(offered),
-                    StoreMode::Replicate | StoreMode::Handover => {}
+                    // Only who brings the bytes, or brought them at first, speaks for the publisher.
+                    StoreMode::Publish if fresh.whole || fresh.source == known.source => {
+                        known.until = known.until.max(offered);
+                        known.born = known.born.max(fresh.born);
+                    }
+                    StoreMode::Publish | StoreMode::Replicate | StoreMode::Handover => {}
                 }
                 self.known.insert(place, known);
             }
