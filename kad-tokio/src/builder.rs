@@ -327,7 +327,6 @@ impl Builder {
         let (stop, stopped) = watch::channel(());
         let mut stop = Some(stop);
         let reach = Reach { bootstrap: self.bootstrap.len(), remembered: self.remembered.len() };
-        let addresses = self.bootstrap.iter().chain(&self.remembered).cloned().collect::<Vec<_>>();
         let parts = sockets.into_iter().zip(nodes).zip(notes).zip(receivers).enumerate();
         for (index, (((socket, (slabs, header)), notes), receiver)) in parts {
             let recorder = if index == 0 { self.recorder(&header)? } else { None };
@@ -343,7 +342,8 @@ impl Builder {
                 notes,
                 stop: stop.take().map_or_else(|| Stop::Other(stopped.clone()), Stop::First),
                 reach,
-                bootstrap: if index == 0 { addresses.clone() } else { Vec::new() },
+                bootstrap: if index == 0 { std::mem::take(&mut self.bootstrap) } else { Vec::new() },
+                remembered: if index == 0 { std::mem::take(&mut self.remembered) } else { Vec::new() },
                 serves: self.config.role == Role::Server,
                 leave_timeout: self.leave_timeout,
                 rejoin_interval: self.rejoin_interval,

@@ -27,7 +27,8 @@ impl Worker {
         if !self.joining.is_due(now, contacts) {
             return;
         }
-        let (known, names) = parted(&self.parts.bootstrap);
+        let addresses: Vec<_> = self.parts.bootstrap.iter().chain(&self.parts.remembered).cloned().collect();
+        let (known, names) = parted(&addresses);
         self.joins_under_way += names.len() + usize::from(!known.is_empty());
         for name in names {
             let calls = self.parts.own_calls.clone();

@@ -60,6 +60,8 @@ pub(crate) struct Parts {
     pub(crate) reach: Reach,
     /// Addresses to join through: only the first worker has them.
     pub(crate) bootstrap: Vec<String>,
+    /// The same of nodes that were known before a restart.
+    pub(crate) remembered: Vec<String>,
     pub(crate) serves: bool,
     pub(crate) leave_timeout: Duration,
     pub(crate) rejoin_interval: Duration,
@@ -146,7 +148,8 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(parts: Parts) -> Self {
-        let joining = Joining::new(!parts.bootstrap.is_empty(), parts.rejoin_interval, random_seed());
+        let has_bootstrap = parts.index == 0 && parts.reach.has_network();
+        let joining = Joining::new(has_bootstrap, parts.rejoin_interval, random_seed());
         let queue = || Outgoing::new(parts.socket.segments());
         Self {
             observer: Observer::new(parts.feed.clone(), parts.index == 0),
