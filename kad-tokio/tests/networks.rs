@@ -256,6 +256,24 @@ async fn a_node_that_remembers_others_and_reaches_none_is_alone_and_says_unreach
 }
 
 #[tokio::test]
+async fn what_was_known_before_a_restart_is_tried_after_the_bootstrap_addresses_have_changed() {
+    let silent = tokio::net::UdpSocket::bind(SocketAddr::from(common::LOOPBACK)).await.unwrap();
+    let later = tokio::net::UdpSocket::bind(SocketAddr::from(common::LOOPBACK)).await.unwrap();
+    let address = later.local_addr().unwrap();
+    let dht = common::lone().bootstrap([silent.local_addr().unwrap().to_string()]).remembered([address.to_string()]);
+    let dht = dht.start().unwrap();
+    assert_eq!(dht.joined().await, Err(Error::Unreachable));
+    dht.set_bootstrap(Vec::<String>::new()).unwrap();
+    drop(later);
+    let other = common::lone().listen(address).start().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while dht.stats().await.unwrap().contacts == 0 {
+        assert!(Instant::now() < deadline, "nobody asks {}", other.local_addr());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn two_nodes_with_one_id_notice() {
     let seed = node(&[]).workers(2).start().unwrap();
     let twins: Vec<_> =

@@ -143,7 +143,9 @@ fn neighbours_that_are_gone_hold_nobody_up() {
         }
         let line = ask(&mut example, "status", "status: ")?;
         println!("{line}");
-        assert!(figure(&line, "resets") >= 4, "{line}");
+        // What was sent to them was given up after the time that a neighbour has to answer, or not sent while they were waited
+        // for: which of the two depends on how soon the commands came to their end.
+        assert!(figure(&line, "resets") + figure(&line, "crowded") >= 4, "the four were waited for: {line}");
         Ok(())
     });
 }
