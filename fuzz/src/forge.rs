@@ -47,7 +47,7 @@ impl Answer<'_> {
     fn write(&self, world: &mut World<'_>, out: &mut [u8]) -> Option<usize> {
         let Self { envelope, head, how, .. } = self;
         match (self.what >> 5, &self.question) {
-            (0, Request::Ping) => Reply::Pong.encode(envelope, head, out),
+            (0, Request::Ping(_)) => Reply::Pong.encode(envelope, head, out),
             (0, Request::FindNode(_)) => self.nodes(world, out),
             (0, Request::FindValue(find)) => self.value(world, find, out),
             (0, Request::Store(store)) => self.stored(store.items.len(), out),
@@ -168,7 +168,7 @@ pub(crate) fn request(world: &mut World<'_>, step: Step) -> Option<Packet> {
     let padding = if step.b & 0x80 == 0 { 330 } else { 0 };
     let mut out = [0; DATAGRAM_MAX];
     let question = match step.b & 7 {
-        0 => Request::Ping,
+        0 => Request::PING,
         1 => Request::FindNode(FindNode { limit: step.c, target: value.key, padding }),
         2 => Request::FindValue(FindValue {
             limit: step.c & 7,

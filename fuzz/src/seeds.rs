@@ -45,8 +45,8 @@ fn recording() -> Seed {
     let (config, limits) = (kad_core::Config::default(), kad_store::Limits::new(id));
     let header = kad_record::Header::new(id, [1; 32], &config, kad_core::Capacity::SMALL, &limits);
     let mut writer = kad_record::Writer::new(&mut bytes, &header).expect("a vector takes everything");
-    let from = ([10, 0, 0, 1], 9000).into();
-    for input in [kad_record::Input::Datagram { from, bytes: vec![5; 20] }, kad_record::Input::Timeout] {
+    let from = std::net::SocketAddr::from(([10, 0, 0, 1], 9000)).into();
+    for input in [kad_record::Input::Datagram { from, via: 0, bytes: vec![5; 20] }, kad_record::Input::Timeout] {
         let entry = kad_record::Entry { at: kad_wire::Instant::ZERO, input, outputs: 7 };
         writer.entry(&entry).expect("a vector takes everything");
     }

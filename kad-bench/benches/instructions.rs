@@ -68,7 +68,7 @@ impl Home {
     /// The next datagram that it has to send.
     fn send(&mut self) -> Option<Vec<u8>> {
         let shelves = &mut Shelves { store: &mut self.store, aside: &() };
-        let (_, len) = next_transmit(NOW, &mut self.slabs.node(), shelves, &mut self.out)?;
+        let len = next_transmit(NOW, &mut self.slabs.node(), shelves, &mut self.out)?.len;
         Some(self.out[..len].to_vec())
     }
 
@@ -106,7 +106,7 @@ fn find_node_request() -> Vec<u8> {
 }
 
 fn a_ping() -> Home {
-    Home::new(0).asked(request(&Request::Ping), 76)
+    Home::new(0).asked(request(&Request::PING), 76)
 }
 
 fn a_find_node() -> Home {
@@ -122,7 +122,7 @@ fn a_find_value() -> Home {
 /// A STORE of a new value that fits the datagram, with a token.
 fn a_store() -> Home {
     let mut home = Home::new(0);
-    let pong = home.take(address(1), &request(&Request::Ping)).remove(0);
+    let pong = home.take(address(1), &request(&Request::PING)).remove(0);
     let Ok(Datagram::Reply { envelope: of_reply, .. }) = Datagram::decode(&pong) else { panic!("a PONG") };
     let mut out = vec![0; DATAGRAM_MAX];
     let mut writer =

@@ -40,7 +40,7 @@ impl Requests {
         let room = Room::default();
         let padding = Request::padded_len(room);
         let request = match &question {
-            Question::Ping => Request::Ping,
+            Question::Ping => Request::PING,
             Question::FindNode { k } => {
                 Request::FindNode(FindNode { limit: *k, target: Key::hash_int(0), padding: padding - FIND_NODE })
             }
@@ -113,7 +113,7 @@ mod tests {
                 panic!("{question:?}")
             };
             assert_eq!((envelope.prefix.tag, envelope.prefix.network), (Tag::new(5, 77, 0), NetworkId(3)));
-            assert!(out.len() == 411 || request == Request::Ping);
+            assert!(out.len() == 411 || request == Request::PING);
             let mut reply = [0; 256];
             let len = Reply::Pong.encode(&envelope, &ReplyHead::default(), &mut reply).unwrap();
             let right = matches!(question, Question::Ping).then_some((5, 77));

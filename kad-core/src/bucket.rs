@@ -10,6 +10,7 @@ use kad_wire::{Contact, Endpoint, Instant, NodeId};
 
 use crate::estimate::Rtt;
 use crate::path::Path;
+use crate::via::Via;
 
 /// Failures in a row after which a contact makes place for others: a request, and the check that followed it.
 pub(crate) const BAD: u8 = 2;
@@ -44,6 +45,8 @@ pub struct ContactSlot {
     pub(crate) window: u8,
     /// How large the datagrams are that pass.
     pub(crate) path: Path,
+    /// Through which address it was heard last.
+    pub(crate) via: Via,
     pub(crate) rtt: Rtt,
     /// When it last proved to be there.
     pub(crate) seen: Instant,
@@ -59,6 +62,7 @@ impl ContactSlot {
         newcomer: false,
         window: 0,
         path: Path::UNKNOWN,
+        via: Via::ANY,
         rtt: Rtt::UNKNOWN,
         seen: Instant::ZERO,
     };

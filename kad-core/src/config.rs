@@ -1,10 +1,11 @@
 //! What an owner decides about its node.
 
 use core::fmt;
+use core::net::{SocketAddrV4, SocketAddrV6};
 use core::time::Duration;
 
 use kad_wire::limits::{DATAGRAM_MAX, VALUE_MAX};
-use kad_wire::{NetworkId, RequestFlags, Room};
+use kad_wire::{Endpoint, NetworkId, RequestFlags, Room, Scope};
 
 /// Whether a node serves others.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -38,6 +39,11 @@ pub struct Config {
     pub ipv4: bool,
     /// Whether this node's socket reaches IPv6.
     pub ipv6: bool,
+    /// The IPv4 address at which others are to list this node, where that is not the one from which it sends: behind a port
+    /// that is forwarded, say. They list it when it answers there.
+    pub advertise_v4: Option<SocketAddrV4>,
+    /// The same for IPv6.
+    pub advertise_v6: Option<SocketAddrV6>,
     /// Largest UDP payload that this node takes, in bytes: 512 to 4080. More than 1232 makes pulled values cheaper on
     /// paths that carry it.
     pub receive_max: usize,
@@ -77,6 +83,8 @@ impl Config {
         lane: 0,
         ipv4: true,
         ipv6: true,
+        advertise_v4: None,
+        advertise_v6: None,
         receive_max: DATAGRAM_MAX,
         receive_window: 256,
         value_max: VALUE_MAX as u32,
@@ -117,6 +125,8 @@ pub enum ConfigError {
     Timeouts,
     /// Neither `ipv4` nor `ipv6`.
     Families,
+    /// An address to be advertised is none that others could use, or the node is a client.
+    Advertise,
     /// A slice of the memory is empty, or not a whole number of rows.
     Shape,
     /// The memory has more cells than a tag can name: fewer operations, or shorter shortlists.
@@ -134,6 +144,9 @@ impl fmt::Display for ConfigError {
             Self::ReceiveWindow => "receive_window must be at least 1",
             Self::Timeouts => "timeouts must be positive, with min <= initial <= max",
             Self::Families => "at least one of ipv4 and ipv6 must be set",
+            Self::Advertise => {
+                "a server can advertise an address with a port, neither unspecified, multicast nor link-local; a client none"
+            }
             Self::Shape => "every slice of the memory must hold a whole, positive number of rows",
             Self::TooManyCells => "the memory has more than 65,536 cells: fewer operations or shorter shortlists",
         })
@@ -152,6 +165,8 @@ pub(crate) struct Settings {
     pub(crate) proximity_routing: bool,
     pub(crate) lane: u8,
     pub(crate) families: Families,
+    /// Where this node is to be listed, by family; nowhere else if there is one.
+    pub(crate) advertised: [Endpoint; 2],
     pub(crate) receive_max: u16,
     pub(crate) receive_window: u16,
     pub(crate) value_max: u32,
@@ -174,6 +189,7 @@ impl Settings {
         proximity_routing: false,
         lane: 0,
         families: Families { v4: false, v6: false },
+        advertised: [Endpoint::UNSPECIFIED; 2],
         receive_max: 0,
         receive_window: 0,
         value_max: 0,
@@ -197,6 +213,8 @@ impl Settings {
             proximity_routing: config.proximity_routing,
             lane: config.lane,
             families: Families { v4: config.ipv4, v6: config.ipv6 },
+            advertised: [config.advertise_v4.map(Into::into), config.advertise_v6.map(Into::into)]
+                .map(|address: Option<core::net::SocketAddr>| address.map_or(Endpoint::UNSPECIFIED, Endpoint::from)),
             receive_max: Room::of(config.receive_max).bytes() as u16,
             receive_window: config.receive_window,
             value_max: config.value_max,
@@ -224,15 +242,33 @@ impl Settings {
             Err(ConfigError::Timeouts)
         } else if !(config.ipv4 || config.ipv6) {
             Err(ConfigError::Families)
+        } else if !settings.advertises_well() {
+            Err(ConfigError::Advertise)
         } else {
             Ok(settings)
         }
     }
 
-    /// The flags of this node's requests.
+    /// The flags of this node's requests. Who advertises an address is not to be listed at the one from which it sends.
     pub(crate) fn request_flags(&self) -> u8 {
-        let client = if self.client { RequestFlags::CLIENT } else { 0 };
+        let client = if self.client || self.advertises() { RequestFlags::CLIENT } else { 0 };
         client | self.families.flags()
+    }
+
+    fn advertises(&self) -> bool {
+        self.advertised.iter().any(|address| *address != Endpoint::UNSPECIFIED)
+    }
+
+    fn advertises_well(&self) -> bool {
+        let well = |address: &Endpoint| address.is_usable() && address.scope() != Scope::Link;
+        let mut given = self.advertised.iter().filter(|address| **address != Endpoint::UNSPECIFIED);
+        given.all(|address| well(address) && !self.client)
+    }
+
+    /// The address at which a peer is to list this node: of the peer's family, or else the other one.
+    pub(crate) fn advertised_to(&self, peer: &Endpoint) -> Option<Endpoint> {
+        let able = || self.advertised.iter().filter(|address| address.is_for(peer));
+        able().find(|address| address.is_v4() == peer.is_v4()).or_else(|| able().next()).copied()
     }
 
     pub(crate) fn room(&self) -> Room {
@@ -248,8 +284,6 @@ pub(crate) struct Families {
 }
 
 impl Families {
-    pub(crate) const BOTH: Self = Self { v4: true, v6: true };
-
     /// What a requester's flags ask for; neither bit means both.
     pub(crate) fn wanted(flags: RequestFlags) -> Self {
         let (v4, v6) = (flags.has(RequestFlags::WANT_V4), flags.has(RequestFlags::WANT_V6));
@@ -261,7 +295,7 @@ impl Families {
         v4 | if self.v6 { RequestFlags::WANT_V6 } else { 0 }
     }
 
-    pub(crate) fn reach(self, endpoint: &kad_wire::Endpoint) -> bool {
+    pub(crate) fn reach(self, endpoint: &Endpoint) -> bool {
         if endpoint.is_v4() { self.v4 } else { self.v6 }
     }
 }

@@ -7,6 +7,7 @@ use kad_wire::{Contact, Digest, Endpoint, Instant, ItemStatus, Key, NodeId, Type
 use crate::coverage::{Coverage, named};
 use crate::lookup::nearest;
 use crate::operation::{Candidate, Give, ItemSlot, ItemState, Operation, Walk};
+use crate::via::Via;
 
 /// Names an operation until its last event has been polled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -376,6 +377,8 @@ pub struct KnownContact {
     pub contact: Contact,
     /// Row of the table: leading bits shared with this node, as far as the table tells them apart.
     pub row: usize,
+    /// Through which of this node's addresses it was heard last.
+    pub via: Via,
     /// Smoothed round-trip time.
     pub rtt: Option<Duration>,
     /// When it last proved to be there.
@@ -417,7 +420,7 @@ pub struct Status {
     pub operations: usize,
     /// Values being pulled, or waiting for it.
     pub transfers: usize,
-    /// Where the last node that answered saw this one.
+    /// Where others see this node: the address that three of those who answered last agree on, or all if fewer are known.
     pub observed: Option<Endpoint>,
     /// Another node with this node's id: a copied data directory, say. Others reach one of the two at a time.
     pub duplicate: Option<Duplicate>,

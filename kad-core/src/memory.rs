@@ -1,6 +1,6 @@
 //! A node's memory: everything it will ever use, handed in by its owner.
 
-use kad_wire::{Contact, Endpoint, Instant, Key, NodeId};
+use kad_wire::{Contact, Instant, Key, NodeId};
 
 use crate::arena::ArenaHead;
 use crate::bucket::ContactSlot;
@@ -8,6 +8,7 @@ use crate::config::{ConfigError, Families, Settings};
 use crate::estimate::Rtt;
 use crate::lookup::Lookup;
 use crate::node::Duplicates;
+use crate::observed::Observed;
 use crate::operation::{Candidate, ItemSlot, Operation};
 use crate::probe::Probes;
 use crate::schedule::{Schedule, ScheduleHead, Slot};
@@ -63,8 +64,8 @@ pub struct Head {
     pub(crate) narrow: u8,
     /// Whether a path may have become small that has not been told yet.
     pub(crate) path_news: bool,
-    /// Where the last node that answered saw this one.
-    pub(crate) observed: Endpoint,
+    /// Where the nodes that answered last saw this one.
+    pub(crate) observed: Observed,
     /// Other nodes with this node's id.
     pub(crate) duplicates: Duplicates,
 }
@@ -100,7 +101,7 @@ impl Head {
         newcomers: false,
         narrow: 0,
         path_news: false,
-        observed: Endpoint::UNSPECIFIED,
+        observed: Observed::NOTHING,
         duplicates: Duplicates::EMPTY,
     };
 }
@@ -263,19 +264,19 @@ impl Memory<'_> {
         }
     }
 
-    /// Writes the slots of the contacts nearest to `target` to `out`, nearest first, and answers with those: contacts that
-    /// are worth telling others of, in these families, and not `except`: at its address, or at any if it has none.
+    /// Writes the slots of the contacts nearest to `target` to `out`, nearest first, and returns those: contacts that `asker`
+    /// may be told of, in these families, and not itself at its address.
     pub(crate) fn nearest<'o>(
         &mut self,
         target: &Key,
-        except: &Contact,
+        asker: &Contact,
         families: Families,
         out: &'o mut [u16],
     ) -> &'o [u16] {
         let wanted = |slot: &ContactSlot| {
-            let is_except = slot.contact.id == except.id
-                && [slot.contact.endpoint, Endpoint::UNSPECIFIED].contains(&except.endpoint);
-            slot.is_good() && !is_except && families.reach(&slot.contact.endpoint)
+            let Contact { id, endpoint } = &slot.contact;
+            let is_asker = *id == asker.id && *endpoint == asker.endpoint;
+            slot.is_good() && !is_asker && families.reach(endpoint) && endpoint.is_for(&asker.endpoint)
         };
         let found = self.table().closest(target, wanted, out);
         out.get(..found).unwrap_or_default()
@@ -283,8 +284,14 @@ impl Memory<'_> {
 
     /// The same of everybody: this node itself is not in its table.
     pub(crate) fn nearest_of_all<'o>(&mut self, target: &Key, out: &'o mut [u16]) -> &'o [u16] {
-        let own = Contact { id: self.head.id, endpoint: Endpoint::UNSPECIFIED };
-        self.nearest(target, &own, Families::BOTH, out)
+        let own = self.head.id;
+        self.nearest_but(target, &own, out)
+    }
+
+    /// The same of everybody but one node, wherever that is.
+    pub(crate) fn nearest_but<'o>(&mut self, target: &Key, except: &NodeId, out: &'o mut [u16]) -> &'o [u16] {
+        let found = self.table().closest(target, |slot| slot.is_good() && slot.contact.id != *except, out);
+        out.get(..found).unwrap_or_default()
     }
 
     /// Writes the slots of the live contacts nearest to `target` that do not answer to `out`, and answers with those.

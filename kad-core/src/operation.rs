@@ -5,6 +5,7 @@ use kad_wire::{
 };
 
 use crate::coverage::Coverage;
+use crate::via::Via;
 use crate::wake::{Link, Wake};
 
 /// What somebody wants of the node.
@@ -225,6 +226,8 @@ pub struct Candidate {
     /// How many requests of the operation went out before this one's first, plus one.
     pub(crate) order: u16,
     pub(crate) room: Room,
+    /// Where it is asked from: through which address it answered, or what the table knew.
+    pub(crate) via: Via,
     /// What it gave this node.
     pub(crate) token: Token,
     pub(crate) tag: Tag,
@@ -277,6 +280,7 @@ impl Candidate {
         depth: 0,
         order: 0,
         room: Room::SMALLEST,
+        via: Via::ANY,
         token: Token::NONE,
         tag: Tag::from_bits(0),
         sent: Instant::ZERO,

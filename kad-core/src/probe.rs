@@ -3,6 +3,8 @@
 
 use kad_wire::{Endpoint, Instant, Tag};
 
+use crate::via::Via;
+
 /// Probes that wait for an answer at a time.
 const PLACES: usize = 8;
 /// One probe per this many microseconds on average ...
@@ -30,6 +32,8 @@ pub(crate) enum Reason {
 pub(crate) struct Probe {
     pub(crate) reason: Reason,
     pub(crate) to: Endpoint,
+    /// Where it is asked from.
+    pub(crate) via: Via,
     /// Where the contact that is known at this address has proven to be, too: it moves there if this address is silent.
     /// Unspecified if nowhere.
     pub(crate) elsewhere: Endpoint,
@@ -45,6 +49,7 @@ impl Probe {
     const EMPTY: Self = Self {
         reason: Reason::Free,
         to: Endpoint::UNSPECIFIED,
+        via: Via::ANY,
         elsewhere: Endpoint::UNSPECIFIED,
         tag: Tag::from_bits(0),
         attempts: 0,
@@ -94,14 +99,14 @@ impl Probes {
     }
 
     /// Plans a probe, unless one to this address is under way, no place is free or the budget is spent.
-    pub(crate) fn plan(&mut self, now: Instant, to: &Endpoint, reason: Reason, nonce: u64) -> bool {
-        !self.is_under_way(to) && self.take_place(now, to, reason, nonce, BURST).is_some()
+    pub(crate) fn plan(&mut self, now: Instant, (to, via): (&Endpoint, Via), reason: Reason, nonce: u64) -> bool {
+        !self.is_under_way(to) && self.take_place(now, (to, via), reason, nonce, BURST).is_some()
     }
 
     /// Plans a check of the address at which a contact is known that has proven to be elsewhere too.
-    pub(crate) fn plan_move(&mut self, now: Instant, known: &Endpoint, elsewhere: &Endpoint, nonce: u64) {
+    pub(crate) fn plan_move(&mut self, now: Instant, known: (&Endpoint, Via), elsewhere: &Endpoint, nonce: u64) {
         let burst = BURST.saturating_add(BURST_OF_MOVES);
-        let probe = match self.under_way(known) {
+        let probe = match self.under_way(known.0) {
             Some(probe) if matches!(probe.reason, Reason::Doubted | Reason::Goodbye) => Some(probe),
             Some(_) => None,
             None => self.take_place(now, known, Reason::Doubted, nonce, burst),
@@ -115,7 +120,7 @@ impl Probes {
     fn take_place(
         &mut self,
         now: Instant,
-        to: &Endpoint,
+        (to, via): (&Endpoint, Via),
         reason: Reason,
         nonce: u64,
         burst: u64,
@@ -126,7 +131,7 @@ impl Probes {
         let mut places = self.places.iter_mut().enumerate();
         let (cell, place) = places.find(|(_, probe)| probe.reason == Reason::Free)?;
         let tag = Tag::new(cell as u16, nonce, 0);
-        *place = Probe { reason, to: *to, tag, due: true, ..Probe::EMPTY };
+        *place = Probe { reason, to: *to, via, tag, due: true, ..Probe::EMPTY };
         self.full_at = self.full_at.max(now).plus_micros(INTERVAL_US);
         Some(place)
     }
@@ -185,7 +190,7 @@ mod tests {
         let mut sent = 0;
         for step in 0..100_000u64 {
             let now = Instant::from_micros(step * 100);
-            if probes.plan(now, &at((step % 250) as u8), Reason::Unknown, step) {
+            if probes.plan(now, (&at((step % 250) as u8), Via::ANY), Reason::Unknown, step) {
                 sent += 1;
                 // The place is free again at once, so that only the budget counts.
                 probes.places = Probes::EMPTY.places;
@@ -198,17 +203,17 @@ mod tests {
     fn a_check_of_a_move_finds_a_place_when_strangers_have_used_up_the_budget() {
         let (mut probes, now) = (Probes::EMPTY, Instant::from_micros(1));
         for stranger in 0..8 {
-            assert!(probes.plan(now, &at(stranger), Reason::Unknown, 1));
+            assert!(probes.plan(now, (&at(stranger), Via::ANY), Reason::Unknown, 1));
             // It answers.
             probes.places[0] = Probe::EMPTY;
         }
-        assert!(!probes.plan(now, &at(8), Reason::Doubted, 1));
-        probes.plan_move(now, &at(8), &at(9), 1);
-        probes.plan_move(now, &at(8), &at(10), 1);
+        assert!(!probes.plan(now, (&at(8), Via::ANY), Reason::Doubted, 1));
+        probes.plan_move(now, (&at(8), Via::ANY), &at(9), 1);
+        probes.plan_move(now, (&at(8), Via::ANY), &at(10), 1);
         let of_move = probes.places.iter().filter(|probe| probe.to == at(8));
         assert_eq!(of_move.map(|probe| probe.elsewhere).collect::<Vec<_>>(), [at(9)], "the first that has proven it");
         for known in 0..100 {
-            probes.plan_move(now, &at(100 + known), &at(9), 1);
+            probes.plan_move(now, (&at(100 + known), Via::ANY), &at(9), 1);
             probes.places = Probes::EMPTY.places;
         }
         assert_eq!(probes.full_at.micros_since(now), 16 * INTERVAL_US, "and these have their bound, too");
@@ -218,8 +223,8 @@ mod tests {
     fn an_address_is_probed_once_at_a_time_and_answers_from_there() {
         let mut probes = Probes::EMPTY;
         let now = Instant::from_micros(1);
-        assert!(probes.plan(now, &at(1), Reason::Unknown, 5));
-        assert!(!probes.plan(now, &at(1), Reason::Doubted, 6));
+        assert!(probes.plan(now, (&at(1), Via::ANY), Reason::Unknown, 5));
+        assert!(!probes.plan(now, (&at(1), Via::ANY), Reason::Doubted, 6));
         let probe = probes.next_due().unwrap();
         (probe.due, probe.attempts) = (false, 1);
         let tag = probe.tag;
@@ -233,7 +238,7 @@ mod tests {
     #[test]
     fn a_silent_address_is_asked_again_and_then_given_up() {
         let mut probes = Probes::EMPTY;
-        probes.plan(Instant::from_micros(1), &at(1), Reason::Doubted, 5);
+        probes.plan(Instant::from_micros(1), (&at(1), Via::ANY), Reason::Doubted, 5);
         for attempt in 1..=2 {
             let probe = probes.next_due().unwrap();
             (probe.due, probe.attempts, probe.deadline) = (false, attempt, Instant::from_micros(attempt.into()));

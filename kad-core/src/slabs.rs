@@ -197,7 +197,7 @@ mod tests {
         for number in 0..20_000u64 {
             let id = NodeId::from_bytes(*Key::hash_int(number).as_bytes());
             let endpoint = std::net::SocketAddr::from(([10, 0, 0, 1], 1 + (number % 60_000) as u16)).into();
-            slabs.node().introduce(Instant::from_micros(1 + number), &Contact { id, endpoint }, None);
+            slabs.node().introduce(Instant::from_micros(1 + number), &Contact { id, endpoint }, crate::Via::ANY, None);
         }
         slabs.node().check();
         // log2(20,000 / 20) rows are about ten.
@@ -224,7 +224,12 @@ mod tests {
                     bytes[0] = bytes[0].checked_shr(number as u32 % 9).unwrap_or(0);
                     let id = NodeId::from_bytes(bytes);
                     let endpoint = std::net::SocketAddr::from(([10, 0, 0, 1], 1 + number as u16)).into();
-                    slabs.node().introduce(Instant::from_micros(1 + number), &Contact { id, endpoint }, None);
+                    slabs.node().introduce(
+                        Instant::from_micros(1 + number),
+                        &Contact { id, endpoint },
+                        crate::Via::ANY,
+                        None,
+                    );
                 }
                 let known: Vec<_> = slabs.node().contacts().map(|known| known.contact).collect();
                 (slabs.head.depth, known)
@@ -241,7 +246,7 @@ mod tests {
         for number in 0..2_000u64 {
             let id = NodeId::from_bytes(*Key::hash_int(number).as_bytes());
             let endpoint = std::net::SocketAddr::from(([10, 0, 0, 1], 1 + number as u16)).into();
-            slabs.node().introduce(Instant::from_micros(1 + number), &Contact { id, endpoint }, None);
+            slabs.node().introduce(Instant::from_micros(1 + number), &Contact { id, endpoint }, crate::Via::ANY, None);
         }
         slabs.node().check();
         assert_eq!(slabs.rows.len(), 3);

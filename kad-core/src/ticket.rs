@@ -12,11 +12,14 @@ use kad_wire::{
 
 use crate::config::Families;
 use crate::event::OperationId;
+use crate::via::Via;
 
 /// To whom, and in which words, a request is answered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asker {
     pub(crate) contact: Contact,
+    /// The address of this node that it asked.
+    pub(crate) via: Via,
     pub(crate) envelope: Envelope,
     pub(crate) head: ReplyHead,
     /// Largest datagram that it takes, in bytes.

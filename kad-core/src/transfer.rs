@@ -2,6 +2,7 @@
 
 use kad_wire::{Contact, Endpoint, Instant, ItemHeader, Key, NodeId, Room, StoreMode, Tag, Token};
 
+use crate::via::Via;
 use crate::wake::{Link, Wake};
 use crate::window::Window;
 
@@ -43,6 +44,8 @@ pub struct Transfer {
     pub(crate) purpose: Purpose,
     /// Whom it is pulled from.
     pub(crate) source: Contact,
+    /// Where it is pulled from: the source knows this node by that address.
+    pub(crate) via: Via,
     /// The largest datagram that the source takes: it may have no room to write larger ones either.
     pub(crate) room: Room,
     /// What the source gave this node, when it reads.
@@ -88,6 +91,7 @@ impl Transfer {
         state: State::Free,
         purpose: Purpose::Own { operation: 0, item: 0 },
         source: Contact { id: NodeId::from_bytes([0; 32]), endpoint: Endpoint::UNSPECIFIED },
+        via: Via::ANY,
         room: Room::SMALLEST,
         token: Token::NONE,
         offer: Tag::from_bits(0),

@@ -59,7 +59,7 @@ fn a_contact_stays_when_its_id_is_wrong_about_another_address() {
     let mut bench = Bench::new(&[config()]);
     let (honest, liar) = (Peer { id: id(50), address: outside(1) }, Peer { id: id(51), address: outside(2) });
     // The liar shows the honest id before the node knows it, and is asked whether it is there.
-    bench.inject(liar.address, 0, &Peer { address: liar.address, ..honest }.request(Token::NONE, &Request::Ping));
+    bench.inject(liar.address, 0, &Peer { address: liar.address, ..honest }.request(Token::NONE, &Request::PING));
     let probe = requests(&bench.taken(), &liar).remove(0);
     bench.acquaint(&honest, 0);
     bench.inject(liar.address, 0, &liar.reply(&probe, &Reply::Pong));

@@ -5,6 +5,7 @@
 
 mod bench;
 
+mod addresses;
 mod batches;
 mod hostile;
 mod properties;

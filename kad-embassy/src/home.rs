@@ -92,7 +92,8 @@ impl<D: Duties> Home<D> {
         aside: &impl Aside,
         buffer: &mut [u8],
     ) -> Option<(SocketAddr, usize)> {
-        kad_upkeep::next_transmit(now, &mut self.node, &mut Shelves { store: &mut *self.store, aside }, buffer)
+        let mut shelves = Shelves { store: &mut *self.store, aside };
+        kad_upkeep::next_transmit(now, &mut self.node, &mut shelves, buffer).map(|sent| (sent.to, sent.len))
     }
 
     fn take_events(&mut self, now: Instant) {

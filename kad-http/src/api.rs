@@ -272,6 +272,10 @@ pub struct Status {
     pub pid: u32,
     pub id: NodeId,
     pub address: SocketAddr,
+    /// All addresses that it listens on; `address` is the first.
+    #[serde(default)]
+    pub addresses: Vec<SocketAddr>,
+    /// Where others see it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed: Option<SocketAddr>,
     /// Another node with the same id.

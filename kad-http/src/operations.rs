@@ -265,6 +265,7 @@ pub async fn status(dht: &Dht) -> Result<Status, Error> {
         pid: std::process::id(),
         id: stats.id,
         address: stats.address,
+        addresses: stats.addresses,
         observed: stats.observed,
         duplicate: stats
             .duplicate

@@ -4,15 +4,15 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use kad_core::{FindOptions, Node, OperationId, Slabs, StartError};
-use kad_wire::{Contact, Instant, ItemHeader, Key, StoreMode, TypeMask};
+use kad_wire::{Contact, Endpoint, Instant, ItemHeader, Key, StoreMode, TypeMask};
 use serde::{Deserialize, Serialize};
 
 /// An operation to start: see the methods of [`Node`] with these names.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the arguments of the methods")]
 pub enum Command {
-    Ping { until: Instant, address: SocketAddr },
-    Join { until: Instant, addresses: Vec<SocketAddr> },
+    Ping { until: Instant, address: Endpoint },
+    Join { until: Instant, addresses: Vec<Endpoint> },
     FindNode { until: Instant, target: Key },
     FindValue { until: Instant, key: Key, types: TypeMask, max_age: Option<Duration>, all: bool },
     Store { until: Instant, mode: StoreMode, quorum: u8, items: Vec<(Key, ItemHeader)> },
@@ -27,8 +27,11 @@ impl Command {
 
     fn run(&self, node: &mut Node<'_>, now: Instant) -> Result<OperationId, StartError> {
         match self {
-            Self::Ping { until, address } => node.ping(now, *until, *address),
-            Self::Join { until, addresses } => node.join(now, *until, addresses),
+            Self::Ping { until, address } => node.ping(now, *until, (*address).into()),
+            Self::Join { until, addresses } => {
+                let addresses: Vec<_> = addresses.iter().map(|address| SocketAddr::from(*address)).collect();
+                node.join(now, *until, &addresses)
+            }
             Self::FindNode { until, target } => node.find_node(now, *until, *target),
             Self::FindValue { until, key, types, max_age, all } => {
                 node.find_value(now, *until, *key, FindOptions { types: *types, max_age: *max_age, all: *all })

@@ -1,19 +1,19 @@
 //! The file: a mark, a header, and entries, each as its length (four bytes, little-endian) and postcard.
 
-use core::net::SocketAddr;
+use core::net::{SocketAddrV4, SocketAddrV6};
 use core::time::Duration;
 use std::io::{self, Read, Write};
 
 use kad_core::{Capacity, Config, Role};
 use kad_store::Limits;
-use kad_wire::{Digest, Instant, ItemHeader, Key, NetworkId, NodeId};
+use kad_wire::{Digest, Endpoint, Instant, ItemHeader, Key, NetworkId, NodeId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
 
 /// What a recording begins with. The last byte is the version of the format.
-const MARK: [u8; 8] = *b"kadrec\0\x04";
+const MARK: [u8; 8] = *b"kadrec\0\x05";
 /// No frame is longer: a value of 64 MiB and what belongs to it.
 const FRAME_MAX: u32 = 65 << 20;
 
@@ -57,6 +57,7 @@ pub struct Header {
     proximity_routing: bool,
     lane: u8,
     families: (bool, bool),
+    advertise: (Option<SocketAddrV4>, Option<SocketAddrV6>),
     receive: (usize, u16),
     value_max: u32,
     store_width: u8,
@@ -89,6 +90,7 @@ impl Header {
             proximity_routing: config.proximity_routing,
             lane: config.lane,
             families: (config.ipv4, config.ipv6),
+            advertise: (config.advertise_v4, config.advertise_v6),
             receive: (config.receive_max, config.receive_window),
             value_max: config.value_max,
             store_width: config.store_width,
@@ -134,6 +136,8 @@ impl Header {
             lane: self.lane,
             ipv4: self.families.0,
             ipv6: self.families.1,
+            advertise_v4: self.advertise.0,
+            advertise_v6: self.advertise.1,
             receive_max: self.receive.0,
             receive_window: self.receive.1,
             value_max: self.value_max,
@@ -173,7 +177,9 @@ pub enum Input {
     /// A datagram came.
     Datagram {
         /// From whom.
-        from: SocketAddr,
+        from: Endpoint,
+        /// The address of the node that it came to, as its owner numbers them.
+        via: u8,
         /// Its bytes.
         bytes: Vec<u8>,
     },
@@ -220,7 +226,7 @@ pub enum Input {
     /// The largest datagrams that pass became known, to an address and from it.
     PathTakes {
         /// Whose.
-        address: SocketAddr,
+        address: Endpoint,
         /// To it.
         out: Option<u16>,
         /// From it.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
 
+use kad_core::Via;
 use kad_wire::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -15,8 +16,9 @@ use crate::format::{Entry, Header, Input, Writer};
 pub(crate) struct Outputs(Xxh3);
 
 impl Outputs {
-    pub(crate) fn sent(&mut self, to: SocketAddr, datagram: &[u8]) {
+    pub(crate) fn sent(&mut self, to: SocketAddr, via: Via, datagram: &[u8]) {
         let endpoint = kad_wire::Endpoint::from(to);
+        self.0.update(&[via.0]);
         self.0.update(&endpoint.ip);
         self.0.update(&endpoint.port.to_le_bytes());
         self.0.update(datagram);
@@ -52,9 +54,9 @@ impl Recorder {
         Ok(Self { file, outputs: Outputs::default(), failed: None })
     }
 
-    /// A datagram was sent.
-    pub fn sent(&mut self, to: SocketAddr, datagram: &[u8]) {
-        self.outputs.sent(to, datagram);
+    /// A datagram was sent, from this address of the node.
+    pub fn sent(&mut self, to: SocketAddr, via: Via, datagram: &[u8]) {
+        self.outputs.sent(to, via, datagram);
     }
 
     /// A number was answered: that of an operation, or how many.

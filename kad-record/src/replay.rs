@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use std::io::Read;
 
-use kad_core::{Instant, OperationId, PathLimits, Slabs};
+use kad_core::{Instant, OperationId, PathLimits, Sender, Slabs, Via};
 use kad_store::{MemoryStore, Store as _};
 use kad_upkeep::{Shelves, Upkeep};
 
@@ -35,8 +35,8 @@ struct Sent {
 }
 
 impl Sent {
-    fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
-        self.outputs.sent(to, datagram);
+    fn send(&mut self, to: SocketAddr, via: Via, datagram: &[u8]) {
+        self.outputs.sent(to, via, datagram);
         self.all += 1;
     }
 }
@@ -92,7 +92,9 @@ impl Machine {
     fn apply(&mut self, now: Instant, input: &Input) {
         let Self { slabs, store, upkeep, pinned, sent, .. } = self;
         match input {
-            Input::Datagram { from, bytes } => self.receive(now, *from, bytes),
+            Input::Datagram { from, via, bytes } => {
+                self.receive(now, Sender { address: (*from).into(), via: Via(*via) }, bytes);
+            }
             Input::Timeout => slabs.node().handle_timeout(now),
             Input::Event => {
                 let mut node = slabs.node();
@@ -124,7 +126,7 @@ impl Machine {
             }
             Input::PathTakes { address, out, into } => {
                 let limits = PathLimits { out: *out, into: *into };
-                slabs.node().path_takes(now, *address, limits);
+                slabs.node().path_takes(now, (*address).into(), limits);
             }
             Input::Leave { until } => upkeep.leave(*until),
             Input::Pin { digest, bytes } => pinned.pin(*digest, bytes.clone()),
@@ -132,13 +134,13 @@ impl Machine {
         }
     }
 
-    fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+    fn receive(&mut self, now: Instant, sender: Sender, datagram: &[u8]) {
         let Self { slabs, store, pinned, sent, buffer, .. } = self;
         let node = &mut slabs.node();
-        let mut response = kad_upkeep::receive(now, node, store, (from, datagram), &mut buffer[..], |_| {});
+        let mut response = kad_upkeep::receive(now, node, store, (sender, datagram), &mut buffer[..], |_| {});
         let mut shelves = Shelves { store, aside: pinned };
         while let Some(len) = response.next(now, node, &mut shelves, &mut buffer[..]) {
-            sent.send(from, &buffer[..len]);
+            sent.send(sender.address, sender.via, &buffer[..len]);
         }
     }
 
@@ -148,8 +150,8 @@ impl Machine {
         let mut shelves = Shelves { store, aside: pinned };
         for _ in 0..room {
             let next = kad_upkeep::next_transmit(now, &mut slabs.node(), &mut shelves, &mut buffer[..]);
-            let Some((to, len)) = next else { return };
-            sent.send(to, &buffer[..len]);
+            let Some(next) = next else { return };
+            sent.send(next.to, next.via, &buffer[..next.len]);
         }
     }
 }

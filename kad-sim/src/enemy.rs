@@ -54,7 +54,7 @@ impl Enemy {
 
     fn ping(&self, envelope: &Envelope) -> Option<Vec<u8>> {
         let mut out = [0; DATAGRAM_MAX];
-        let len = Request::Ping.encode(envelope, RequestFlags::default(), &mut out)?;
+        let len = Request::PING.encode(envelope, RequestFlags::default(), &mut out)?;
         Some(out[..len].into())
     }
 
@@ -80,7 +80,7 @@ impl Enemy {
         let mut out = [0; DATAGRAM_MAX];
         let within = &mut out[..room];
         let len = match request {
-            Request::Ping => Reply::Pong.encode(&envelope, &head, within)?,
+            Request::Ping(_) => Reply::Pong.encode(&envelope, &head, within)?,
             Request::FindNode(find) => {
                 let mut writer = NodesWriter::begin(&envelope, &head, within)?;
                 for contact in self.named(&find.target, dice)? {

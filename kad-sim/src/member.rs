@@ -172,8 +172,8 @@ impl Member {
         loop {
             self.keep_up(now);
             let mut shelves = Shelves { store: &mut self.store, aside: &self.aside };
-            while let Some((to, len)) = kad_upkeep::next_transmit(now, &mut self.slabs.node(), &mut shelves, buffer) {
-                out.send(to, &buffer[..len]);
+            while let Some(sent) = kad_upkeep::next_transmit(now, &mut self.slabs.node(), &mut shelves, buffer) {
+                out.send(sent.to, &buffer[..sent.len]);
             }
             if !self.take_events(now, ended) {
                 break;

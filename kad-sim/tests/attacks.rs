@@ -58,7 +58,7 @@ fn every_request() -> Vec<(&'static str, Vec<u8>)> {
         writer.finish()
     });
     vec![
-        ("ping", request(&from, &Request::Ping)),
+        ("ping", request(&from, &Request::PING)),
         ("find_node", request(&from, &find_node(0))),
         ("padded find_node", request(&from, &find_node(321))),
         ("overlong find_node", request(&from, &find_node(900))),
@@ -106,7 +106,7 @@ fn ten_thousand_made_up_senders_leave_the_table_unchanged_and_cause_few_probes()
     let (to, mut dice) = (world.member(0).address, Dice::new(9));
     for number in 0..10_000u32 {
         let from = Envelope { sender: NodeId::from_bytes(dice.bytes()), ..envelope(0) };
-        world.inject(stranger(number), to, &request(&from, &Request::Ping));
+        world.inject(stranger(number), to, &request(&from, &Request::PING));
         world.run_for(Duration::from_millis(1));
     }
     world.run_for(Duration::from_secs(10));
@@ -139,7 +139,7 @@ fn a_million_guessed_replies_are_all_refused() {
             let len = guess.unwrap();
             let mut reply = [0; 1232];
             let mut node = world.member(0).node();
-            node.handle_datagram(now, other.endpoint.into(), &out[..len], &mut reply);
+            node.handle_datagram(now, SocketAddr::from(other.endpoint), &out[..len], &mut reply);
             guesses += 1;
         }
         accepted += world.member(0).node().stats().replies - replies_before;
@@ -276,7 +276,7 @@ fn a_client_uses_the_network_and_enters_no_table() {
     let (to, from) = (world.member(client).address, envelope(1));
     let out = {
         world.tap = Some(Vec::new());
-        world.inject(stranger(1), to, &request(&from, &Request::Ping));
+        world.inject(stranger(1), to, &request(&from, &Request::PING));
         world.run_for(Duration::from_secs(5));
         world.tap.take().unwrap()
     };

@@ -47,7 +47,7 @@ fn whoever_only_writes_this_nodes_id_is_no_duplicate() {
         let envelope = Envelope { prefix, token: Token::NONE, sender: id };
         let find = Request::FindNode(FindNode { limit: 20, target: Key::hash_int(number), padding: 311 });
         let from = [world.member(1).address, address(7), address((number % 200) as usize)][number as usize % 3];
-        for request in [Request::Ping, find] {
+        for request in [Request::PING, find] {
             let mut out = [0; 1232];
             let len = request.encode(&envelope, RequestFlags(0), &mut out).unwrap();
             world.inject(from, victim, &out[..len]);

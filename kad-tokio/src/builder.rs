@@ -16,7 +16,8 @@ use crate::Dht;
 use crate::dht::Shared;
 use crate::error::StartError;
 use crate::feed::Feed;
-use crate::socket::{DOUBLED, Options};
+use crate::reach::check_one;
+use crate::socket::{DOUBLED, Locals, Options};
 use crate::vault::Vault;
 use crate::worker::{Crew, FIRST, Note, Reach, Stop, Worker};
 
@@ -33,6 +34,9 @@ const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Nobody stays for so long.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Most addresses that a node listens on: each has a socket in every worker.
+const LISTEN_MAX: usize = 8;
 
 /// Most workers of a node.
 pub const WORKERS_MAX: usize = 64;
@@ -59,7 +63,8 @@ pub const WORKERS_MAX: usize = 64;
 /// ```
 pub struct Builder {
     id: Option<NodeId>,
-    listen: SocketAddr,
+    listen: Vec<SocketAddr>,
+    advertise: Vec<SocketAddr>,
     bootstrap: Vec<String>,
     remembered: Vec<String>,
     config: Config,
@@ -83,7 +88,8 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             id: None,
-            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            listen: Vec::new(),
+            advertise: Vec::new(),
             bootstrap: Vec::new(),
             remembered: Vec::new(),
             config: Self::CONFIG,
@@ -122,9 +128,24 @@ impl Builder {
         self
     }
 
-    /// Where to listen. An unspecified IPv6 address listens on IPv4 too. Port 0: a free one.
-    pub fn listen(mut self, address: SocketAddr) -> Self {
-        self.listen = address;
+    /// The address to listen on; a free port of every IPv4 address if not set. An unspecified IPv6 address listens on IPv4 too.
+    /// Port 0: a free one.
+    pub fn listen(self, address: SocketAddr) -> Self {
+        self.listen_on([address])
+    }
+
+    /// The addresses to listen on, up to 8: one of each family, say, or one for each interface. See [`listen`](Self::listen).
+    pub fn listen_on(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.listen = addresses.into_iter().collect();
+        self
+    }
+
+    /// An address at which others are to list the node, where that is not the one from which it sends: behind a forwarded
+    /// port, or in a container with a published one. One for each address family. Port 0: the one that it listens on.
+    ///
+    /// Others list the node when it answers there, and nowhere else.
+    pub fn advertise(mut self, address: SocketAddr) -> Self {
+        self.advertise.push(address);
         self
     }
 
@@ -285,9 +306,12 @@ impl Builder {
     /// [`StartError`] when the address cannot be had or a setting makes no sense.
     pub fn start(mut self) -> Result<Dht, StartError> {
         self.check()?;
+        if self.listen.is_empty() {
+            self.listen.push((Ipv4Addr::UNSPECIFIED, 0).into());
+        }
         let workers = self.worker_count();
         let options = Options {
-            listen: self.listen,
+            listen: &self.listen,
             workers,
             buffer: self.socket_buffer,
             offload: self.socket_offload,
@@ -295,9 +319,10 @@ impl Builder {
         };
         let sockets = crate::socket::bind(&options)?;
         let Some(first) = sockets.first() else { return Err(StartError::Setting("a node has at least one worker")) };
-        let address = first.local_addr();
+        let listen: Arc<[SocketAddr]> = first.addresses().into();
         (self.config.ipv4, self.config.ipv6) = first.families();
-        let window = first.stats().receive_buffer * DOUBLED / BUFFER_PER_DATAGRAM;
+        let window = first.smallest_buffer() * DOUBLED / BUFFER_PER_DATAGRAM;
+        self.set_advertised(&listen)?;
         self.config.receive_window = u16::try_from(window).unwrap_or(u16::MAX).clamp(1, 4096);
         let (mut seed, mut token_secret) = ([0; 32], [0; 16]);
         getrandom::fill(&mut seed).map_err(|error| StartError::System(error.into()))?;
@@ -325,7 +350,7 @@ impl Builder {
         let (calls, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
         let (started, feed) = (Clock::now(), Arc::new(Feed::new()));
         let (stop, stopped) = watch::channel(());
-        let mut stop = Some(stop);
+        let (mut stop, locals) = (Some(stop), Locals::new(&listen));
         let reach = Reach { bootstrap: self.bootstrap.len(), remembered: self.remembered.len() };
         let parts = sockets.into_iter().zip(nodes).zip(notes).zip(receivers).enumerate();
         for (index, (((socket, (slabs, header)), notes), receiver)) in parts {
@@ -335,6 +360,8 @@ impl Builder {
                 slabs,
                 store: vault.clone(),
                 socket,
+                listen: listen.clone(),
+                locals: locals.clone(),
                 own_calls: calls[index].downgrade(),
                 calls: receiver,
                 index,
@@ -355,7 +382,7 @@ impl Builder {
         }
         let shared = Arc::new(Shared {
             id,
-            address,
+            listen,
             value_max: self.config.value_max as usize,
             timeout: self.timeout,
             leave_timeout: self.leave_timeout,
@@ -364,6 +391,25 @@ impl Builder {
             next_call: AtomicU64::new(1),
         });
         Ok(Dht { shared })
+    }
+
+    /// The addresses to be advertised, by family, with the port of an address that the node listens on where none is given.
+    fn set_advertised(&mut self, addresses: &[SocketAddr]) -> Result<(), StartError> {
+        for mut address in std::mem::take(&mut self.advertise) {
+            if address.port() == 0 {
+                let takes = |listen: &&SocketAddr| check_one(**listen, (address.ip(), 1).into()).is_none();
+                let listen = addresses.iter().find(takes).or(addresses.first());
+                address.set_port(listen.map_or(0, SocketAddr::port));
+            }
+            let twice = match address {
+                SocketAddr::V4(v4) => self.config.advertise_v4.replace(v4).is_some(),
+                SocketAddr::V6(v6) => self.config.advertise_v6.replace(v6).is_some(),
+            };
+            if twice {
+                return Err(StartError::Setting("a node advertises one address of each family"));
+            }
+        }
+        Ok(())
     }
 
     /// Whether the settings go together.
@@ -380,6 +426,7 @@ impl Builder {
             () if self.workers.is_some_and(|workers| !(1..=WORKERS_MAX).contains(&workers)) => {
                 "a node has 1 to 64 workers"
             }
+            () if self.listen.len() > LISTEN_MAX => "a node listens on 8 addresses at the most",
             () if self.socket_batch == 0 => "a batch of datagrams must hold at least one",
             () => return Ok(()),
         }))

@@ -7,6 +7,7 @@ mod dht;
 mod error;
 mod feed;
 mod outlet;
+mod reach;
 mod recycled;
 mod report;
 mod socket;
@@ -18,6 +19,7 @@ pub use builder::{Builder, WORKERS_MAX};
 pub use dht::{Dht, Find, FindAll, StoreMany, StoreOne};
 pub use error::{Error, Gap, StartError};
 pub use feed::{Copied, Events, Missed, NodeEvent, Purpose};
+pub use reach::{Unreachable, resolve};
 pub use report::{
     Copies, Duplicate, Held, HeldPage, Lookup, Peer, Pong, Receipt, Refused, SocketStats, Stats, Step, Value,
 };

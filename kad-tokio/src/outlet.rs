@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use kad_core::{Transmit, Via};
 use kad_record::Recorder;
 
-use crate::socket::{Outgoing, Source};
+use crate::socket::{Local, Outgoing, Source};
 
 /// A queue of datagrams, and who writes down what goes there.
 pub(crate) struct Outlet<'a> {
@@ -20,20 +21,21 @@ impl<'a> Outlet<'a> {
     }
 
     /// Sends the answer to a datagram.
-    pub(crate) fn answer(&mut self, source: Source, datagram: &[u8]) {
+    pub(crate) fn answer(&mut self, source: Source, via: Via, datagram: &[u8]) {
         self.queue.answer(source, datagram);
-        self.note(source.from, datagram);
+        self.note(source.from, via, datagram);
     }
 
-    pub(crate) fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
-        self.queue.send(to, datagram);
-        self.note(to, datagram);
+    /// Sends what the node has to send.
+    pub(crate) fn send(&mut self, transmit: &Transmit, local: Local, datagram: &[u8]) {
+        self.queue.send(transmit.to, local, datagram);
+        self.note(transmit.to, transmit.via, datagram);
     }
 
-    fn note(&mut self, to: SocketAddr, datagram: &[u8]) {
+    fn note(&mut self, to: SocketAddr, via: Via, datagram: &[u8]) {
         self.sent += 1;
         if let Some(recorder) = &mut self.recorder {
-            recorder.sent(to, datagram);
+            recorder.sent(to, via, datagram);
         }
     }
 

@@ -169,9 +169,11 @@ pub struct HeldPage {
 pub struct Stats {
     /// Who it is.
     pub id: NodeId,
-    /// Where it listens.
+    /// Where it listens: the first address.
     pub address: SocketAddr,
-    /// Where the last node that answered saw it.
+    /// All addresses that it listens on.
+    pub addresses: Vec<SocketAddr>,
+    /// Where others see it: the address that several of those who answered last agree on.
     pub observed: Option<SocketAddr>,
     /// Another node with the same id, if there is one.
     pub duplicate: Option<Duplicate>,
@@ -267,7 +269,7 @@ pub struct SocketStats {
 }
 
 impl SocketStats {
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
         self.withheld += other.withheld;

@@ -2,9 +2,7 @@
 //!
 //! Nothing is sent here: a datagram lies in the caller's buffer, and the caller asks for the next one when it has room.
 
-use core::net::SocketAddr;
-
-use kad_core::{Node, PullTicket, Received, Values};
+use kad_core::{Node, PullTicket, Received, Sender, Transmit, Values};
 use kad_store::Store;
 use kad_wire::limits::DATAGRAM_MAX;
 use kad_wire::{Digest, Instant, Key};
@@ -137,12 +135,12 @@ pub fn receive<S: Store + ?Sized>(
     now: Instant,
     node: &mut Node<'_>,
     store: &mut S,
-    (from, datagram): (SocketAddr, &[u8]),
+    (sender, datagram): (impl Into<Sender>, &[u8]),
     buffer: &mut [u8],
     found: impl FnOnce(&Values<'_, '_>),
 ) -> Response {
     let small = small(buffer);
-    match node.handle_datagram(now, from, datagram, small) {
+    match node.handle_datagram(now, sender, datagram, small) {
         Received::Nothing => Response::default(),
         Received::Reply(len) => Response::reply(Some(len)),
         Received::Find(ticket) => {
@@ -169,13 +167,13 @@ pub fn receive<S: Store + ?Sized>(
     }
 }
 
-/// The next datagram that the node has to send: to whom, and its length in `buffer`.
+/// The next datagram that the node has to send, which is in `buffer` then, whole.
 pub fn next_transmit<S: Store + ?Sized, A: Aside>(
     now: Instant,
     node: &mut Node<'_>,
     shelves: &mut Shelves<'_, S, A>,
     buffer: &mut [u8],
-) -> Option<(SocketAddr, usize)> {
+) -> Option<Transmit> {
     loop {
         let transmit = node.poll_transmit(now, small(buffer))?;
         let mut complete = true;
@@ -183,7 +181,7 @@ pub fn next_transmit<S: Store + ?Sized, A: Aside>(
             complete &= shelves.read(now, (&hole.key, &hole.digest), 0, hole.bytes) == hole.bytes.len();
         }
         if complete {
-            return Some((transmit.to, transmit.len));
+            return Some(transmit);
         }
         node.transmit_dropped();
     }

@@ -47,8 +47,8 @@ fn ask(slabs: &mut Slabs, now: Instant, number: u32, token: Token, request: &Req
 
 /// A peer proves itself, which brings it into the table. Answers with its token.
 fn comes(slabs: &mut Slabs, now: Instant, number: u32) -> Token {
-    let token = ask(slabs, now, number, Token::NONE, &Request::Ping);
-    ask(slabs, now, number, token, &Request::Ping);
+    let token = ask(slabs, now, number, Token::NONE, &Request::PING);
+    ask(slabs, now, number, token, &Request::PING);
     assert!(slabs.node().contacts().any(|known| known.contact.id == peer(number).0));
     token
 }

@@ -1,7 +1,7 @@
 //! Where a node is: endpoints, contacts, and lists of them.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::DecodeError;
 use crate::codec::{Reader, Writer};
@@ -10,8 +10,9 @@ use crate::limits::CONTACT_LEN;
 
 /// A UDP address in the one form that the wire knows: 16 bytes of IP (IPv4 as `::ffff:a.b.c.d`) and a port.
 ///
-/// Built from a [`SocketAddr`], which makes an IPv4 address and its mapped IPv6 form equal. Flow label and scope are
-/// dropped: an address that needs a scope is not [usable](Self::is_usable) for anybody else.
+/// Built from a [`SocketAddr`], which makes an IPv4 address and its mapped IPv6 form equal. The flow label is dropped. The scope
+/// id of a link-local IPv6 address is kept in the address itself, in four bytes that are zero on the wire, so that the same
+/// address on two links is two endpoints; of others it is dropped.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Endpoint {
     /// The IP address, IPv4 mapped.
@@ -46,34 +47,109 @@ impl Endpoint {
         self.ip.starts_with(&V4_MAPPED)
     }
 
-    /// Whether a node may keep this address and tell it to others: it has a port and is neither unspecified, multicast,
-    /// broadcast, reserved nor link-local IPv6 (which means nothing without a scope).
+    /// Whether a node may keep this address and send to it: it has a port and is neither unspecified, multicast, broadcast,
+    /// reserved nor link-local IPv6 on a link that is not known.
     pub fn is_usable(&self) -> bool {
         let [.., first_of_v4, _, _, _] = self.ip;
         let ip = if self.is_v4() {
             (1..224).contains(&first_of_v4)
         } else {
             let ip = Ipv6Addr::from_octets(self.ip);
-            !(ip.is_unspecified() || ip.is_multicast() || ip.is_unicast_link_local())
+            !(ip.is_unspecified() || ip.is_multicast() || (ip.is_unicast_link_local() && self.link() == 0))
         };
         ip && self.port != 0
     }
 
-    /// Whether the address is one of the open Internet's: usable, and neither loopback, private, shared (RFC 6598),
-    /// link-local, documentation nor unique-local.
+    /// Whether the address is one of the open Internet's: usable, and of [global](Scope::Global) scope.
     pub fn is_global(&self) -> bool {
-        let ip = match self.ip() {
-            IpAddr::V4(ip) => {
-                let [a, b, ..] = ip.octets();
-                let shared = a == 100 && b & 0xc0 == 64;
-                !(ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_documentation() || shared)
+        self.is_usable() && self.scope() == Scope::Global
+    }
+
+    /// Returns how far the address reaches.
+    pub fn scope(&self) -> Scope {
+        Scope::of(&self.ip)
+    }
+
+    /// Returns whether a node at `peer` may be told of this address: the address is usable, and reaches at least as far as
+    /// the peer's own. A link-local IPv6 address is only for peers of the same link.
+    pub fn is_for(&self, peer: &Self) -> bool {
+        self.is_usable() && if self.link() == 0 { self.scope() >= peer.scope() } else { self.link() == peer.link() }
+    }
+
+    /// Returns this address as it is to be understood when a node at `peer` has named it: a link-local IPv6 address is on the
+    /// peer's link. `None`: a node there should not have named it, so it is not believed.
+    pub fn named_by(&self, peer: &Self) -> Option<Self> {
+        let meant = if self.is_link_local_v6() { self.on_link(peer.link()) } else { *self };
+        meant.is_for(peer).then_some(meant)
+    }
+
+    /// Returns the address as others may see it: without the number of this host's link.
+    #[must_use]
+    pub fn without_link(&self) -> Self {
+        if self.is_link_local_v6() { self.on_link(0) } else { *self }
+    }
+
+    fn is_link_local_v6(&self) -> bool {
+        let [a, b, ..] = self.ip;
+        a == 0xfe && b & 0xc0 == 0x80
+    }
+
+    /// Returns the link of a link-local IPv6 address, as the system numbers it; 0 if it is not known, and for every other
+    /// address.
+    fn link(&self) -> u32 {
+        let [_, _, _, _, a, b, c, d, ..] = self.ip;
+        if self.is_link_local_v6() { u32::from_be_bytes([a, b, c, d]) } else { 0 }
+    }
+
+    /// Returns this link-local IPv6 address on a link. Bits 10 to 63 of such an address are zero (RFC 4291, section 2.5.6).
+    fn on_link(&self, link: u32) -> Self {
+        let [a, _, _, _, _, _, _, _, host @ ..] = self.ip;
+        let [l0, l1, l2, l3] = link.to_be_bytes();
+        let [h0, h1, h2, h3, h4, h5, h6, h7] = host;
+        Self { ip: [a, 0x80, 0, 0, l0, l1, l2, l3, h0, h1, h2, h3, h4, h5, h6, h7], port: self.port }
+    }
+}
+
+/// How far an address reaches, from the narrowest to the widest.
+///
+/// An address means something only to those whom it reaches. So a node names to a peer only addresses that reach at least as
+/// far as the peer's, and believes no others from it: see [`Endpoint::is_for`] and [`Endpoint::named_by`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Scope {
+    /// This host: `127.0.0.0/8`, `::1`.
+    Loopback,
+    /// One link: `169.254.0.0/16`, `fe80::/10`.
+    Link,
+    /// A site's own network: `10.0.0.0/8`, `172.16.0.0/12`, `192.168.0.0/16`, `100.64.0.0/10`, `fc00::/7`, and all that is kept
+    /// for special purposes.
+    Private,
+    /// The open Internet.
+    Global,
+}
+
+impl Scope {
+    fn of(ip: &[u8; 16]) -> Self {
+        if ip.starts_with(&V4_MAPPED) {
+            let [.., a, b, c, _] = *ip;
+            match (a, b, c) {
+                (127, ..) => Self::Loopback,
+                (169, 254, _) => Self::Link,
+                (10, ..) | (192, 168, _) | (100, 64..=127, _) | (172, 16..=31, _) => Self::Private,
+                // Documentation, benchmarks, protocol assignments: labs.
+                (192, 0, 0 | 2) | (198, 18..=19, _) | (198, 51, 100) | (203, 0, 113) => Self::Private,
+                _ => Self::Global,
             }
-            IpAddr::V6(ip) => {
-                let [a, b, ..] = ip.segments();
-                !(ip.is_loopback() || ip.is_unique_local() || (a == 0x2001 && b == 0xdb8))
+        } else {
+            let [a, b, c, d, ..] = *ip;
+            match (a, b, c, d) {
+                _ if Ipv6Addr::from_octets(*ip).is_loopback() => Self::Loopback,
+                (0xfe, 0x80..=0xbf, ..) => Self::Link,
+                (0x20, 0x01, 0x0d, 0xb8) => Self::Private,
+                // Global unicast, and the well-known prefix of translators to IPv4.
+                (0x20..=0x3f, ..) | (0, 0x64, 0xff, 0x9b) => Self::Global,
+                _ => Self::Private,
             }
-        };
-        ip && self.is_usable()
+        }
     }
 }
 
@@ -83,13 +159,20 @@ impl From<SocketAddr> for Endpoint {
             IpAddr::V4(ip) => ip.to_ipv6_mapped(),
             IpAddr::V6(ip) => ip,
         };
-        Self { ip: ip.octets(), port: address.port() }
+        let endpoint = Self { ip: ip.octets(), port: address.port() };
+        match address {
+            SocketAddr::V6(v6) if endpoint.is_link_local_v6() => endpoint.on_link(v6.scope_id()),
+            _ => endpoint,
+        }
     }
 }
 
 impl From<Endpoint> for SocketAddr {
     fn from(endpoint: Endpoint) -> Self {
-        Self::new(endpoint.ip(), endpoint.port)
+        match endpoint.without_link().ip() {
+            IpAddr::V6(ip) if endpoint.link() != 0 => SocketAddrV6::new(ip, endpoint.port, 0, endpoint.link()).into(),
+            ip => Self::new(ip, endpoint.port),
+        }
     }
 }
 
@@ -135,7 +218,7 @@ impl Contact {
         let (id, endpoint) = writer.array::<CONTACT_LEN>()?.split_first_chunk_mut()?;
         let (ip, port) = endpoint.split_first_chunk_mut()?;
         *id = *self.id.as_bytes();
-        *ip = self.endpoint.ip;
+        *ip = self.endpoint.without_link().ip;
         *port.first_chunk_mut()? = self.endpoint.port.to_le_bytes();
         Some(())
     }
@@ -211,7 +294,7 @@ mod tests {
         for text in ["[::]:1", "[ff02::1]:1", "[fe80::1]:1", "[::ffff:0.0.0.0]:1"] {
             assert!(!endpoint(text).is_usable(), "{text}");
         }
-        for text in ["127.0.0.1:1", "10.0.0.1:1", "[::1]:1", "[fd00::1]:1", "8.8.8.8:53"] {
+        for text in ["127.0.0.1:1", "10.0.0.1:1", "[::1]:1", "[fd00::1]:1", "[fe80::1%7]:1", "8.8.8.8:53"] {
             assert!(endpoint(text).is_usable(), "{text}");
         }
     }
@@ -222,5 +305,61 @@ mod tests {
             assert!(!endpoint(text).is_global(), "{text}");
         }
         assert!(endpoint("8.8.8.8:53").is_global() && endpoint("[2600::1]:53").is_global());
+    }
+
+    /// Addresses of each scope, from the narrowest to the widest.
+    const SCOPES: [(Scope, &[&str]); 4] = [
+        (Scope::Loopback, &["127.0.0.1:1", "127.255.0.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"]),
+        (Scope::Link, &["169.254.169.254:1"]),
+        (
+            Scope::Private,
+            &[
+                "10.0.0.1:1",
+                "172.31.0.1:1",
+                "192.168.1.1:1",
+                "100.64.0.1:1",
+                "100.127.9.9:1",
+                "[fc00::1]:1",
+                "[fdff::1]:1",
+            ],
+        ),
+        (Scope::Global, &["8.8.8.8:1", "172.32.0.1:1", "100.128.0.1:1", "[2600::1]:1", "[64:ff9b::808:808]:1"]),
+    ];
+
+    #[test]
+    fn an_address_is_told_and_believed_only_where_it_reaches() {
+        for (of_peer, peers) in SCOPES {
+            for (scope, addresses) in SCOPES {
+                for (peer, address) in
+                    peers.iter().flat_map(|peer| addresses.iter().map(move |address| (*peer, *address)))
+                {
+                    let (peer, address) = (endpoint(peer), endpoint(address));
+                    assert_eq!((peer.scope(), address.scope()), (of_peer, scope), "{peer}, {address}");
+                    assert_eq!(address.is_for(&peer), scope >= of_peer, "{address} to {peer}");
+                    assert_eq!(address.named_by(&peer), (scope >= of_peer).then_some(address), "{address} by {peer}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_local_address_is_of_its_link_alone() {
+        let (here, there, peer) = (endpoint("[fe80::1%7]:1"), endpoint("[fe80::1%8]:1"), endpoint("[fe80::2%7]:2"));
+        assert_ne!(here, there);
+        assert_eq!(SocketAddr::from(here).to_string(), "[fe80::1%7]:1");
+        assert!(here.is_for(&peer) && !there.is_for(&peer) && !here.is_for(&endpoint("[::1]:1")));
+        assert!(endpoint("10.0.0.1:1").is_for(&peer) && !endpoint("[::1]:1").is_for(&peer));
+        // On the wire it has no link, and its reader puts it on that of whoever named it; also what a liar writes there.
+        let mut bytes = [0; CONTACT_LEN];
+        let contact = Contact { id: NodeId::from_bytes([1; 32]), endpoint: here };
+        contact.write(&mut Writer::new(&mut bytes)).unwrap();
+        let read = Contact::read(&bytes).endpoint;
+        assert_eq!((read, read.is_usable()), (endpoint("[fe80::1]:1"), false));
+        for named in [read, there] {
+            assert_eq!(named.named_by(&peer), Some(here));
+            assert!(
+                ["8.8.8.8:1", "10.0.0.1:1", "127.0.0.1:1"].iter().all(|by| named.named_by(&endpoint(by)).is_none())
+            );
+        }
     }
 }

@@ -17,7 +17,7 @@ mod steering;
 mod time;
 mod tombstone;
 
-pub use contact::{Contact, Contacts, Endpoint};
+pub use contact::{Contact, Contacts, Endpoint, Scope};
 pub use item::{Digest, Invalid, ItemHeader, ItemType, Lock, TypeMask, item_flags};
 pub use key::{Distance, Key, NodeId, ParseKeyError};
 pub use message::{Datagram, DecodeError};

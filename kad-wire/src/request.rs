@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::DecodeError;
 use crate::codec::{Reader, Writer};
+use crate::contact::Endpoint;
 use crate::item::{Digest, ItemHeader, TypeMask};
 use crate::key::Key;
 use crate::limits::{AMPLIFICATION, ENVELOPE_LEN, STORE_ITEMS_MAX};
@@ -23,6 +24,8 @@ impl RequestFlags {
     pub const WANT_V6: u8 = 4;
     /// No bytes of values, please: only their headers.
     pub const HEADERS_ONLY: u8 = 8;
+    /// Of a PING: it names the address at which the sender wants to be known. Follows from the request.
+    pub const ADVERTISED: u8 = 16;
 
     /// Whether all bits of `flag` are set.
     pub const fn has(self, flag: u8) -> bool {
@@ -122,8 +125,8 @@ pub struct Store<'a> {
 /// The body of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Request<'a> {
-    /// Are you there? Answered by PONG.
-    Ping,
+    /// Are you there? Answered by PONG. With an address: list me there, not where this came from, if I answer there.
+    Ping(Option<Endpoint>),
     /// Answered by NODES.
     FindNode(FindNode),
     /// Answered by VALUE.
@@ -177,6 +180,9 @@ fn padding(reader: Reader<'_>) -> Result<usize, DecodeError> {
 }
 
 impl<'a> Request<'a> {
+    /// A PING of a sender that is known by the address from which it sends.
+    pub const PING: Self = Self::Ping(None);
+
     /// The length to pad a FIND_NODE or FIND_VALUE to, so that three times it covers the largest reply that fits `room`.
     pub const fn padded_len(room: Room) -> usize {
         room.datagram().div_ceil(AMPLIFICATION)
@@ -184,7 +190,7 @@ impl<'a> Request<'a> {
 
     fn kind(&self) -> u8 {
         match self {
-            Self::Ping => kind::PING,
+            Self::Ping(_) => kind::PING,
             Self::FindNode(_) => kind::FIND_NODE,
             Self::FindValue(_) => kind::FIND_VALUE,
             Self::Pull(_) => kind::PULL,
@@ -201,8 +207,10 @@ impl<'a> Request<'a> {
         let [flags] = *reader.array()?;
         let request = match kind {
             kind::PING => {
+                let is_advertised = RequestFlags(flags).has(RequestFlags::ADVERTISED);
+                let advertised = if is_advertised { Some(Endpoint::read(&mut reader)?) } else { None };
                 reader.end()?;
-                Self::Ping
+                Self::Ping(advertised)
             }
             kind::GOODBYE => {
                 reader.end()?;
@@ -236,7 +244,12 @@ impl<'a> Request<'a> {
         let mut writer = Writer::new(out);
         envelope.write(self.kind(), &mut writer)?;
         match self {
-            Self::Ping | Self::Goodbye => writer.bytes(&[flags.0])?,
+            Self::Ping(None) => writer.bytes(&[flags.0 & !RequestFlags::ADVERTISED])?,
+            Self::Ping(Some(advertised)) => {
+                writer.bytes(&[flags.0 | RequestFlags::ADVERTISED])?;
+                advertised.write(&mut writer)?;
+            }
+            Self::Goodbye => writer.bytes(&[flags.0])?,
             Self::FindNode(FindNode { limit, target, padding }) => {
                 writer.bytes(&[flags.0, *limit])?;
                 writer.bytes(target.as_bytes())?;

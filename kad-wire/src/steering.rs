@@ -95,8 +95,8 @@ mod tests {
     fn requests_are_spread_evenly_and_attempts_stay_together() {
         let mut hits = [0; 3];
         for nonce in 0..3000 {
-            let first = request(Request::Ping, 9, Tag::new(5, nonce, 0));
-            assert_eq!(first, request(Request::Ping, 9, Tag::new(5, nonce, 3)));
+            let first = request(Request::PING, 9, Tag::new(5, nonce, 0));
+            assert_eq!(first, request(Request::PING, 9, Tag::new(5, nonce, 3)));
             let Steering::Spread(number) = first else { panic!("{first:?}") };
             hits[number as usize % 3] += 1;
         }

@@ -71,7 +71,8 @@ fn vectors() -> Vec<(&'static str, Build)> {
     let find_node = FindNode { limit: 20, target: Key::hash("name"), padding: 321 };
     let wants = RequestFlags::WANT_V4 | RequestFlags::WANT_V6;
     vec![
-        ("ping", request(RequestFlags::CLIENT, Request::Ping)),
+        ("ping", request(RequestFlags::CLIENT, Request::PING)),
+        ("ping_advertised", request(wants, Request::Ping(Some(contact(8).endpoint)))),
         ("find_node", request(wants, Request::FindNode(find_node))),
         ("find_value", request(wants | RequestFlags::HEADERS_ONLY, Request::FindValue(find_value))),
         ("pull", request(0, Request::Pull(pull))),

@@ -27,8 +27,9 @@ fn fixed_sizes_are_those_of_the_protocol() {
         key: Key::default(),
         digest: Digest::default(),
     };
-    let requests = [Request::Ping, Request::Goodbye, find_node(0), find_value(0), Request::Pull(pull)];
+    let requests = [Request::PING, Request::Goodbye, find_node(0), find_value(0), Request::Pull(pull)];
     assert_eq!(requests.map(encoded), [57, 57, 90, 100, 128]);
+    assert_eq!(encoded(Request::Ping(Some(Endpoint::UNSPECIFIED))), 75);
     let replies = [Reply::Pong, Reply::refused(Refusal::Busy, 9)];
     let sizes = replies.map(|reply| reply.encode(&Envelope::default(), &ReplyHead::default(), &mut [0; 200]).unwrap());
     assert_eq!(sizes, [76, 80]);
@@ -55,6 +56,8 @@ fn a_full_reply_is_at_most_three_times_a_padded_request() {
     const {
         // PONG, and the PING that probes an unknown sender.
         assert!(76 + 57 <= AMPLIFICATION * 57);
+        // The same of an advertised address: whoever is asked there gets less than was sent here.
+        assert!(76 + 57 <= AMPLIFICATION * 75);
         // 20 contacts, and that PING.
         assert!(76 + 20 * 50 + 57 <= AMPLIFICATION * 411);
     }

@@ -164,9 +164,13 @@ pub(crate) struct Json {
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct Daemon {
-    /// The UDP address to listen on
-    #[arg(long, env = "KAD_LISTEN", default_value = "0.0.0.0:9000", value_name = "ADDRESS")]
-    pub(crate) listen: SocketAddr,
+    /// A UDP address to listen on, up to 8 (repeatable)
+    #[arg(long, env = "KAD_LISTEN", value_delimiter = ',', value_parser = input::listen, default_value = "0.0.0.0:9000", value_name = "ADDRESS")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// An address at which others are to list the node, where that is not the one from which it sends: behind a forwarded port, or
+    /// in a container with a published one; without a port, the one that it listens on (one for each address family)
+    #[arg(long, env = "KAD_ADVERTISE", value_delimiter = ',', value_parser = input::advertised, value_name = "ADDRESS[:PORT]")]
+    pub(crate) advertise: Vec<SocketAddr>,
     /// A node to join through, as ADDRESS:PORT or NAME:PORT (repeatable)
     #[arg(long, env = "KAD_BOOTSTRAP", value_delimiter = ',', value_parser = input::part(input::address), value_name = "ADDRESS")]
     pub(crate) bootstrap: Vec<String>,

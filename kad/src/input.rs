@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -96,7 +96,10 @@ pub(crate) fn address(text: &str) -> Result<String, String> {
     if text.parse::<SocketAddr>().is_ok() {
         return Ok(text.into());
     }
+    let zoned =
+        |host: &str| host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).is_some_and(|ip| ip.contains('%'));
     match text.rsplit_once(':') {
+        Some((host, port)) if zoned(host) && port.parse::<u16>().is_ok() => Ok(text.into()),
         Some((name, port)) if is_name(name) && port.parse::<u16>().is_ok() => Ok(text.into()),
         _ => Err(shape.into()),
     }
@@ -104,6 +107,22 @@ pub(crate) fn address(text: &str) -> Result<String, String> {
 
 fn is_name(text: &str) -> bool {
     !text.is_empty() && !text.contains(|letter: char| letter.is_whitespace() || letter == ':' || letter == '/')
+}
+
+/// An address to listen on.
+pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.trim().parse().map_err(|_| "must be an IP address and a port, like 0.0.0.0:9000 or [::]:9000".into())
+}
+
+/// An address at which others are to list a node. Port 0 stands for that at which the node listens.
+pub(crate) fn advertised(text: &str) -> Result<SocketAddr, String> {
+    let text = text.trim();
+    let address = text.parse::<SocketAddr>().or_else(|_| {
+        let ip = text.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(text);
+        ip.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0))
+    });
+    let shape = "must be an IP address, with or without a port, like 192.0.2.1, 192.0.2.1:9000 or [2001:db8::1]:9000";
+    address.map_err(|_| shape.into())
 }
 
 /// How often something is done: not so often that doing it is all that is done.
@@ -138,7 +157,29 @@ pub(crate) fn loss(text: &str) -> Result<u16, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{address, api, loss, part};
+    use super::{address, advertised, api, loss, part};
+
+    #[test]
+    fn an_advertised_address_may_have_a_port() {
+        for (text, expected) in [
+            ("192.0.2.1", "192.0.2.1:0"),
+            ("192.0.2.1:9000", "192.0.2.1:9000"),
+            ("2001:db8::1", "[2001:db8::1]:0"),
+            ("[2001:db8::1]", "[2001:db8::1]:0"),
+            ("[2001:db8::1]:9", "[2001:db8::1]:9"),
+        ] {
+            assert_eq!(advertised(text).map(|address| address.to_string()), Ok(expected.into()), "{text}");
+        }
+        assert!(
+            ["", "dht.example.org:9000", "192.0.2.1:", "192.0.2.1:70000"].iter().all(|text| advertised(text).is_err())
+        );
+    }
+
+    #[test]
+    fn a_link_local_address_names_its_interface() {
+        assert!(address("[fe80::1%eth0]:9000").is_ok() && address("[fe80::1%3]:9000").is_ok());
+        assert!(address("[fe80::1%eth0]").is_err() && address("fe80::1%eth0:9000").is_err());
+    }
 
     #[test]
     fn addresses_have_a_host_and_a_port() {

@@ -92,7 +92,7 @@ fn templates() -> Vec<Vec<u8>> {
         let len = request.encode(&envelope, flags, &mut out).unwrap();
         out[..len].to_vec()
     };
-    let mut all: Vec<_> = [Request::Ping, Request::Goodbye, find_node, find_value].iter().map(encode).collect();
+    let mut all: Vec<_> = [Request::PING, Request::Goodbye, find_node, find_value].iter().map(encode).collect();
     // Every other kind by its byte, with a body of the right size.
     for (kind, len) in
         [(4, 128), (5, 200), (0x81, 76), (0x82, 1076), (0x83, 1232), (0x84, 1220), (0x85, 84), (0xff, 80)]

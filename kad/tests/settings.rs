@@ -229,6 +229,7 @@ fn every_flag_of_the_daemon_can_be_in_a_file() {
         "record",
         "http",
         "data-dir",
+        "advertise",
         "bootstrap",
         "http-host",
         "http-origin",

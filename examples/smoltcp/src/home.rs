@@ -159,7 +159,8 @@ impl Home {
 
     /// The next datagram that the node has to send.
     pub(crate) fn transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<(SocketAddr, usize)> {
-        kad_upkeep::next_transmit(now, &mut self.node, &mut Shelves { store: &mut self.store, aside: &() }, buffer)
+        let mut shelves = Shelves { store: &mut self.store, aside: &() };
+        kad_upkeep::next_transmit(now, &mut self.node, &mut shelves, buffer).map(|sent| (sent.to, sent.len))
     }
 
     pub(crate) fn put(&mut self, now: Instant, key: Key, value: &[u8]) -> Result<(), Error> {

@@ -10,6 +10,7 @@ use crate::estimate::Rtt;
 use crate::event::{FindOptions, OperationId, StartError};
 use crate::operation::{Candidate, ItemSlot, ItemState, Kind, Operation, Pending};
 use crate::stats::count;
+use crate::via::Via;
 
 impl Node<'_> {
     /// Asks whoever is at `address` for a sign of life. Ends with [`Event::Pinged`](crate::Event::Pinged).
@@ -125,14 +126,17 @@ impl Node<'_> {
     ) -> Result<OperationId, StartError> {
         let operation = self.start_store(now, deadline, mode, 0, items)?;
         let (own, families) = (self.memory.head.id, self.memory.head.settings.families);
-        if let Some(mut lookup) = self.memory.lookup(operation) {
-            lookup.operation.given = true;
-            for holder in holders {
-                let usable = holder.id != own && holder.endpoint.is_usable() && families.reach(&holder.endpoint);
-                if usable {
-                    lookup.insert(holder, false, 0);
-                }
+        for holder in holders {
+            let usable = holder.id != own && holder.endpoint.is_usable() && families.reach(&holder.endpoint);
+            let via = self.memory.find_at(holder).map_or(Via::ANY, |slot| slot.via);
+            let Some(mut lookup) = self.memory.lookup(operation).filter(|_| usable) else { continue };
+            let place = lookup.insert(holder, false, 0);
+            if let Some(candidate) = place.and_then(|place| lookup.candidates.get_mut(place)) {
+                candidate.via = via;
             }
+        }
+        if let Some(lookup) = self.memory.lookup(operation) {
+            lookup.operation.given = true;
         }
         Ok(self.started(now, operation))
     }
@@ -272,12 +276,12 @@ impl Node<'_> {
         let usual_us = smoothed_us(&self.memory.head.rtt);
         for slot in self.memory.nearest_of_all(&target, slots) {
             let Some(slot) = self.memory.contacts.get(usize::from(*slot)) else { break };
-            let (contact, rtt_us) = (slot.contact, smoothed_us(&slot.rtt));
+            let (contact, via, rtt_us) = (slot.contact, slot.via, smoothed_us(&slot.rtt));
             let Some(mut lookup) = self.memory.lookup(operation) else { break };
             lookup.operation.usual_us = usual_us;
             let place = lookup.insert(&contact, false, 0);
             if let Some(candidate) = place.and_then(|place| lookup.candidates.get_mut(place)) {
-                candidate.rtt_us = rtt_us;
+                (candidate.via, candidate.rtt_us) = (via, rtt_us);
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::event::Duplicate;
 use crate::memory::Cell;
 use crate::probe::Reason;
 use crate::stats::count;
+use crate::via::Via;
 
 /// How often an address is asked that uses this node's id, or is said to.
 const ASK_INTERVAL_MS: u64 = 10_000;
@@ -72,7 +73,7 @@ impl Node<'_> {
         if !is_client {
             self.id_claimed(now, asked.from);
         }
-        if is_client || !matches!(request, Request::Ping) {
+        if is_client || !matches!(request, Request::Ping(_)) {
             count!(self.memory.head.stats, dropped_own);
             return Received::Nothing;
         }
@@ -90,7 +91,7 @@ impl Node<'_> {
         if known || !usable || now < head.duplicates.ask_at {
             return;
         }
-        if head.probes.plan(now, &endpoint, Reason::Duplicate, head.random.next()) {
+        if head.probes.plan(now, (&endpoint, Via::ANY), Reason::Duplicate, head.random.next()) {
             head.duplicates.ask_at = now.plus_millis(ASK_INTERVAL_MS);
         }
         self.settle_upkeep();
@@ -103,7 +104,9 @@ impl Node<'_> {
             return;
         }
         let head = &mut self.memory.head;
-        let own_token = head.tokens.verify(now, head.settings.network, &reply.observed, &head.id, envelope.token);
+        // On this host's own number of the link, if the address is of one.
+        let observed = reply.observed.named_by(&from).unwrap_or(reply.observed);
+        let own_token = head.tokens.verify(now, head.settings.network, &observed, &head.id, envelope.token);
         match own_token {
             true => head.duplicates.own = from,
             false => {
@@ -147,7 +150,8 @@ impl Node<'_> {
             duplicates.found = Duplicates::NONE;
             return;
         }
-        let asked = head.probes.plan(now, &duplicates.found.endpoint, Reason::Duplicate, head.random.next());
+        let asked =
+            head.probes.plan(now, (&duplicates.found.endpoint, Via::ANY), Reason::Duplicate, head.random.next());
         duplicates.check_at = now.plus_millis(if asked { CHECK_INTERVAL_MS } else { CHECK_AGAIN_MS });
     }
 }

@@ -28,6 +28,7 @@ use crate::schedule::Slot;
 use crate::stats::{Stats, count};
 use crate::ticket::{FindTicket, PullTicket, PulledTicket, StoreTicket, Values};
 use crate::token::{Random, TokenKey};
+use crate::via::Via;
 
 pub use answer::{FindAnswer, StoreAnswer};
 pub(crate) use duplicate::Duplicates;
@@ -66,6 +67,8 @@ pub enum Received<'n, 'd> {
 pub struct Transmit {
     /// To whom.
     pub to: SocketAddr,
+    /// From which of the node's addresses: its addressee answers only the one that it knows.
+    pub via: Via,
     /// Its length in the buffer.
     pub len: usize,
     /// Whether it has holes for values, to be filled through [`holes`](Self::holes).
@@ -73,6 +76,10 @@ pub struct Transmit {
 }
 
 impl Transmit {
+    pub(crate) fn through(self, via: Via) -> Self {
+        Self { via, ..self }
+    }
+
     /// The places in the datagram where bytes of this node's own values belong. All must be filled before it is sent.
     pub fn holes<'b>(&self, buffer: &'b mut [u8]) -> Holes<'b> {
         match buffer.get_mut(..self.len) {
@@ -138,14 +145,14 @@ impl<'m> Node<'m> {
     /// How it is.
     pub fn status(&self) -> Status {
         let head = &self.memory.head;
-        let observed = head.observed;
+        let contacts = self.memory.contacts.iter().filter(|slot| slot.may_live()).count();
         Status {
             id: head.id,
-            contacts: self.memory.contacts.iter().filter(|slot| slot.may_live()).count(),
+            contacts,
             buckets: head.depth.into(),
             operations: self.memory.operations.iter().filter(|operation| !operation.is_free()).count(),
             transfers: self.memory.transfers.iter().filter(|transfer| !transfer.is_free()).count(),
-            observed: (observed.port != 0).then_some(observed),
+            observed: head.observed.confirmed(contacts),
             duplicate: self.duplicate(),
         }
     }
@@ -156,6 +163,7 @@ impl<'m> Node<'m> {
         self.memory.contacts.iter().filter(|slot| slot.is_live()).map(move |slot| KnownContact {
             contact: slot.contact,
             row: own.as_key().shared_bits(slot.contact.id.as_key()).min(last),
+            via: slot.via,
             rtt: slot.rtt.smoothed_us().map(|us| Duration::from_micros(us.into())),
             seen: slot.seen,
             failures: slot.failures,
@@ -163,10 +171,11 @@ impl<'m> Node<'m> {
         })
     }
 
-    /// Takes in a contact that another worker of this node has verified, with the round-trip time that it has measured.
-    pub fn introduce(&mut self, now: Instant, contact: &Contact, rtt: Option<Duration>) {
+    /// Takes in a contact that another worker of this node has verified: through which address it was heard, and the round-trip
+    /// time that was measured.
+    pub fn introduce(&mut self, now: Instant, contact: &Contact, via: Via, rtt: Option<Duration>) {
         let rtt_us = rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX));
-        self.admit(now, contact, rtt_us);
+        self.admit(now, contact, via, rtt_us);
     }
 
     /// Writes the known contacts nearest to `target` to `out`, nearest first, and says how many.

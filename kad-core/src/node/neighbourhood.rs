@@ -1,10 +1,9 @@
 //! What a node knows of the nodes around it, and of its own room: for whoever passes its values on.
 
-use kad_wire::{Contact, Endpoint, Instant, Key};
+use kad_wire::{Contact, Instant, Key};
 
 use super::Node;
 use crate::bucket::Admission;
-use crate::config::Families;
 use crate::operation::Operation;
 use crate::stats::count;
 
@@ -102,8 +101,7 @@ impl Node<'_> {
         let (own, theirs) = (self.id().distance(key), newcomer.id.distance(key));
         let mut slots = [0; 64];
         let wanted = slots.get_mut(..k).unwrap_or_default();
-        let anywhere = Contact { endpoint: Endpoint::UNSPECIFIED, ..*newcomer };
-        let others = self.memory.nearest(key, &anywhere, Families::BOTH, wanted);
+        let others = self.memory.nearest_but(key, &newcomer.id, wanted);
         let mut nearer_than_newcomer = usize::from(own < theirs);
         for other in others.iter().filter_map(|slot| self.memory.contact(*slot)) {
             let distance = other.id.distance(key);

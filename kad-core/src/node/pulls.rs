@@ -12,7 +12,7 @@ use crate::operation::{Candidate, ItemSlot, ItemState};
 use crate::path::{Path, SMALLEST, Way};
 use crate::schedule::Slot;
 use crate::stats::count;
-use crate::ticket::{PulledTicket, StoreTicket, Values};
+use crate::ticket::{Asker, PulledTicket, StoreTicket, Values};
 use crate::transfer::{Purpose, SLOTS_PER_SOURCE, State, Transfer};
 use crate::wake::Link;
 use crate::window::{Arrival, Window};
@@ -78,7 +78,7 @@ impl Node<'_> {
         let Prefix { tag: store, lane, .. } = ticket.asker.envelope.prefix;
         let room = Room::of(ticket.asker.room);
         let purpose = Purpose::Offered { index, mode: offer.mode };
-        if self.is_pulled_already(offer, &source.endpoint, store, lane, purpose) {
+        if self.is_pulled_already(offer, &ticket.asker, purpose) {
             return Ok(());
         }
         if self.memory.head.arena.rows() == Self::reserve(self.memory.head.arena.rows()) {
@@ -95,6 +95,7 @@ impl Node<'_> {
         };
         if let Some(transfer) = self.memory.transfers.get_mut(place) {
             (transfer.purpose, transfer.source, transfer.room) = (purpose, *source, room);
+            transfer.via = ticket.asker.via;
             (transfer.offer, transfer.lane) = (store, lane);
             (transfer.key, transfer.header) = (offer.key, offer.header);
         }
@@ -112,23 +113,18 @@ impl Node<'_> {
 
     /// Whether the same offer is being pulled. A publisher that repeats it wants a sign of life, which a new proof is. The
     /// answer goes to the last STORE, in which the item may have another place.
-    fn is_pulled_already(
-        &mut self,
-        offer: &Offer<'_>,
-        from: &Endpoint,
-        store: Tag,
-        lane: u8,
-        purpose: Purpose,
-    ) -> bool {
+    fn is_pulled_already(&mut self, offer: &Offer<'_>, asker: &Asker, purpose: Purpose) -> bool {
         let same = |transfer: &Transfer| {
             transfer.is_offered()
-                && transfer.source.endpoint == *from
+                && transfer.source.endpoint == asker.contact.endpoint
                 && transfer.key == offer.key
                 && transfer.header.digest == offer.header.digest
         };
         let Some(index) = self.memory.transfers.iter().position(same) else { return false };
         if let Some(transfer) = self.memory.transfers.get_mut(index) {
-            (transfer.offer, transfer.lane, transfer.purpose) = (store, lane, purpose);
+            let Prefix { tag, lane, .. } = asker.envelope.prefix;
+            (transfer.offer, transfer.lane, transfer.via) = (tag, lane, asker.via);
+            transfer.purpose = purpose;
             transfer.proven = transfer.proven && transfer.state == State::Pulling;
             transfer.proving = false;
         }
@@ -164,7 +160,7 @@ impl Node<'_> {
             };
             let holder = lookup.nearest().map(|(place, _)| place).find(has);
             let holder = holder.and_then(|place| lookup.candidates.get(place));
-            let of = |candidate: &Candidate| (candidate.contact, candidate.pull_room(), candidate.token);
+            let of = |holder: &Candidate| (holder.contact, holder.via, holder.pull_room(), holder.token);
             let Some(holder) = holder.map(of) else {
                 let is_named = lookup.candidates.iter().any(|candidate| candidate.carried & bit != 0);
                 if let Some(slot) = lookup.items.get_mut(item) {
@@ -188,7 +184,7 @@ impl Node<'_> {
             }
             if let Some(transfer) = self.memory.transfers.get_mut(place) {
                 transfer.purpose = Purpose::Own { operation: operation as u16, item: item as u8 };
-                (transfer.source, transfer.room, transfer.token) = holder;
+                (transfer.source, transfer.via, transfer.room, transfer.token) = holder;
                 (transfer.key, transfer.header) = (key, header);
             }
             self.start_transfer(place, now);
@@ -436,7 +432,7 @@ impl Node<'_> {
         let (network, Contact { id, endpoint }) = (head.settings.network, transfer.source);
         let prefix = Prefix { lane: transfer.lane, room: head.settings.room(), network, tag: transfer.offer };
         let token = head.tokens.mint(now, network, &endpoint, &id);
-        (Envelope { prefix, token, sender: head.id }, ReplyHead { flags: 0, observed: endpoint })
+        (Envelope { prefix, token, sender: head.id }, ReplyHead { flags: 0, observed: endpoint.without_link() })
     }
 
     fn wrong_bytes(

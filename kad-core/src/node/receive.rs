@@ -1,7 +1,5 @@
 //! Datagrams come in here, and nowhere else does anything branch on what kind they are.
 
-use core::net::SocketAddr;
-
 use kad_wire::limits::AMPLIFICATION;
 use kad_wire::{
     Contact, Datagram, DecodeError, Endpoint, Envelope, Instant, Prefix, Refusal, Reply, ReplyHead, Request,
@@ -13,29 +11,41 @@ use crate::bucket::Admission;
 use crate::probe::Reason;
 use crate::stats::count;
 use crate::ticket::Asker;
+use crate::via::{Sender, Via};
 
-/// Bytes of the PING that probes an unknown sender.
+/// Bytes of the PING that probes an unknown sender, or the address that one advertises.
 pub(crate) const PROBE_LEN: usize = 57;
 
 impl Node<'_> {
-    /// Takes in a datagram that came from `from`. A reply, if there is one, is written to `reply`, which should have room
-    /// for [`DATAGRAM_MAX`](kad_wire::limits::DATAGRAM_MAX) bytes.
+    /// Takes in a datagram from an address, or from a [`Sender`] where it matters which of the node's own addresses it came to.
+    /// A reply, if there is one, is written to `reply`, which should have room for
+    /// [`DATAGRAM_MAX`](kad_wire::limits::DATAGRAM_MAX) bytes; it leaves from the address that the datagram came to.
     pub fn handle_datagram<'s, 'd>(
         &'s mut self,
         now: Instant,
-        from: SocketAddr,
+        sender: impl Into<Sender>,
+        datagram: &'d [u8],
+        reply: &mut [u8],
+    ) -> Received<'s, 'd> {
+        self.take_datagram(now, sender.into(), datagram, reply)
+    }
+
+    fn take_datagram<'s, 'd>(
+        &'s mut self,
+        now: Instant,
+        Sender { address, via }: Sender,
         datagram: &'d [u8],
         reply: &mut [u8],
     ) -> Received<'s, 'd> {
         count!(self.memory.head.stats, datagrams_in);
-        let from = Endpoint::from(from);
+        let from = Endpoint::from(address);
         let decoded = match Datagram::decode(datagram) {
             Ok(decoded) => decoded,
             Err(error) => return self.undecodable(error),
         };
         match decoded {
             Datagram::Request { envelope, flags, request } if self.is_of_our_network(&envelope.prefix) => {
-                let asked = Asked { envelope: &envelope, flags, from, len: datagram.len() };
+                let asked = Asked { envelope: &envelope, flags, from, via, len: datagram.len() };
                 match envelope.sender == self.id() {
                     true => self.asked_in_own_name(now, &asked, &request, reply),
                     false => self.request(now, &asked, request, reply),
@@ -43,7 +53,8 @@ impl Node<'_> {
             }
             Datagram::Reply { envelope, head, reply: answer } if self.is_of_our_network(&envelope.prefix) => {
                 if envelope.sender != self.id() {
-                    return self.replied(now, (from, datagram.len()), &envelope, &head, answer);
+                    let heard = Heard { from, via, len: datagram.len() };
+                    return self.replied(now, heard, &envelope, &head, answer);
                 }
                 self.replied_in_own_name(now, from, &envelope, &head);
                 Received::Nothing
@@ -89,12 +100,15 @@ impl Node<'_> {
         let head = &self.memory.head;
         let (network, sender) = (head.settings.network, asked.envelope.sender);
         let proven = head.tokens.verify(now, network, &asked.from, &sender, asked.envelope.token);
-        let leaves = matches!(request, Request::Goodbye);
-        let probe_len = if leaves { 0 } else { self.meet(now, asked, proven) };
+        let probe_len = match request {
+            Request::Goodbye => 0,
+            Request::Ping(Some(advertised)) if advertised != asked.from => self.meet_elsewhere(now, asked, &advertised),
+            _ => self.meet(now, asked, proven),
+        };
         let budget = asked.len.saturating_mul(AMPLIFICATION).saturating_sub(probe_len);
         let asker = self.asker(now, asked, budget.min(out.len()).min(asked.envelope.prefix.room.datagram()));
         match request {
-            Request::Ping => {
+            Request::Ping(_) => {
                 count!(self.memory.head.stats, pings);
                 self.reply(&asker, &Reply::Pong, out)
             }
@@ -111,10 +125,12 @@ impl Node<'_> {
             }
             Request::Goodbye => {
                 count!(self.memory.head.stats, goodbyes);
-                // Without proof it is a hint: the contact is asked, and only its own silence removes it.
-                match proven {
-                    true => self.contact_left(&asker.contact),
-                    false => self.doubt(now, &asker.contact, Reason::Goodbye),
+                // Without proof it is a hint: the contact is asked, and only its own silence removes it. The same if it is
+                // listed at another address, which it advertised.
+                match self.memory.find(&sender).map(|slot| slot.contact) {
+                    Some(known) if proven && known == asker.contact => self.contact_left(&known),
+                    Some(known) => self.doubt(now, &known, Reason::Goodbye),
+                    None => {}
                 }
                 Received::Nothing
             }
@@ -129,14 +145,34 @@ impl Node<'_> {
             return 0;
         }
         if proven {
-            self.admit(now, &contact, None);
+            self.admit(now, &contact, asked.via, None);
             return 0;
         }
-        if !self.memory.table().has_place_for(&contact) {
+        self.probe_unknown(now, &contact, asked.via)
+    }
+
+    /// Notes a requester that wants to be listed at another address: it is asked there, where it must answer with its id.
+    /// A peer whom that address does not reach cannot have it.
+    fn meet_elsewhere(&mut self, now: Instant, asked: &Asked<'_>, advertised: &Endpoint) -> usize {
+        let settings = &self.memory.head.settings;
+        if asked.flags.has(RequestFlags::CLIENT) || settings.client {
+            return 0;
+        }
+        match advertised.named_by(&asked.from) {
+            Some(endpoint) if settings.families.reach(&endpoint) => {
+                self.probe_unknown(now, &Contact { id: asked.envelope.sender, endpoint }, Via::ANY)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Asks an unknown node for a sign of life, if the table has a place for it. Returns the length of that question.
+    fn probe_unknown(&mut self, now: Instant, contact: &Contact, via: Via) -> usize {
+        if !self.memory.table().has_place_for(contact) {
             return 0;
         }
         let head = &mut self.memory.head;
-        if head.probes.plan(now, &contact.endpoint, Reason::Unknown, head.random.next()) {
+        if head.probes.plan(now, (&contact.endpoint, via), Reason::Unknown, head.random.next()) {
             self.settle_upkeep();
             PROBE_LEN
         } else {
@@ -146,13 +182,19 @@ impl Node<'_> {
     }
 
     /// Brings somebody who proved to be there into the table.
-    pub(crate) fn admit(&mut self, now: Instant, contact: &Contact, rtt_us: Option<u64>) {
+    pub(crate) fn admit(&mut self, now: Instant, contact: &Contact, via: Via, rtt_us: Option<u64>) {
         if !self.memory.head.settings.families.reach(&contact.endpoint) {
             return;
         }
         self.end_silence(&contact.endpoint);
         let was_cut_off = self.memory.head.doubts && self.is_alone();
-        match self.add_to_table(now, contact, rtt_us) {
+        let admission = self.add_to_table(now, contact, rtt_us);
+        if via != Via::ANY
+            && let Some(slot) = self.memory.find_at(contact)
+        {
+            slot.via = via;
+        }
+        match admission {
             Admission::Moved => {
                 count!(self.memory.head.stats, contacts_moved);
                 self.settle_upkeep();
@@ -183,7 +225,8 @@ impl Node<'_> {
         let flags = if head.settings.client { reply_flags::CLIENT } else { 0 };
         let contact = Contact { id: sender, endpoint: asked.from };
         let room = asked.envelope.prefix.room.bytes();
-        Asker { contact, envelope, head: ReplyHead { flags, observed: asked.from }, room, budget }
+        let head = ReplyHead { flags, observed: asked.from.without_link() };
+        Asker { contact, via: asked.via, envelope, head, room, budget }
     }
 
     /// Writes a reply of fixed size.
@@ -215,10 +258,20 @@ impl Node<'_> {
     }
 }
 
+/// Where a reply came from, to which address of this node, and how long it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Heard {
+    pub(crate) from: Endpoint,
+    pub(crate) via: Via,
+    pub(crate) len: usize,
+}
+
 /// A request without its body.
 pub(crate) struct Asked<'a> {
     pub(crate) envelope: &'a Envelope,
     pub(crate) flags: RequestFlags,
     pub(crate) from: Endpoint,
+    /// The address of this node that it came to.
+    pub(crate) via: Via,
     pub(crate) len: usize,
 }

@@ -5,6 +5,7 @@ use kad_wire::{
     Value, ValueItems, reply_flags,
 };
 
+use super::receive::Heard;
 use super::{Node, Received};
 use crate::lookup::Lookup;
 use crate::memory::Cell;
@@ -12,6 +13,7 @@ use crate::operation::{Give, ItemSlot, ItemState, Kind, Phase, Rank, Walk};
 use crate::probe::{Probe, Reason};
 use crate::stats::count;
 use crate::ticket::Values;
+use crate::via::Via;
 
 /// Parts of a holder's list that one operation reads at the most: one for each item that an operation can have places for.
 const PAGES: u8 = 32;
@@ -20,7 +22,7 @@ impl Node<'_> {
     pub(crate) fn replied<'d>(
         &mut self,
         now: Instant,
-        (from, len): (Endpoint, usize),
+        Heard { from, via, len }: Heard,
         envelope: &Envelope,
         head: &ReplyHead,
         reply: Reply<'d>,
@@ -28,13 +30,13 @@ impl Node<'_> {
         let tag = envelope.prefix.tag;
         let contact = Contact { id: envelope.sender, endpoint: from };
         let known = match self.memory.cell(tag.cell()) {
-            Cell::Probe(cell) => self.probe_answered(now, cell, tag, &contact, head),
+            Cell::Probe(cell) => self.probe_answered(now, cell, tag, (&contact, via), head),
             Cell::Transfer(index) => {
                 let gone = matches!(reply, Reply::Refused { refusal: Some(Refusal::Gone), .. });
                 self.pull_refused(now, index, tag, &from, gone)
             }
             Cell::Candidate(operation, place) => {
-                if self.candidate_answered(now, operation, place, envelope, &contact, head) {
+                if self.candidate_answered(now, operation, place, envelope, (&contact, via), head) {
                     count!(self.memory.head.stats, replies);
                     self.size_answered(operation, place, tag, &reply, len);
                     return self.answered(now, operation, place, reply);
@@ -52,14 +54,21 @@ impl Node<'_> {
         Received::Nothing
     }
 
-    fn probe_answered(&mut self, now: Instant, cell: usize, tag: Tag, contact: &Contact, head: &ReplyHead) -> bool {
+    fn probe_answered(
+        &mut self,
+        now: Instant,
+        cell: usize,
+        tag: Tag,
+        (contact, via): (&Contact, Via),
+        head: &ReplyHead,
+    ) -> bool {
         let Some(probe) = self.memory.head.probes.answered(cell, tag, &contact.endpoint) else { return false };
         let rtt_us = (tag == probe.tag).then(|| now.micros_since(probe.sent));
         let asked = self.memory.table().at(&probe.to).unwrap_or(*contact);
-        self.answered_from(now, &asked, contact, rtt_us, head);
+        self.answered_from(now, &asked, (contact, via), rtt_us, head);
         if asked.id != contact.id && probe.elsewhere != Endpoint::UNSPECIFIED {
             // Somebody else has that address now, and who had it has proven another one.
-            self.admit(now, &Contact { endpoint: probe.elsewhere, ..asked }, None);
+            self.admit(now, &Contact { endpoint: probe.elsewhere, ..asked }, Via::ANY, None);
         }
         self.settle_upkeep();
         true
@@ -70,12 +79,12 @@ impl Node<'_> {
         &mut self,
         now: Instant,
         asked: &Contact,
-        answering: &Contact,
+        (answering, via): (&Contact, Via),
         rtt_us: Option<u64>,
         head: &ReplyHead,
     ) {
         let memory = &mut self.memory;
-        memory.head.observed = head.observed;
+        memory.head.observed.note(&answering.endpoint, &head.observed);
         if let Some(rtt_us) = rtt_us {
             count!(memory.head.stats, rtt_samples);
             memory.head.rtt.sample(rtt_us);
@@ -88,7 +97,7 @@ impl Node<'_> {
             }
         }
         if head.flags & reply_flags::CLIENT == 0 {
-            self.admit(now, answering, rtt_us);
+            self.admit(now, answering, via, rtt_us);
         }
     }
 
@@ -99,7 +108,7 @@ impl Node<'_> {
         operation: usize,
         place: usize,
         envelope: &Envelope,
-        contact: &Contact,
+        (contact, via): (&Contact, Via),
         head: &ReplyHead,
     ) -> bool {
         let Some((slot, candidate)) = self.memory.candidate(operation, place) else { return false };
@@ -117,6 +126,7 @@ impl Node<'_> {
         let is_path = candidate.give == Give::Nothing || slot.kind != Kind::Store;
         candidate.token = envelope.token;
         candidate.room = envelope.prefix.room;
+        candidate.via = via;
         candidate.resend = false;
         candidate.late = false;
         if sample && is_path {
@@ -136,7 +146,7 @@ impl Node<'_> {
         if sample && !is_path {
             self.memory.head.store_rtt.sample(elapsed_us);
         }
-        self.answered_from(now, &asked, contact, (sample && is_path).then_some(elapsed_us), head);
+        self.answered_from(now, &asked, (contact, via), (sample && is_path).then_some(elapsed_us), head);
         if changed || !identified {
             self.settle_operation(now, operation);
         }
@@ -196,7 +206,7 @@ impl Node<'_> {
         }
         let Some(candidate) = lookup.candidates.get_mut(place) else { return };
         candidate.walk = Walk::Answered;
-        let depth = candidate.depth.saturating_add(1);
+        let (namer, depth) = (candidate.contact.endpoint, candidate.depth.saturating_add(1));
         if lookup.operation.given {
             return;
         }
@@ -205,14 +215,16 @@ impl Node<'_> {
         let mut namesake = None;
         for contact in contacts.iter() {
             if contact.id == own {
-                namesake = Some(contact.endpoint);
+                namesake = contact.endpoint.named_by(&namer);
                 continue;
             }
             // Most of the contacts that answers name are too far to matter, or known.
             let matters = Rank::leading(&contact.id.distance(&target)) <= horizon;
-            if !(matters && contact.endpoint.is_usable() && families.reach(&contact.endpoint)) {
+            if !(matters && families.reach(&contact.endpoint)) {
                 continue;
             }
+            let Some(endpoint) = contact.endpoint.named_by(&namer) else { continue };
+            let contact = Contact { endpoint, ..contact };
             let silent = any_silent && self.is_silent(now, &contact);
             let Some(mut lookup) = self.memory.lookup(operation) else { return };
             let place = lookup.insert(&contact, false, depth);

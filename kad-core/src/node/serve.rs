@@ -177,7 +177,7 @@ impl<'m> Node<'m> {
     pub fn refuse_pull(&mut self, ticket: &PullTicket, reply: &mut [u8]) -> Option<usize> {
         self.ticket_answered();
         let envelope = kad_wire::Envelope { prefix: ticket.prefix, token: kad_wire::Token::NONE, sender: self.id() };
-        let head = kad_wire::ReplyHead { flags: 0, observed: ticket.to };
+        let head = kad_wire::ReplyHead { flags: 0, observed: ticket.to.without_link() };
         let len = Reply::refused(Refusal::Gone, 0).encode(&envelope, &head, reply)?;
         self.sent();
         Some(len)

@@ -7,6 +7,7 @@ use crate::bucket::BAD;
 use crate::operation::Walk;
 use crate::probe::Reason;
 use crate::stats::count;
+use crate::via::Via;
 
 impl Node<'_> {
     /// Marks of the addresses that this node remembers as silent, for other workers of the same node: they share the secret
@@ -47,7 +48,7 @@ impl Node<'_> {
         let mark = self.mark(&contact.endpoint);
         let head = &mut self.memory.head;
         let Some(silence) = head.silences.of(now, mark) else { return false };
-        if silence.due && head.probes.plan(now, &contact.endpoint, Reason::Unknown, head.random.next()) {
+        if silence.due && head.probes.plan(now, (&contact.endpoint, Via::ANY), Reason::Unknown, head.random.next()) {
             self.settle_upkeep();
         }
         true
@@ -84,7 +85,7 @@ impl Node<'_> {
             if let Some(slot) = self.memory.find_at(contact) {
                 slot.failures = slot.failures.max(BAD);
             }
-            self.admit(now, &Contact { endpoint: elsewhere, ..*contact }, None);
+            self.admit(now, &Contact { endpoint: elsewhere, ..*contact }, Via::ANY, None);
         } else if self.memory.table().check_failed(contact) {
             count!(self.memory.head.stats, contacts_lost);
         }
@@ -110,9 +111,10 @@ impl Node<'_> {
     /// A contact has proven to be at another address than the one that is known: whether it is still there is checked at
     /// once. Only if not, it has moved; otherwise anybody could take its place by its id.
     pub(crate) fn check_move(&mut self, now: Instant, moved: &Contact) {
-        let Some(known) = self.memory.find(&moved.id).map(|slot| slot.contact.endpoint) else { return };
+        let Some(slot) = self.memory.find(&moved.id) else { return };
+        let (known, via) = (slot.contact.endpoint, slot.via);
         let head = &mut self.memory.head;
-        head.probes.plan_move(now, &known, &moved.endpoint, head.random.next());
+        head.probes.plan_move(now, (&known, via), &moved.endpoint, head.random.next());
         self.settle_upkeep();
     }
 
@@ -155,9 +157,13 @@ impl Node<'_> {
         let wanted = self.memory.shortlist().min(slots.len());
         let slots = slots.get_mut(..wanted).unwrap_or_default();
         for slot in self.memory.nearest_silent(&target, slots) {
-            let Some(contact) = self.memory.contact(*slot).copied() else { break };
+            let Some(slot) = self.memory.contacts.get(usize::from(*slot)) else { break };
+            let (contact, via) = (slot.contact, slot.via);
             let Some(mut lookup) = self.memory.lookup(operation) else { break };
-            lookup.insert(&contact, false, 0);
+            let place = lookup.insert(&contact, false, 0);
+            if let Some(candidate) = place.and_then(|place| lookup.candidates.get_mut(place)) {
+                candidate.via = via;
+            }
         }
     }
 }

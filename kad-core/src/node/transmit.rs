@@ -13,6 +13,7 @@ use crate::path::{Path, SMALLEST, Way, units};
 use crate::probe::Reason;
 use crate::schedule::Slot;
 use crate::stats::count;
+use crate::via::Via;
 
 /// Values up to this size travel inside a STORE that is most likely no news to the holder.
 const INLINE_REPLICA: u32 = 256;
@@ -76,12 +77,13 @@ impl Node<'_> {
             return self.transmit_hint(operation, out);
         };
         let place = self.prepare(now, operation, send)?;
+        let via = self.memory.candidate(operation, place)?.1.via;
         let transmit = self.write_request(now, operation, place, out);
         if transmit.is_none() {
             // A request that does not fit anywhere will not fit later either.
             self.candidate_failed(operation, place);
         }
-        transmit
+        transmit.map(|transmit| transmit.through(via))
     }
 
     /// Notes that a request goes out to a candidate: its tag, its attempt, when it is late.
@@ -177,9 +179,7 @@ impl Node<'_> {
                 (candidate.give, candidate.attempts) = (Give::Done, 0);
                 self.write(&to, &Request::Goodbye, tag, token, flags, out)
             }
-            (Kind::Ping | Kind::Leave, _) | (Kind::Join, Phase::Give) => {
-                self.write(&to, &Request::Ping, tag, token, flags, out)
-            }
+            (Kind::Ping | Kind::Leave, _) | (Kind::Join, Phase::Give) => self.write_ping(&to, tag, token, out),
             (Kind::Store, Phase::Give) => self.write_store(now, operation, place, out),
             (Kind::FindValue, _) => {
                 let names_only = if names_only { RequestFlags::HEADERS_ONLY } else { 0 };
@@ -219,7 +219,7 @@ impl Node<'_> {
         out: &mut [u8],
     ) -> Option<Transmit> {
         let len = request.encode(&self.envelope(tag, token), flags, out)?;
-        Some(Transmit { to: (*to).into(), len, has_holes: false })
+        Some(Transmit { to: (*to).into(), via: Via::ANY, len, has_holes: false })
     }
 
     /// Writes a request whose reply must be no larger than this.
@@ -235,7 +235,17 @@ impl Node<'_> {
         let mut envelope = self.envelope(tag, Token::NONE);
         envelope.prefix.room = room;
         let len = request.encode(&envelope, flags, out)?;
-        Some(Transmit { to: (*to).into(), len, has_holes: false })
+        Some(Transmit { to: (*to).into(), via: Via::ANY, len, has_holes: false })
+    }
+
+    /// Writes a PING, which tells where this node is to be listed if that is not where it comes from.
+    fn write_ping(&mut self, to: &Endpoint, tag: Tag, token: Token, out: &mut [u8]) -> Option<Transmit> {
+        let advertised = self.memory.head.settings.advertised_to(to);
+        let flags = match advertised {
+            Some(_) => RequestFlags(self.flags().0 & !RequestFlags::CLIENT),
+            None => self.flags(),
+        };
+        self.write(to, &Request::Ping(advertised), tag, token, flags, out)
     }
 
     /// Writes as many of the items that a holder has not answered for as fit one datagram: whole where they fit, as offers
@@ -276,7 +286,7 @@ impl Node<'_> {
             // It passes as it is.
             (candidate.resend, candidate.probes) = (false, false);
         }
-        Some(Transmit { to: candidate.contact.endpoint.into(), len, has_holes })
+        Some(Transmit { to: candidate.contact.endpoint.into(), via: candidate.via, len, has_holes })
     }
 
     /// When what is sent now arrives: to be expected, and at the latest unless something goes wrong. Until then the life of a
@@ -297,15 +307,17 @@ impl Node<'_> {
     fn transmit_hint(&mut self, operation: usize, out: &mut [u8]) -> Option<Transmit> {
         let nonce = self.memory.head.random.next();
         let flags = self.flags();
-        let (index, contact) = self.next_to_tell(operation)?;
+        let (index, contact, via) = self.next_to_tell(operation)?;
         let slot = self.memory.operations.get_mut(operation)?;
         slot.cursor = u16::try_from(index.saturating_add(1)).unwrap_or(u16::MAX);
         count!(self.memory.head.stats, requests_out);
-        self.write(&contact.endpoint, &Request::Goodbye, Tag::new(0, nonce, 0), Token::NONE, flags, out)
+        let tag = Tag::new(0, nonce, 0);
+        let transmit = self.write(&contact.endpoint, &Request::Goodbye, tag, Token::NONE, flags, out)?;
+        Some(transmit.through(via))
     }
 
     /// The next contact that a leaving node says goodbye to without proof, and its slot in the table.
-    fn next_to_tell(&self, operation: usize) -> Option<(usize, Contact)> {
+    fn next_to_tell(&self, operation: usize) -> Option<(usize, Contact, Via)> {
         let slot = self.memory.operations.get(operation)?;
         if slot.kind != Kind::Leave || slot.phase != Phase::Give || !slot.is_running() {
             return None;
@@ -314,7 +326,7 @@ impl Node<'_> {
         let is_told = |contact: &Contact| told.iter().any(|candidate| candidate.contact.endpoint == contact.endpoint);
         let mut slots = self.memory.contacts.iter().enumerate().skip(slot.cursor.into());
         let next = slots.find(|(_, slot)| slot.is_live() && !is_told(&slot.contact));
-        next.map(|(index, slot)| (index, slot.contact))
+        next.map(|(index, slot)| (index, slot.contact, slot.via))
     }
 
     pub(crate) fn transmit_probe(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
@@ -331,12 +343,18 @@ impl Node<'_> {
         probe.attempts = attempt;
         probe.sent = now;
         probe.deadline = late_at;
-        let (tag, first) = (probe.tag, attempt == 1 && probe.reason != Reason::Free);
+        let (tag, via, reason, first) =
+            (probe.tag, probe.via, probe.reason, attempt == 1 && probe.reason != Reason::Free);
         if first {
             count!(self.memory.head.stats, probes);
         }
         count!(self.memory.head.stats, requests_out);
-        self.write(&to, &Request::Ping, tag, Token::NONE, flags, out)
+        let transmit = match reason {
+            Reason::Doubted => self.write_ping(&to, tag, Token::NONE, out)?,
+            // As long as what caused it, and no longer.
+            _ => self.write(&to, &Request::PING, tag, Token::NONE, flags, out)?,
+        };
+        Some(transmit.through(via))
     }
 
     pub(crate) fn transmit_pull(&mut self, now: Instant, index: usize, out: &mut [u8]) -> Option<Transmit> {
@@ -368,7 +386,7 @@ impl Node<'_> {
             key: transfer.key,
             digest: transfer.header.digest,
         };
-        let token = transfer.token;
+        let (token, via) = (transfer.token, transfer.via);
         if probes {
             count!(self.memory.head.stats, path_probes);
         } else {
@@ -378,7 +396,8 @@ impl Node<'_> {
             self.credit_changed(was_short, index);
         }
         count!(self.memory.head.stats, requests_out);
-        self.write(&source.endpoint, &Request::Pull(pull), tag, token, flags, out)
+        let transmit = self.write(&source.endpoint, &Request::Pull(pull), tag, token, flags, out)?;
+        Some(transmit.through(via))
     }
 
     /// Marks the upkeep's readiness and deadline.

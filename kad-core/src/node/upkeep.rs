@@ -89,10 +89,10 @@ impl Node<'_> {
             }
             let rounds = rounds_between(slot.failures, cut_off);
             let place = round.wrapping_add(index as u64) % rounds;
-            let endpoint = slot.contact.endpoint;
+            let (endpoint, via) = (slot.contact.endpoint, slot.via);
             let head = &mut *self.memory.head;
             if slot.doubted || (place == 0 && begins_now && !head.probes.is_under_way(&endpoint)) {
-                let planned = head.probes.plan(now, &endpoint, Reason::Doubted, head.random.next());
+                let planned = head.probes.plan(now, (&endpoint, via), Reason::Doubted, head.random.next());
                 let done = planned || head.probes.is_under_way(&endpoint);
                 waits |= !done;
                 if let Some(slot) = self.memory.contacts.get_mut(index) {
@@ -128,12 +128,11 @@ impl Node<'_> {
 
     /// Somebody gave reason to doubt a contact. Only the contact's own silence counts against it.
     pub(crate) fn doubt(&mut self, now: Instant, contact: &Contact, reason: Reason) {
-        if self.memory.find_at(contact).is_none() {
-            return;
-        }
+        let Some(via) = self.memory.find_at(contact).map(|slot| slot.via) else { return };
         let head = &mut self.memory.head;
         let endpoint = &contact.endpoint;
-        let asked = head.probes.plan(now, endpoint, reason, head.random.next()) || head.probes.is_under_way(endpoint);
+        let planned = head.probes.plan(now, (endpoint, via), reason, head.random.next());
+        let asked = planned || head.probes.is_under_way(endpoint);
         if !asked && let Some(slot) = self.memory.find(&contact.id) {
             slot.doubted = true;
             self.look_soon(now);

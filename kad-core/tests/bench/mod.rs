@@ -255,7 +255,7 @@ impl Bench {
 
     /// A token of a node's for a peer.
     pub fn token(&mut self, peer: &Peer, to: usize) -> Token {
-        match Datagram::decode(&self.ask(peer, to, Token::NONE, &Request::Ping)) {
+        match Datagram::decode(&self.ask(peer, to, Token::NONE, &Request::PING)) {
             Ok(Datagram::Reply { envelope, .. }) => envelope.token,
             other => panic!("a PONG, not {other:?}"),
         }
@@ -264,7 +264,7 @@ impl Bench {
     /// Brings a peer into a node's table.
     pub fn acquaint(&mut self, peer: &Peer, with: usize) {
         let token = self.token(peer, with);
-        self.ask(peer, with, token, &Request::Ping);
+        self.ask(peer, with, token, &Request::PING);
         assert!(self.homes[with].node.contacts().any(|known| known.contact.id == peer.id), "it has a place");
     }
 }

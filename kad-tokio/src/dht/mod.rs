@@ -41,7 +41,7 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) id: NodeId,
-    pub(crate) address: SocketAddr,
+    pub(crate) listen: Arc<[SocketAddr]>,
     pub(crate) value_max: usize,
     pub(crate) timeout: Duration,
     pub(crate) leave_timeout: Duration,
@@ -72,9 +72,14 @@ impl Dht {
         self.shared.id
     }
 
-    /// Where it listens.
+    /// Where it listens: the first address.
     pub fn local_addr(&self) -> SocketAddr {
-        self.shared.address
+        self.shared.listen[0]
+    }
+
+    /// All addresses that it listens on, in the order of [`Builder::listen_on`].
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.shared.listen
     }
 
     /// Largest value in bytes.

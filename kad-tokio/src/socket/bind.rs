@@ -1,21 +1,23 @@
 //! Opening the sockets of a node: one for each of its workers, all on one port.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use quinn_udp::UdpSocketState;
 use socket2::{Domain, Protocol, Type};
 
 use super::refusal::Segments;
-use super::{Socket, steering};
+use super::{Socket, Sockets, steering};
 use crate::error::StartError;
+use crate::reach::is_dual;
 use crate::report::SocketStats;
 
 /// How sockets are opened.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Options {
-    pub(crate) listen: SocketAddr,
-    /// How many.
+pub(crate) struct Options<'a> {
+    /// On which addresses.
+    pub(crate) listen: &'a [SocketAddr],
+    /// How many on each.
     pub(crate) workers: usize,
     /// Bytes of each one's buffers to ask for.
     pub(crate) buffer: usize,
@@ -25,26 +27,31 @@ pub(crate) struct Options {
     pub(crate) steering: bool,
 }
 
-/// Opens sockets on one port. They become part of a runtime only in [`Socket::attach`], on the threads that will use them.
-pub(crate) fn bind(options: &Options) -> Result<Vec<Socket>, StartError> {
-    let opened = open_all(options).and_then(|sockets| {
-        let (mut opened, segments) = (Vec::new(), Segments::new(usize::MAX));
-        for socket in sockets {
-            opened.push(finish(socket, options, &segments)?);
-        }
-        if let Some(first) = opened.first() {
+/// Opens the sockets of all workers. They become part of a runtime only in [`Sockets::attach`], on the threads that will use
+/// them.
+pub(crate) fn bind(options: &Options<'_>) -> Result<Vec<Sockets>, StartError> {
+    let mut workers: Vec<_> = (0..options.workers).map(|_| Vec::new()).collect();
+    let segments = Segments::new(usize::MAX);
+    for (place, &address) in options.listen.iter().enumerate() {
+        let sockets = bind_one(address, options, &segments).map_err(|source| StartError::Bind { address, source })?;
+        if let Some(first) = sockets.first().filter(|_| place == 0) {
             warn_if_clamped(options.buffer, first.stats());
         }
-        Ok(opened)
-    });
-    opened.map_err(|source| StartError::Bind { address: options.listen, source })
+        workers.iter_mut().zip(sockets).for_each(|(worker, socket)| worker.push(socket));
+    }
+    Ok(workers.into_iter().map(Sockets::new).collect())
+}
+
+/// Opens the sockets on one address, one for each worker.
+pub(super) fn bind_one(listen: SocketAddr, options: &Options<'_>, segments: &Segments) -> io::Result<Vec<Socket>> {
+    open_all(listen, options)?.into_iter().map(|socket| finish(socket, listen, options, segments)).collect()
 }
 
 /// The sockets. Where the system does not bring each worker what is its own, they are all one, and workers pass it on.
-fn open_all(options: &Options) -> io::Result<Vec<socket2::Socket>> {
-    let first = open(options.listen)?;
+fn open_all(listen: SocketAddr, options: &Options<'_>) -> io::Result<Vec<socket2::Socket>> {
+    let first = open(listen)?;
     // Without this option yet: a port that another node has is not shared with it, but refused.
-    first.bind(&options.listen.into())?;
+    first.bind(&listen.into())?;
     let mut sockets = vec![first];
     if options.workers == 1 {
         return Ok(sockets);
@@ -71,12 +78,12 @@ fn open(listen: SocketAddr) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-/// Whether a socket on this address takes IPv4 too.
-fn is_dual(listen: SocketAddr) -> bool {
-    matches!(listen.ip(), IpAddr::V6(ip) if ip.is_unspecified())
-}
-
-fn finish(socket: socket2::Socket, options: &Options, segments: &Segments) -> io::Result<Socket> {
+fn finish(
+    socket: socket2::Socket,
+    listen: SocketAddr,
+    options: &Options<'_>,
+    segments: &Segments,
+) -> io::Result<Socket> {
     // The system grants what it allows; what that was is read back.
     let _ = socket.set_recv_buffer_size(options.buffer);
     let _ = socket.set_send_buffer_size(options.buffer);
@@ -90,7 +97,7 @@ fn finish(socket: socket2::Socket, options: &Options, segments: &Segments) -> io
     let address = std.local_addr()?;
     let state = UdpSocketState::new((&std).into())?;
     steering::simplify(&std, address.ip(), options.offload);
-    let (is_v6, dual) = (address.is_ipv6(), is_dual(options.listen));
+    let (is_v6, dual) = (address.is_ipv6(), is_dual(listen));
     let offload = options.offload;
     segments.limit(if offload { state.max_gso_segments() } else { 1 });
     let segments = segments.clone();

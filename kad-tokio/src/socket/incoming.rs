@@ -7,7 +7,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use tokio::net::UdpSocket;
 
-use super::DATAGRAM;
+use super::{DATAGRAM, Local};
 
 /// Room for datagrams that the system has joined: as much as an IP packet holds.
 const JOINED: usize = 64 << 10;
@@ -17,8 +17,17 @@ const JOINED: usize = 64 << 10;
 pub(crate) struct Source {
     /// Who sent it.
     pub(crate) from: SocketAddr,
+    /// Which of the worker's sockets it came to.
+    pub(crate) socket: u8,
     /// The address of this host that it was sent to, where the socket listens on many: its answer must come from there.
     pub(crate) to: Option<IpAddr>,
+}
+
+impl Source {
+    /// Where it came to, and where its answer must come from.
+    pub(crate) fn local(&self) -> Local {
+        Local { socket: self.socket, ip: self.to }
+    }
 }
 
 /// Memory that nobody reads to now. Nodes of a process share it: a node that waits has none.
@@ -56,6 +65,7 @@ impl Memory {
 pub(crate) struct Incoming {
     memory: Memory,
     filled: usize,
+    socket: u8,
 }
 
 impl Drop for Incoming {
@@ -68,7 +78,12 @@ impl Incoming {
     /// For a socket that joins up to so many datagrams.
     pub(super) fn new(segments: usize) -> Self {
         let room = if segments > 1 { JOINED } else { DATAGRAM };
-        Self { memory: Memory::take(room), filled: 0 }
+        Self { memory: Memory::take(room), filled: 0, socket: 0 }
+    }
+
+    /// Notes which socket they were read from.
+    pub(super) fn came_to(&mut self, socket: u8) {
+        self.socket = socket;
     }
 
     pub(super) fn clear(&mut self) {
@@ -93,7 +108,7 @@ impl Incoming {
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = (Source, &[u8])> {
         let read = self.memory.bytes.chunks_exact(self.memory.room).zip(&self.memory.metas[..self.filled]);
         read.flat_map(|(buffer, meta)| {
-            let source = Source { from: meta.addr, to: meta.dst_ip };
+            let source = Source { from: meta.addr, socket: self.socket, to: meta.dst_ip };
             let bytes = buffer.get(..meta.len).unwrap_or_default();
             // An empty datagram is one too: it is counted where it is refused.
             let empty = bytes.is_empty().then_some(bytes);

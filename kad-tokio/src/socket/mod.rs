@@ -1,7 +1,9 @@
 //! The UDP socket of a worker: batches of datagrams in, batches out.
 
+mod all;
 mod bind;
 mod incoming;
+mod locals;
 mod outgoing;
 mod probe;
 mod refusal;
@@ -16,8 +18,10 @@ use tokio::net::UdpSocket;
 
 use crate::report::SocketStats;
 
+pub(crate) use all::Sockets;
 pub(crate) use bind::{DOUBLED, Options, bind};
 pub(crate) use incoming::{Incoming, Source};
+pub(crate) use locals::{Local, Locals};
 pub(crate) use outgoing::Outgoing;
 use outgoing::Send;
 pub use probe::{SocketProbe, probe_sockets};
@@ -80,9 +84,9 @@ impl Socket {
         std::mem::take(&mut self.too_large)
     }
 
-    /// Where this socket's datagrams are read to: memory that is taken for as long as they are looked at.
-    pub(crate) fn incoming(&self) -> Incoming {
-        Incoming::new(if self.offload { self.state.gro_segments() } else { 1 })
+    /// Datagrams that the system joins on their way in.
+    fn segments_in(&self) -> usize {
+        if self.offload { self.state.gro_segments() } else { 1 }
     }
 
     /// Waits until there is something to read.
@@ -90,6 +94,13 @@ impl Socket {
         match &self.udp {
             Some(udp) => udp.readable().await,
             None => std::future::pending().await,
+        }
+    }
+
+    fn poll_readable(&self, context: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {
+        match &self.udp {
+            Some(udp) => udp.poll_recv_ready(context),
+            None => std::task::Poll::Pending,
         }
     }
 
@@ -124,18 +135,9 @@ impl Socket {
         }
     }
 
-    /// Drops everything that is queued.
-    pub(crate) fn withhold(&mut self, queue: &mut Outgoing) {
-        self.stats.withheld += queue.len() as u64;
-        queue.clear();
-    }
-
-    /// Sends everything that is queued, and waits where the system has no room.
-    pub(crate) async fn flush(&mut self, queue: &mut Outgoing) {
-        for send in queue.sends() {
-            self.send(send).await;
-        }
-        queue.clear();
+    /// Counts datagrams that were not sent.
+    fn withheld(&mut self, datagrams: usize) {
+        self.stats.withheld += datagrams as u64;
     }
 
     /// Sends datagrams of one size to one address; one by one if the system does not take them together.
@@ -171,7 +173,15 @@ impl Socket {
         }
     }
 
+    /// Sends, from another address of this host if the one that is wanted is gone.
     async fn transmit(&mut self, send: &Send<'_>) -> io::Result<()> {
+        match self.transmit_from(send, send.from).await {
+            Err(error) if send.from.is_some() && is_gone(&error) => self.transmit_from(send, None).await,
+            result => result,
+        }
+    }
+
+    async fn transmit_from(&mut self, send: &Send<'_>, from: Option<IpAddr>) -> io::Result<()> {
         #[cfg(test)]
         if let Some(error) = self.refuse.and_then(|refuse| refuse(send)) {
             return Err(error);
@@ -182,7 +192,7 @@ impl Socket {
             ecn: None,
             contents: send.bytes,
             segment_size: (send.count() > 1).then_some(send.segment),
-            src_ip: send.from,
+            src_ip: from,
         };
         loop {
             match udp.try_io(Interest::WRITABLE, || self.state.try_send(udp.into(), &transmit)) {
@@ -200,6 +210,13 @@ impl Socket {
     }
 }
 
+/// What systems say of an address to send from that this host does not have. Linux says it as if there was no way; if there is
+/// none indeed, it says so again.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrNotAvailable, HostUnreachable, InvalidInput, NetworkUnreachable};
+    matches!(error.kind(), AddrNotAvailable | HostUnreachable | InvalidInput | NetworkUnreachable)
+}
+
 /// An IPv6 socket takes IPv4 addresses in their mapped form only.
 fn mapped(address: SocketAddr) -> SocketAddr {
     match address {
@@ -215,15 +232,16 @@ mod tests {
     use super::*;
 
     const PIECE: usize = 200;
+    const ANY: Local = Local { socket: 0, ip: None };
 
     /// The sockets of a node with two workers, and one that hears what they send.
-    fn sockets(refuse: fn(&Send<'_>) -> Option<io::Error>) -> (Vec<Socket>, std::net::UdpSocket) {
-        let listen = ([127, 0, 0, 1], 0).into();
+    fn sockets(refuse: fn(&Send<'_>) -> Option<io::Error>) -> (Vec<Sockets>, std::net::UdpSocket) {
+        let listen = &[SocketAddr::from(([127, 0, 0, 1], 0))];
         let options = Options { listen, workers: 2, buffer: 64 << 10, offload: true, steering: true };
         let mut sockets = bind(&options).unwrap();
         for socket in &mut sockets {
             socket.attach().unwrap();
-            socket.refuse = Some(refuse);
+            socket.refuse(refuse);
         }
         let hearer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         hearer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -231,9 +249,9 @@ mod tests {
     }
 
     /// Sends datagrams of these lengths, and returns the lengths of those that arrive.
-    async fn send(socket: &mut Socket, hearer: &std::net::UdpSocket, lens: &[usize], arriving: usize) -> Vec<usize> {
+    async fn send(socket: &mut Sockets, hearer: &std::net::UdpSocket, lens: &[usize], arriving: usize) -> Vec<usize> {
         let mut queue = Outgoing::new(socket.segments());
-        lens.iter().for_each(|len| queue.send(hearer.local_addr().unwrap(), &vec![0x84; *len]));
+        lens.iter().for_each(|len| queue.send(hearer.local_addr().unwrap(), ANY, &vec![0x84; *len]));
         socket.flush(&mut queue).await;
         let mut buffer = [0; 4096];
         (0..arriving).map(|_| hearer.recv(&mut buffer).unwrap()).collect()
@@ -259,7 +277,7 @@ mod tests {
         assert_eq!(sockets[0].stats().offload_refused, 1, "it is not asked again");
         // Neither by another worker, and a queue that was there before.
         for _ in 0..4 {
-            waiting.send(hearer.local_addr().unwrap(), &[0x84; PIECE]);
+            waiting.send(hearer.local_addr().unwrap(), ANY, &[0x84; PIECE]);
         }
         sockets[1].flush(&mut waiting).await;
         assert_eq!((sockets[1].stats().offload_refused, sockets[1].stats().send_errors), (0, 0));

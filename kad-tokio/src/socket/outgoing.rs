@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use kad_wire::Steering;
 
-use super::Source;
 use super::refusal::Segments;
+use super::{Local, Source};
 
 /// Datagrams that are queued before they are sent.
 const QUEUE: usize = 64;
@@ -36,6 +36,8 @@ pub(crate) struct Outgoing {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Way {
     to: SocketAddr,
+    /// The socket to send from.
+    socket: u8,
     /// The address of this host to send from, if it matters.
     from: Option<IpAddr>,
     worker: Worker,
@@ -88,6 +90,8 @@ impl Group {
 /// What is handed to the system at a time.
 pub(crate) struct Send<'a> {
     pub(crate) to: SocketAddr,
+    /// The socket to send from.
+    pub(crate) socket: u8,
     /// The address of this host to send from, if it matters.
     pub(crate) from: Option<IpAddr>,
     pub(crate) bytes: &'a [u8],
@@ -103,8 +107,8 @@ impl<'a> Send<'a> {
 
     /// The same, one by one.
     pub(crate) fn singly(&self) -> impl Iterator<Item = Send<'a>> {
-        let (to, from, segment) = (self.to, self.from, self.segment);
-        self.bytes.chunks(segment.max(1)).map(move |bytes| Send { to, from, bytes, segment })
+        let (to, socket, from, segment) = (self.to, self.socket, self.from, self.segment);
+        self.bytes.chunks(segment.max(1)).map(move |bytes| Send { to, socket, from, bytes, segment })
     }
 }
 
@@ -116,16 +120,16 @@ impl Outgoing {
 
     /// Queues the answer to a datagram.
     pub(crate) fn answer(&mut self, source: Source, datagram: &[u8]) {
-        self.queue(source.from, source.to, datagram);
+        self.queue(source.from, source.local(), datagram);
     }
 
     /// Queues a datagram that nothing was received before.
-    pub(crate) fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
-        self.queue(to, None, datagram);
+    pub(crate) fn send(&mut self, to: SocketAddr, local: Local, datagram: &[u8]) {
+        self.queue(to, local, datagram);
     }
 
-    fn queue(&mut self, to: SocketAddr, from: Option<IpAddr>, datagram: &[u8]) {
-        let way = Way { to, from, worker: Worker::of(datagram), kind: datagram.get(1).copied() };
+    fn queue(&mut self, to: SocketAddr, Local { socket, ip: from }: Local, datagram: &[u8]) {
+        let way = Way { to, socket, from, worker: Worker::of(datagram), kind: datagram.get(1).copied() };
         let (start, len, segments) = (self.bytes.len(), datagram.len(), self.segments.get());
         self.bytes.extend_from_slice(datagram);
         // Most belong to the last one. There are never many: a full queue is sent.
@@ -198,6 +202,7 @@ impl Outgoing {
         let Self { bytes, groups, gathered, .. } = &*self;
         groups.iter().map(move |group| Send {
             to: group.way.to,
+            socket: group.way.socket,
             from: group.way.from,
             bytes: &(if group.gathered { gathered } else { bytes })[group.start..group.start + group.len],
             segment: group.segment,
@@ -209,6 +214,8 @@ impl Outgoing {
 mod tests {
     use super::*;
 
+    const ANY: Local = Local { socket: 0, ip: None };
+
     fn address(port: u16) -> SocketAddr {
         ([127, 0, 0, 1], port).into()
     }
@@ -216,7 +223,7 @@ mod tests {
     fn queue(segments: usize, datagrams: &[(u16, usize)]) -> Vec<(u16, usize, usize)> {
         let mut queue = Outgoing::new(Segments::new(segments));
         for (port, len) in datagrams {
-            queue.send(address(*port), &vec![0; *len]);
+            queue.send(address(*port), ANY, &vec![0; *len]);
         }
         assert_eq!(queue.len(), datagrams.len());
         queue.sends().map(|send| (send.to.port(), send.count(), send.bytes.len())).collect()
@@ -242,7 +249,7 @@ mod tests {
 
     fn counts(datagrams: &[[u8; 60]]) -> Vec<usize> {
         let mut queue = Outgoing::new(Segments::new(64));
-        datagrams.iter().for_each(|datagram| queue.send(address(1), datagram));
+        datagrams.iter().for_each(|datagram| queue.send(address(1), ANY, datagram));
         queue.sends().map(|send| send.count()).collect()
     }
 
@@ -266,9 +273,9 @@ mod tests {
     fn what_has_waited_elsewhere_is_sent_too() {
         let (mut one, mut other) = (Outgoing::new(Segments::new(64)), Outgoing::new(Segments::new(64)));
         for _ in 0..3 {
-            one.send(address(1), &[1; 9]);
+            one.send(address(1), ANY, &[1; 9]);
             for (port, byte) in [(2, 1), (1, 1), (2, 1)] {
-                other.send(address(port), &[byte; 9]);
+                other.send(address(port), ANY, &[byte; 9]);
             }
             one.append(&mut other);
             assert!(other.is_empty() && one.len() == 4);
@@ -301,7 +308,7 @@ mod tests {
     fn one_by_one_they_are_the_same_bytes() {
         let mut queue = Outgoing::new(Segments::new(64));
         for byte in [1, 2, 3] {
-            queue.send(address(1), &[byte; 5]);
+            queue.send(address(1), ANY, &[byte; 5]);
         }
         let sent: Vec<_> =
             queue.sends().flat_map(|send| send.singly().map(|one| one.bytes[0]).collect::<Vec<_>>()).collect();

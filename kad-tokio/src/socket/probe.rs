@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::{Options, bind, steering};
+use super::bind::bind_one;
+use super::refusal::Segments;
+use super::{Options, steering};
 use crate::error::StartError;
 
 /// What the system granted to sockets like those of a node.
@@ -27,7 +29,9 @@ pub struct SocketProbe {
 /// # Errors
 /// [`StartError::Bind`] if the address is taken, or none of this host.
 pub fn probe_sockets(listen: SocketAddr, workers: usize, buffer: usize) -> Result<SocketProbe, StartError> {
-    let sockets = bind(&Options { listen, workers: workers.max(1), buffer, offload: true, steering: true })?;
+    let options = Options { listen: &[listen], workers: workers.max(1), buffer, offload: true, steering: true };
+    let sockets = bind_one(listen, &options, &Segments::new(usize::MAX))
+        .map_err(|source| StartError::Bind { address: listen, source })?;
     let stats = sockets.first().map(|socket| *socket.stats()).unwrap_or_default();
     let first = sockets.first();
     Ok(SocketProbe {

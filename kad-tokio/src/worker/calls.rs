@@ -153,7 +153,7 @@ impl Worker {
                 Err(_) => return Some(Request::Lookup { target, answer }),
             },
             Request::Ping { address, answer } => {
-                match self.start(Operation::Ping { until, address: reachable(address) }) {
+                match self.start(Operation::Ping { until, address: reachable(address).into() }) {
                     Ok(operation) => self.tasks.begin(operation, Task::Ping { call, answer }),
                     Err(_) => return Some(Request::Ping { address, answer }),
                 }
@@ -265,7 +265,7 @@ impl Worker {
     }
 
     pub(super) fn own_contact(&mut self) -> Contact {
-        Contact { id: self.node().id(), endpoint: self.parts.socket.local_addr().into() }
+        Contact { id: self.node().id(), endpoint: self.parts.listen[0].into() }
     }
 
     fn cancel(&mut self, call: CallId) {

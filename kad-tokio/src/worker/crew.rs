@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kad_core::PathLimits;
+use kad_core::{PathLimits, Via};
 use kad_store::NotDurable;
 use kad_wire::{Contact, NodeId, Steering};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -27,8 +27,8 @@ const WARN_INTERVAL_SECS: u64 = 600;
 pub(crate) enum Note {
     /// A datagram that is for the other one.
     Datagram(Source, Box<[u8]>),
-    /// Somebody who has answered, and the round-trip time.
-    Contact(Contact, Option<Duration>),
+    /// Somebody who has answered, through which of the node's addresses, and the round-trip time.
+    Contact(Contact, Via, Option<Duration>),
     /// An address that did not answer, as the core marks it.
     Silent(u32),
     /// An address, and the largest datagrams that pass, to it and from it.
@@ -195,7 +195,7 @@ impl Worker {
                 continue;
             }
             for other in (0..workers).filter(|other| *other != own) {
-                self.parts.crew.tell(other, Note::Contact(contact.contact, contact.rtt));
+                self.parts.crew.tell(other, Note::Contact(contact.contact, contact.via, contact.rtt));
             }
         }
         self.told.known = known;
@@ -229,10 +229,10 @@ impl Worker {
         let now = self.now();
         match note {
             Note::Datagram(source, bytes) => self.receive_one(now, source, &bytes),
-            Note::Contact(contact, rtt) => {
+            Note::Contact(contact, via, rtt) => {
                 // It comes from another worker, who need not hear of it again.
                 self.told.known.insert((contact.id, contact.endpoint.into()));
-                self.node().introduce(now, &contact, rtt);
+                self.node().introduce(now, &contact, via, rtt);
             }
             Note::Silent(mark) => {
                 self.told.silent.insert(mark);

@@ -7,6 +7,7 @@ use kad_record::Command as Operation;
 
 use super::{Worker, random_seed};
 use crate::command::{Call, Command};
+use crate::reach::{Unreachable, resolve};
 use crate::tasks::Task;
 
 /// How long the resolver may take for a name.
@@ -29,19 +30,24 @@ impl Worker {
         }
         let addresses: Vec<_> = self.parts.bootstrap.iter().chain(&self.parts.remembered).cloned().collect();
         let (known, names) = parted(&addresses);
-        self.joins_under_way += names.len() + usize::from(!known.is_empty());
+        let (listen, has_known) = (self.parts.listen.clone(), !known.is_empty());
+        let known = known.into_iter().filter(|known| !within_reach(&known.to_string(), &listen, &[*known]).is_empty());
+        let known: Vec<_> = known.collect();
+        self.joins_under_way += names.len() + usize::from(has_known);
         for name in names {
-            let calls = self.parts.own_calls.clone();
+            let (calls, listen) = (self.parts.own_calls.clone(), listen.clone());
             tokio::spawn(async move {
-                let addresses = look_up(name).await;
+                let addresses = look_up(name, &listen).await;
                 if let Some(calls) = calls.upgrade() {
                     let call = Call { id: 0, deadline: Clock::now(), command: Command::Bootstrap { addresses } };
                     let _ = calls.send(call);
                 }
             });
         }
-        if !known.is_empty() {
-            self.join_known(known);
+        match has_known {
+            true if known.is_empty() => self.join_ended(0),
+            true => self.join_known(known),
+            false => {}
         }
     }
 
@@ -77,6 +83,7 @@ impl Worker {
 
     fn join(&mut self, addresses: Vec<SocketAddr>) {
         let until = self.now().plus_millis(LIMIT_MS);
+        let addresses = addresses.iter().map(|address| (*address).into()).collect();
         match self.start(Operation::Join { until, addresses }) {
             Ok(operation) => {
                 self.tasks.begin(operation, Task::Join);
@@ -127,10 +134,24 @@ fn parted(bootstrap: &[String]) -> (Vec<SocketAddr>, Vec<String>) {
     (known, names)
 }
 
+/// The addresses of a bootstrap node that can be sent to from what this node listens on. If there is none, the log says why, and
+/// what to do.
+fn within_reach(name: &str, listen: &[SocketAddr], found: &[SocketAddr]) -> Vec<SocketAddr> {
+    let why_not = |to: &SocketAddr| Unreachable::check(listen, *to);
+    let good: Vec<_> = found.iter().copied().filter(|to| why_not(to).is_none()).collect();
+    if let (true, Some((address, why))) = (good.is_empty(), found.iter().find_map(|to| Some((to, why_not(to)?)))) {
+        tracing::warn!(bootstrap = %name, %address, ?listen, "cannot be reached: {why}; {}", why.advice());
+    }
+    good
+}
+
 /// The addresses of a name, if the resolver knows it in time.
-async fn look_up(name: String) -> Vec<SocketAddr> {
-    match tokio::time::timeout(LOOK_UP_LIMIT, tokio::net::lookup_host(&name)).await {
-        Ok(Ok(found)) => return found.map(reachable).collect(),
+async fn look_up(name: String, listen: &[SocketAddr]) -> Vec<SocketAddr> {
+    match tokio::time::timeout(LOOK_UP_LIMIT, resolve(&name)).await {
+        Ok(Ok(found)) => {
+            let found: Vec<_> = found.into_iter().map(reachable).collect();
+            return within_reach(&name, listen, &found);
+        }
         Ok(Err(error)) => tracing::warn!(bootstrap = %name, %error, "cannot look up"),
         Err(_) => tracing::warn!(bootstrap = %name, "the resolver does not answer"),
     }

@@ -13,12 +13,13 @@ mod upkeep;
 mod views;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
 
 use bytes::Bytes;
-use kad_core::{Node, OperationId, Slabs, StartError};
+use kad_core::{Node, OperationId, Sender, Slabs, StartError};
 use kad_record::{Command, Input, Recorder};
 use kad_upkeep::{Joining, Shelves, Upkeep};
 use kad_wire::{Digest, Instant};
@@ -28,7 +29,7 @@ use tokio::time::Sleep;
 use crate::command::Call;
 use crate::feed::Feed;
 use crate::outlet::Outlet;
-use crate::socket::{DATAGRAM, Outgoing, Socket, Source};
+use crate::socket::{DATAGRAM, Locals, Outgoing, Sockets, Source};
 use crate::tasks::{Answer, CallId, Task, Tasks};
 use crate::vault::Vault;
 use calls::Waiting;
@@ -50,7 +51,10 @@ pub(crate) struct Parts {
     pub(crate) started: Clock,
     pub(crate) slabs: Slabs,
     pub(crate) store: Vault,
-    pub(crate) socket: Socket,
+    pub(crate) socket: Sockets,
+    /// What they listen on.
+    pub(crate) listen: Arc<[SocketAddr]>,
+    pub(crate) locals: Locals,
     pub(crate) calls: mpsc::UnboundedReceiver<Call>,
     pub(crate) own_calls: mpsc::WeakUnboundedSender<Call>,
     /// Its place among the workers. The first does what a node does once: it joins, keeps values up, and leaves.
@@ -308,10 +312,11 @@ impl Worker {
     }
 
     fn receive_one(&mut self, now: Instant, source: Source, datagram: &[u8]) {
-        let Parts { slabs, store, recorder, .. } = &mut self.parts;
+        let Parts { slabs, store, recorder, locals, .. } = &mut self.parts;
         let (tasks, node, buffer) = (&mut self.tasks, &mut slabs.node(), &mut self.buffer[..]);
-        let (from, mut found) = (source.from, Vec::new());
-        let mut response = kad_upkeep::receive(now, node, store, (from, datagram), buffer, |values| {
+        let (from, via, mut found) = (source.from, locals.number(source.local()), Vec::new());
+        let sender = Sender { address: from, via };
+        let mut response = kad_upkeep::receive(now, node, store, (sender, datagram), buffer, |values| {
             let Some(Task::Find { call }) = tasks.get(values.operation) else { return };
             let owned = |(header, bytes)| (*call, header, crate::recycled::copy(bytes), values.origin);
             found.extend(values.iter().map(owned));
@@ -321,9 +326,9 @@ impl Worker {
         let aside = store.clone();
         let mut shelves = Shelves { store, aside: &aside };
         while let Some(len) = response.next(now, node, &mut shelves, buffer) {
-            outlet.answer(source, &buffer[..len]);
+            outlet.answer(source, via, &buffer[..len]);
         }
-        self.note(now, || Input::Datagram { from, bytes: datagram.into() });
+        self.note(now, || Input::Datagram { from: from.into(), via: via.0, bytes: datagram.into() });
         let tasks = &mut self.tasks;
         for (call, header, bytes, origin) in found {
             if let Some(find) = tasks.finds.get_mut(&call) {
@@ -370,14 +375,15 @@ impl Worker {
     /// Queues what the node has to send, and says whether there may be more than the queue takes.
     fn fill_queue(&mut self) -> bool {
         let now = self.now();
-        let Parts { slabs, store, recorder, .. } = &mut self.parts;
+        let Parts { slabs, store, recorder, locals, socket, .. } = &mut self.parts;
         let mut outlet = Outlet::new(&mut self.queue, recorder.as_mut());
         let aside = store.clone();
         let mut shelves = Shelves { store, aside: &aside };
         let (node, buffer) = (&mut slabs.node(), &mut self.buffer[..]);
         let mut full = outlet.is_full();
-        while !full && let Some((to, len)) = kad_upkeep::next_transmit(now, node, &mut shelves, buffer) {
-            outlet.send(to, &buffer[..len]);
+        while !full && let Some(transmit) = kad_upkeep::next_transmit(now, node, &mut shelves, buffer) {
+            let local = locals.of(transmit.via, transmit.to).unwrap_or_else(|| socket.choose(transmit.to));
+            outlet.send(&transmit, local, &buffer[..transmit.len]);
             full = outlet.is_full();
         }
         let datagrams = outlet.sent;

@@ -52,7 +52,7 @@ impl Worker {
     pub(super) fn path_takes(&mut self, address: SocketAddr, limits: PathLimits) {
         let now = self.now();
         self.node().path_takes(now, address, limits);
-        self.note(now, || Input::PathTakes { address, out: limits.out, into: limits.into });
+        self.note(now, || Input::PathTakes { address: address.into(), out: limits.out, into: limits.into });
     }
 
     fn tell_small_path(&mut self, address: SocketAddr, mut limits: PathLimits) {

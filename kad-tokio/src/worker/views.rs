@@ -55,7 +55,8 @@ impl Worker {
         let (usage, reach) = (self.parts.store.usage(), self.parts.reach);
         Stats {
             id: status.id,
-            address: self.parts.socket.local_addr(),
+            address: self.parts.listen[0],
+            addresses: self.parts.listen.to_vec(),
             observed: status.observed.map(SocketAddr::from),
             duplicate: status.duplicate.map(|duplicate| Duplicate {
                 address: duplicate.endpoint.into(),
@@ -76,7 +77,7 @@ impl Worker {
             upkeep: *self.upkeep.stats(),
             memory: self.parts.slabs.size(),
             core: *self.node().stats(),
-            socket: *self.parts.socket.stats(),
+            socket: self.parts.socket.stats(),
             received: vec![self.node().stats().datagrams_in],
             notes_dropped: self.parts.crew.dropped(),
         }

@@ -67,7 +67,7 @@ pub(crate) async fn run(args: Daemon, settings: Settings) -> Result<(), Failure>
     let (address, http) = (server.local_addr(), server.handle());
     let (mut signals, mut hangups) = (Signals::catch_of_daemon()?, Hangups::catch()?);
     data_dir.write_control(&ControlFile { address: reachable(address), token, pid: std::process::id() })?;
-    tracing::info!(%id, listen = %dht.local_addr(), http = %address, data_dir = %data_dir.path().display(), "up");
+    tracing::info!(%id, listen = %listed(dht.local_addrs()), http = %address, data_dir = %data_dir.path().display(), "up");
     service::ready();
 
     let (drain, drained) = oneshot::channel::<()>();
@@ -109,6 +109,11 @@ async fn leave(dht: &Dht, data_dir: &DataDir, http: &kad_http::Handle, server: J
         tracing::error!(%error, "the HTTP server failed");
     }
     left
+}
+
+/// Addresses as one word.
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Files that a daemon may need: each connection is one.
@@ -191,7 +196,6 @@ fn start_node(args: &Daemon, id: NodeId, data_dir: &DataDir) -> Result<Dht, Fail
         .value_max(value_max)
         .capacity(Capacity::SERVER)
         .id(id)
-        .listen(args.listen)
         .bootstrap(&args.bootstrap)
         .remembered(contacts::load(data_dir))
         .k(args.k)
@@ -202,6 +206,10 @@ fn start_node(args: &Daemon, id: NodeId, data_dir: &DataDir) -> Result<Dht, Fail
         .rejoin_interval(args.rejoin_interval)
         .socket_buffer(socket_buffer)
         .socket_batch(args.socket_batch);
+    builder = builder.listen_on(args.listen.iter().copied());
+    for address in &args.advertise {
+        builder = builder.advertise(*address);
+    }
     if let Some(workers) = args.workers {
         builder = builder.workers(workers);
     }

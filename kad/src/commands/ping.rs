@@ -46,8 +46,8 @@ pub(crate) async fn run(args: Ping) -> Result<(), Failure> {
 /// The addresses of a name, within the time that the command has.
 async fn addresses(args: &Ping) -> Result<Vec<SocketAddr>, Failure> {
     let unreachable = |why: &str| Failure::Unreachable(format!("{}: {why}", args.address));
-    match tokio::time::timeout(args.timeout, tokio::net::lookup_host(&args.address)).await {
-        Ok(Ok(addresses)) => Ok(addresses.collect()),
+    match tokio::time::timeout(args.timeout, kad_tokio::resolve(&args.address)).await {
+        Ok(Ok(addresses)) => Ok(addresses),
         Ok(Err(error)) => Err(unreachable(&error.to_string())),
         Err(_) => Err(unreachable("the resolver does not answer")),
     }

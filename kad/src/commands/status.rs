@@ -18,6 +18,7 @@ pub(crate) async fn run(args: args::Status) -> Result<(), Failure> {
 }
 
 fn report(status: &api::Status) -> Result<(), Failure> {
+    let listens = status.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let observed = status.observed.map_or("unknown".into(), |address| address.to_string());
     let state = match (status.joined, status.contacts, status.remembered) {
         (false, ..) => "not in the network".into(),
@@ -39,7 +40,7 @@ fn report(status: &api::Status) -> Result<(), Failure> {
     let rows = [
         ("state", format!("{state}, up {}", output::span(Duration::from_secs_f64(status.uptime_seconds)))),
         ("id", status.id.to_string()),
-        ("listens on", status.address.to_string()),
+        ("listens on", listens),
         ("seen as", observed),
         ("contacts", format!("{} in {} buckets", status.contacts, status.buckets)),
         ("holds", format!("{} values, {}", status.items, ByteSize::b(status.bytes))),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use kad_tokio::{SocketProbe, WORKERS_MAX};
+use kad_tokio::{SocketProbe, Unreachable, WORKERS_MAX};
 
 use crate::args::{Daemon, Storage};
 use crate::commands::daemon::files_wanted;
@@ -12,7 +12,9 @@ use crate::commands::daemon::files_wanted;
 /// What a daemon would ask of the host.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    pub(super) listen: SocketAddr,
+    pub(super) listen: Vec<SocketAddr>,
+    /// Where others are told to list it.
+    pub(super) advertise: Vec<SocketAddr>,
     /// The address of its HTTP server, if one was chosen.
     pub(super) http: Option<SocketAddr>,
     pub(super) workers: usize,
@@ -27,11 +29,17 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// The port that it listens on, of the first address.
+    pub(super) fn port(&self) -> u16 {
+        self.listen.first().map_or(0, SocketAddr::port)
+    }
+
     pub(super) fn of(args: &Daemon) -> Self {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
         let own = || if cfg!(target_os = "linux") { cores() } else { 1 };
         Self {
-            listen: args.listen,
+            listen: args.listen.clone(),
+            advertise: args.advertise.clone(),
             http: args.http,
             workers: args.workers.unwrap_or_else(own),
             socket_buffer: usize::try_from(args.socket_buffer.as_u64()).unwrap_or(usize::MAX),
@@ -128,6 +136,8 @@ pub(super) struct Bootstrap {
     pub(super) name: String,
     /// Addresses that it has, or why it has none.
     pub(super) addresses: Result<usize, String>,
+    /// Why none of them can be reached from what the daemon listens on.
+    pub(super) unreachable: Option<Unreachable>,
     /// How long the first of them took to answer.
     pub(super) answered: Option<Duration>,
 }

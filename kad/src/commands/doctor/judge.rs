@@ -51,14 +51,15 @@ fn own(facts: &Facts) -> String {
 }
 
 fn udp(facts: &Facts) -> Option<Finding> {
-    let listen = facts.wanted.listen;
+    let all: Vec<_> = facts.wanted.listen.iter().map(ToString::to_string).collect();
+    let (listen, port) = (all.join(", "), facts.wanted.port());
     match &facts.udp {
         Port::Free => ok("udp-port", format!("{listen} is free")),
         Port::Own => ok("udp-port", format!("{listen}: {}", own(facts))),
         Port::Taken => fail(
             "udp-port",
             format!("{listen} is in use"),
-            format!("Stop what uses it (`ss -ulpn 'sport = :{}'`), or choose another with --listen.", listen.port()),
+            format!("Stop what uses it (`ss -ulpn 'sport = :{port}'`), or choose another with --listen."),
         ),
         Port::Refused(why) => fail(
             "udp-port",
@@ -69,7 +70,7 @@ fn udp(facts: &Facts) -> Option<Finding> {
 }
 
 fn tcp(facts: &Facts) -> Option<Finding> {
-    let port = facts.wanted.listen.port();
+    let port = facts.wanted.port();
     let (shown, is_chosen) = match facts.wanted.http {
         Some(address) => (address.to_string(), true),
         None => (SocketAddr::from(([127, 0, 0, 1], port)).to_string(), false),
@@ -213,7 +214,7 @@ fn mtu(facts: &Facts) -> Option<Finding> {
 }
 
 fn ipv6(facts: &Facts) -> Option<Finding> {
-    let takes_v6 = facts.wanted.listen.is_ipv6();
+    let takes_v6 = facts.wanted.listen.iter().any(SocketAddr::is_ipv6);
     match (facts.ipv6, takes_v6) {
         (Ipv6::Off, true) => {
             fail("ipv6", "this host has none, and --listen asks for it", "Enable it, or listen on IPv4.")
@@ -229,7 +230,7 @@ fn ipv6(facts: &Facts) -> Option<Finding> {
         (Ipv6::Routed, false) => warn(
             "ipv6",
             "there is some, and the daemon listens on IPv4 only",
-            format!("--listen [::]:{} takes both.", facts.wanted.listen.port()),
+            format!("--listen [::]:{} takes both.", facts.wanted.port()),
         ),
     }
 }
@@ -240,6 +241,9 @@ fn nat(facts: &Facts) -> Option<Finding> {
     let Some(seen) = daemon.observed else {
         return ok("nat", "not known yet: no other node has told the daemon how it is seen");
     };
+    if let Some(at) = facts.wanted.advertise.first() {
+        return ok("nat", format!("others see the daemon as {seen}, and are told to list it at {at}"));
+    }
     if daemon.observed_is_own && seen.port() == daemon.address.port() {
         return ok("nat", format!("others see the daemon as {seen}, an address of this host"));
     }
@@ -247,7 +251,9 @@ fn nat(facts: &Facts) -> Option<Finding> {
     warn(
         "nat",
         format!("others see the daemon as {seen}, which is not how it listens: there is a NAT in between"),
-        format!("Forward UDP port {port} to this host, or let it run where it can be reached."),
+        format!(
+            "Forward UDP port {port} to this host and name the address with --advertise, or let it run where it can be reached."
+        ),
     )
 }
 
@@ -290,17 +296,23 @@ fn bootstrap(facts: &Facts) -> Vec<Finding> {
         let message = "no bootstrap node is set: the daemon waits for others, or knows some from last time";
         return ok("bootstrap", message).into_iter().collect();
     }
-    let level = if all.iter().any(|node| node.answered.is_some()) { Level::Warn } else { Level::Fail };
+    let is_good = |node: &Bootstrap| node.answered.is_some() && node.unreachable.is_none();
+    let level = if all.iter().any(is_good) { Level::Warn } else { Level::Fail };
     let missing = |message: String, advice: &str| {
         Some(Finding { check: "bootstrap", level, message, advice: Some(advice.into()) })
     };
-    let one = |node: &Bootstrap| match (&node.addresses, node.answered) {
-        (_, Some(took)) => ok("bootstrap", format!("{} answers after {}", node.name, output::span(took))),
-        (Err(why), None) => {
+    let one = |node: &Bootstrap| match (&node.addresses, node.answered, node.unreachable) {
+        (.., Some(why)) => {
+            let listen: Vec<_> = facts.wanted.listen.iter().map(ToString::to_string).collect();
+            let message = format!("{} cannot be reached from {}: {why}", node.name, listen.join(", "));
+            missing(message, &format!("The daemon must {}.", why.advice()))
+        }
+        (_, Some(took), None) => ok("bootstrap", format!("{} answers after {}", node.name, output::span(took))),
+        (Err(why), None, None) => {
             let message = format!("{} cannot be resolved: {why}", node.name);
             missing(message, "Check the name, and /etc/resolv.conf.")
         }
-        (Ok(count), None) => {
+        (Ok(count), None, None) => {
             let addresses = output::count(*count, "address", "addresses");
             let message = format!("{} ({addresses}) does not answer", node.name);
             missing(message, "Check its port, that it runs, that UDP passes firewalls, and --network.")

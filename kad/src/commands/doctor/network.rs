@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
 use kad_http::operations;
-use kad_tokio::{SocketProbe, StartError, probe_sockets};
+use kad_tokio::{SocketProbe, StartError, Unreachable, probe_sockets};
 
 use super::facts::{Bootstrap, Ipv6, Port, Running, Wanted};
 use crate::args::Daemon;
@@ -35,18 +35,19 @@ pub(super) fn running(data_dir: &DataDir) -> Option<Running> {
 
 /// Whether the daemon's UDP port can be had, with as many sockets as it has workers.
 pub(super) fn udp(wanted: &Wanted, running: Option<&Running>) -> Port {
-    match probe_sockets(wanted.listen, wanted.workers, wanted.socket_buffer) {
+    let port = |listen: SocketAddr| match probe_sockets(listen, wanted.workers, wanted.socket_buffer) {
         Ok(_) => Port::Free,
         Err(StartError::Bind { source, .. }) => {
-            refused(&source, running.is_some_and(|daemon| daemon.address.port() == wanted.listen.port()))
+            refused(&source, running.is_some_and(|daemon| daemon.address.port() == wanted.port()))
         }
         Err(other) => Port::Refused(other.to_string()),
-    }
+    };
+    wanted.listen.iter().map(|listen| port(*listen)).find(|port| *port != Port::Free).unwrap_or(Port::Free)
 }
 
 /// Whether the TCP port of the HTTP server can be had.
 pub(super) fn tcp(wanted: &Wanted, running: Option<&Running>) -> Port {
-    let address = wanted.http.unwrap_or((Ipv4Addr::LOCALHOST, wanted.listen.port()).into());
+    let address = wanted.http.unwrap_or((Ipv4Addr::LOCALHOST, wanted.port()).into());
     match TcpListener::bind(address) {
         Ok(_) => Port::Free,
         Err(error) => refused(&error, running.is_some_and(|daemon| daemon.http.port() == address.port())),
@@ -63,7 +64,7 @@ fn refused(error: &io::Error, is_own: bool) -> Port {
 
 /// What the system grants to sockets like the daemon's: on its port, or on another if that is taken.
 pub(super) fn sockets(wanted: &Wanted, udp: &Port) -> Option<SocketProbe> {
-    let mut listen = wanted.listen;
+    let mut listen = *wanted.listen.first()?;
     if *udp != Port::Free {
         listen = (if listen.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() }, 0)
             .into();
@@ -78,7 +79,7 @@ pub(super) fn ipv6() -> Ipv6 {
 
 /// Asks each bootstrap node, as a node of the same network. They are asked together: many that are dead take no longer than one.
 pub(super) async fn bootstrap(args: &Daemon) -> Vec<Bootstrap> {
-    let ask = |name: &String| tokio::spawn(bootstrap_node(args.network.clone(), name.clone()));
+    let ask = |name: &String| tokio::spawn(bootstrap_node(args.network.clone(), args.listen.clone(), name.clone()));
     let asked: Vec<_> = args.bootstrap.iter().map(ask).collect();
     let mut all = Vec::new();
     for node in asked {
@@ -87,9 +88,8 @@ pub(super) async fn bootstrap(args: &Daemon) -> Vec<Bootstrap> {
     all
 }
 
-async fn bootstrap_node(network: String, name: String) -> Bootstrap {
-    let looked_up = tokio::time::timeout(PATIENCE, tokio::net::lookup_host(&name)).await;
-    let looked_up = looked_up.map(|found| found.map(Iterator::collect));
+async fn bootstrap_node(network: String, listen: Vec<SocketAddr>, name: String) -> Bootstrap {
+    let looked_up = tokio::time::timeout(PATIENCE, kad_tokio::resolve(&name)).await;
     let addresses: Result<Vec<SocketAddr>, String> = match looked_up {
         Ok(Ok(addresses)) => Ok(addresses),
         Ok(Err(error)) => Err(error.to_string()),
@@ -99,7 +99,9 @@ async fn bootstrap_node(network: String, name: String) -> Bootstrap {
         Ok(addresses) => answer(&network, addresses).await,
         Err(_) => None,
     };
-    Bootstrap { name, addresses: addresses.map(|all| all.len()), answered }
+    let mut why = addresses.iter().flatten().map(|to| Unreachable::check(&listen, *to));
+    let unreachable = if why.clone().all(|why| why.is_some()) { why.next().flatten() } else { None };
+    Bootstrap { name, addresses: addresses.map(|all| all.len()), unreachable, answered }
 }
 
 /// How long the first of these addresses takes to answer.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use kad_tokio::SocketProbe;
+use kad_tokio::{SocketProbe, Unreachable};
 
 use super::Level::{self, Fail, Ok as Fine, Warn};
 use super::facts::{Bootstrap, Clock, Disk, Facts, Interface, Ipv6, Port, Running, Wanted};
@@ -13,7 +13,8 @@ use super::judge::judge;
 fn healthy() -> Facts {
     Facts {
         wanted: Wanted {
-            listen: "[::]:9000".parse().unwrap(),
+            listen: vec!["[::]:9000".parse().unwrap()],
+            advertise: Vec::new(),
             http: None,
             workers: 4,
             socket_buffer: 4 << 20,
@@ -45,7 +46,7 @@ fn healthy() -> Facts {
 }
 
 fn answering(name: &str) -> Bootstrap {
-    Bootstrap { name: name.into(), addresses: Ok(1), answered: Some(Duration::from_millis(3)) }
+    Bootstrap { name: name.into(), addresses: Ok(1), unreachable: None, answered: Some(Duration::from_millis(3)) }
 }
 
 fn daemon(observed: Option<&str>, is_own: bool) -> Option<Running> {
@@ -113,12 +114,18 @@ const CASES: &[Case] = &[
     (|facts| facts.disk.free = Some(100 << 20), "room", Warn, "--capacity"),
     (|facts| facts.disk.free = Some(1 << 20), "room", Fail, "Make room"),
     (|facts| facts.bootstrap[0].answered = None, "bootstrap", Fail, "does not answer"),
+    (|facts| facts.bootstrap[0].unreachable = Some(Unreachable::Ipv6), "bootstrap", Fail, "--listen [::]:PORT"),
     (|facts| facts.bootstrap[0] = nameless(), "bootstrap", Fail, "cannot be resolved: no such name"),
     (|facts| facts.bootstrap.push(nameless()), "bootstrap", Warn, "b.example:9000"),
 ];
 
 fn nameless() -> Bootstrap {
-    Bootstrap { name: "b.example:9000".into(), addresses: Err("no such name".into()), answered: None }
+    Bootstrap {
+        name: "b.example:9000".into(),
+        addresses: Err("no such name".into()),
+        unreachable: None,
+        answered: None,
+    }
 }
 
 #[test]
@@ -140,11 +147,15 @@ fn what_does_not_matter_is_no_fault() {
     const FINE: &[fn(&mut Facts)] = &[
         |facts| facts.running = daemon(Some("192.0.2.1:9000"), true),
         |facts| facts.running = daemon(None, false),
+        |facts| {
+            facts.running = daemon(Some("198.51.100.7:9000"), false);
+            facts.wanted.advertise = vec!["198.51.100.7:9000".parse().unwrap()];
+        },
         |facts| (facts.udp, facts.tcp, facts.running) = (Port::Own, Port::Own, daemon(None, false)),
         |facts| (facts.wanted.workers, granted(facts).workers, granted(facts).steered) = (1, 1, false),
         |facts| (facts.wanted.on_disk, facts.disk.sync) = (false, Ok(Duration::from_secs(1))),
         |facts| (facts.wanted.on_disk, facts.disk.free) = (false, Some(100 << 20)),
-        |facts| (facts.wanted.listen, facts.ipv6) = ("0.0.0.0:9000".parse().unwrap(), Ipv6::Off),
+        |facts| (facts.wanted.listen, facts.ipv6) = (vec!["0.0.0.0:9000".parse().unwrap()], Ipv6::Off),
         |facts| (facts.entropy_ready, facts.neighbours_max, facts.interfaces) = (None, None, Vec::new()),
         |facts| facts.bootstrap.clear(),
     ];
