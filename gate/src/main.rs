@@ -98,6 +98,7 @@ fn commands(node: &mut Node<'_>) {
     black_box(node.find_value(now(), now(), key, black_box(FindOptions::ALL)).is_ok());
     black_box(node.store(now(), now(), StoreMode::Publish, 3, &items).is_ok());
     black_box(node.store_at(now(), now(), StoreMode::Cache, &items, &black_box([Contact::default()])).is_ok());
+    node.ask_contacts(now());
     if let Ok(operation) = node.leave(now(), now()) {
         black_box(node.progress(operation).map(|trace| (trace.hops(), trace.requests(), trace.duration(now()))));
         node.cancel(now(), operation);

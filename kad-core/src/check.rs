@@ -34,6 +34,8 @@ impl Node<'_> {
         let own = self.id();
         let (k, depth) = (self.k(), usize::from(self.memory.head.depth));
         let width = self.memory.contacts.len() / self.memory.rows.len();
+        let head = &self.memory.head;
+        assert!(head.doubts || !head.probes.asks_all, "who is still to be asked is looked for");
         assert!((1..=self.memory.rows.len()).contains(&depth), "rows in use");
         for (index, slot) in self.memory.contacts.iter().enumerate().filter(|(_, slot)| slot.place != Place::Free) {
             let shared = own.distance(slot.contact.id.as_key()).shared_bits();

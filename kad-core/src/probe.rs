@@ -13,6 +13,8 @@ const INTERVAL_US: u64 = 125_000;
 const BURST: u64 = 8;
 /// ... and this many more for contacts that seem to have moved: they must not wait for strangers.
 const BURST_OF_MOVES: u64 = 8;
+/// The owner's own wish has no budget.
+const UNLIMITED: u64 = u64::MAX;
 
 /// Why somebody is probed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +78,8 @@ pub(crate) struct Probes {
     pub(crate) round: u32,
     /// When the contact that was seen longest ago is checked, where a node does that.
     pub(crate) next_check: Instant,
+    /// Whether all contacts are being asked, because this node has moved: that is the owner's wish, and no budget's business.
+    pub(crate) asks_all: bool,
 }
 
 impl Probes {
@@ -86,6 +90,7 @@ impl Probes {
         next_look: Instant::ZERO,
         round: 0,
         next_check: Instant::ZERO,
+        asks_all: false,
     };
 
     /// The probe to an address that is under way.
@@ -100,7 +105,8 @@ impl Probes {
 
     /// Plans a probe, unless one to this address is under way, no place is free or the budget is spent.
     pub(crate) fn plan(&mut self, now: Instant, (to, via): (&Endpoint, Via), reason: Reason, nonce: u64) -> bool {
-        !self.is_under_way(to) && self.take_place(now, (to, via), reason, nonce, BURST).is_some()
+        let burst = if self.asks_all && reason == Reason::Doubted { UNLIMITED } else { BURST };
+        !self.is_under_way(to) && self.take_place(now, (to, via), reason, nonce, burst).is_some()
     }
 
     /// Plans a check of the address at which a contact is known that has proven to be elsewhere too.
@@ -132,7 +138,9 @@ impl Probes {
         let (cell, place) = places.find(|(_, probe)| probe.reason == Reason::Free)?;
         let tag = Tag::new(cell as u16, nonce, 0);
         *place = Probe { reason, to: *to, via, tag, due: true, ..Probe::EMPTY };
-        self.full_at = self.full_at.max(now).plus_micros(INTERVAL_US);
+        if burst != UNLIMITED {
+            self.full_at = self.full_at.max(now).plus_micros(INTERVAL_US);
+        }
         Some(place)
     }
 

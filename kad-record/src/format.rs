@@ -244,6 +244,8 @@ pub enum Input {
         /// Its digest.
         digest: Digest,
     },
+    /// All contacts were asked whether they are there: the host had moved.
+    AskContacts,
 }
 
 /// An input with its time, and what had been sent and said when it was dealt with.

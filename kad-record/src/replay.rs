@@ -131,6 +131,7 @@ impl Machine {
             Input::Leave { until } => upkeep.leave(*until),
             Input::Pin { digest, bytes } => pinned.pin(*digest, bytes.clone()),
             Input::Unpin { digest } => pinned.unpin(digest),
+            Input::AskContacts => slabs.node().ask_contacts(now),
         }
     }
 

@@ -1,10 +1,10 @@
 //! Settings of a node, and how it is started.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant as Clock};
+use std::time::Duration;
 
 use kad_core::{Capacity, Config, Role, Slabs};
 use kad_record::{Header, Recorder};
@@ -13,13 +13,14 @@ use kad_wire::{NetworkId, NodeId};
 use tokio::sync::{mpsc, watch};
 
 use crate::Dht;
+use crate::clock::{Clock, FIRST, NodeClock};
 use crate::dht::Shared;
 use crate::error::StartError;
 use crate::feed::Feed;
 use crate::reach::check_one;
 use crate::socket::{DOUBLED, Locals, Options};
 use crate::vault::Vault;
-use crate::worker::{Crew, FIRST, Note, Reach, Stop, Worker};
+use crate::worker::{Crew, Note, Reach, Stop, Worker};
 
 /// Receive buffer that is asked for: room for some thousand datagrams.
 const BUFFER: usize = 4 << 20;
@@ -65,6 +66,7 @@ pub struct Builder {
     id: Option<NodeId>,
     listen: Vec<SocketAddr>,
     advertise: Vec<SocketAddr>,
+    bound: Vec<UdpSocket>,
     bootstrap: Vec<String>,
     remembered: Vec<String>,
     config: Config,
@@ -82,6 +84,8 @@ pub struct Builder {
     socket_steering: bool,
     cache_found: bool,
     record: Option<PathBuf>,
+    clock: Option<Arc<dyn Clock>>,
+    watch_host: bool,
 }
 
 impl Default for Builder {
@@ -90,6 +94,7 @@ impl Default for Builder {
             id: None,
             listen: Vec::new(),
             advertise: Vec::new(),
+            bound: Vec::new(),
             bootstrap: Vec::new(),
             remembered: Vec::new(),
             config: Self::CONFIG,
@@ -107,6 +112,8 @@ impl Default for Builder {
             socket_steering: true,
             cache_found: true,
             record: None,
+            clock: None,
+            watch_host: true,
         }
     }
 }
@@ -146,6 +153,14 @@ impl Builder {
     /// Others list the node when it answers there, and nowhere else.
     pub fn advertise(mut self, address: SocketAddr) -> Self {
         self.advertise.push(address);
+        self
+    }
+
+    /// Sockets that are bound already, to use instead of [`listen`](Self::listen): those that a service manager keeps open while a
+    /// node is restarted. On each address one, or on Linux several, which were bound with `SO_REUSEPORT`: each is a worker's. A
+    /// single one is shared by several workers if the system does not let this process bind others to its port.
+    pub fn sockets(mut self, sockets: impl IntoIterator<Item = UdpSocket>) -> Self {
+        self.bound = sockets.into_iter().collect();
         self
     }
 
@@ -300,18 +315,31 @@ impl Builder {
         self
     }
 
+    /// Whether the node notices by itself that its host has slept or has other addresses, and looks for its network again then. On
+    /// if not set; otherwise [`Dht::network_changed`] tells it.
+    pub fn watch_host(mut self, watch: bool) -> Self {
+        self.watch_host = watch;
+        self
+    }
+
+    /// A clock to go by, for tests; the system's own if not set. The node waits for its timers by the system's monotonic clock, and
+    /// compares the two every two seconds.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
     /// Starts the node on threads of its own. The socket is open when this returns; joining goes on in the background.
     ///
     /// # Errors
     /// [`StartError`] when the address cannot be had or a setting makes no sense.
     pub fn start(mut self) -> Result<Dht, StartError> {
         self.check()?;
-        if self.listen.is_empty() {
-            self.listen.push((Ipv4Addr::UNSPECIFIED, 0).into());
-        }
+        let listen = self.addresses()?;
         let workers = self.worker_count();
         let options = Options {
-            listen: &self.listen,
+            listen: &listen,
+            bound: &self.bound,
             workers,
             buffer: self.socket_buffer,
             offload: self.socket_offload,
@@ -348,7 +376,7 @@ impl Builder {
         let teller = crew.clone();
         let vault = Vault::new(store, Box::new(move |commit, result| teller.tell_all(|| Note::Commit(commit, result))));
         let (calls, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
-        let (started, feed) = (Clock::now(), Arc::new(Feed::new()));
+        let (clock, feed) = (NodeClock::start(self.clock.take()), Arc::new(Feed::new()));
         let (stop, stopped) = watch::channel(());
         let (mut stop, locals) = (Some(stop), Locals::new(&listen));
         let reach = Reach { bootstrap: self.bootstrap.len(), remembered: self.remembered.len() };
@@ -356,7 +384,8 @@ impl Builder {
         for (index, (((socket, (slabs, header)), notes), receiver)) in parts {
             let recorder = if index == 0 { self.recorder(&header)? } else { None };
             spawn(Worker::new(crate::worker::Parts {
-                started,
+                clock: clock.clone(),
+                watches_host: self.watch_host,
                 slabs,
                 store: vault.clone(),
                 socket,
@@ -387,10 +416,32 @@ impl Builder {
             timeout: self.timeout,
             leave_timeout: self.leave_timeout,
             calls,
+            clock,
             feed,
             next_call: AtomicU64::new(1),
         });
         Ok(Dht { shared })
+    }
+
+    /// What to listen on: the addresses of the sockets that are bound already, or those that were asked for.
+    fn addresses(&self) -> Result<Vec<SocketAddr>, StartError> {
+        let mut addresses = Vec::new();
+        for socket in &self.bound {
+            let address = socket.local_addr().map_err(StartError::System)?;
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        if addresses.is_empty() {
+            addresses.clone_from(&self.listen);
+        }
+        if addresses.is_empty() {
+            addresses.push((Ipv4Addr::UNSPECIFIED, 0).into());
+        }
+        if addresses.len() > LISTEN_MAX {
+            return Err(StartError::Setting("a node listens on 8 addresses at the most"));
+        }
+        Ok(addresses)
     }
 
     /// The addresses to be advertised, by family, with the port of an address that the node listens on where none is given.
@@ -426,7 +477,7 @@ impl Builder {
             () if self.workers.is_some_and(|workers| !(1..=WORKERS_MAX).contains(&workers)) => {
                 "a node has 1 to 64 workers"
             }
-            () if self.listen.len() > LISTEN_MAX => "a node listens on 8 addresses at the most",
+            () if self.bound.len() > WORKERS_MAX * LISTEN_MAX => "a node has 64 workers and 8 addresses at the most",
             () if self.socket_batch == 0 => "a batch of datagrams must hold at least one",
             () => return Ok(()),
         }))
@@ -435,7 +486,11 @@ impl Builder {
     fn worker_count(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
         let alone = self.config.role == Role::Client || self.record.is_some() || !cfg!(target_os = "linux");
-        self.workers.unwrap_or_else(|| if alone { 1 } else { cores() })
+        let on = |address: Option<SocketAddr>| {
+            self.bound.iter().filter(|socket| socket.local_addr().ok() == address).count()
+        };
+        let bound = self.bound.iter().map(|socket| on(socket.local_addr().ok())).max();
+        self.workers.or(bound).unwrap_or_else(|| if alone { 1 } else { cores() })
     }
 
     /// The configuration of one worker. Their tokens are good with each other, and one of them refreshes and checks the table

@@ -1,10 +1,9 @@
 //! What handles ask of the worker.
 
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use bytes::Bytes;
-use kad_wire::{Digest, ItemHeader, Key};
+use kad_wire::{Digest, Instant, ItemHeader, Key};
 
 use crate::error::Error;
 use crate::report::{Copies, HeldPage, Lookup, Peer, Pong, Receipt, Stats};
@@ -57,6 +56,8 @@ pub(crate) enum Command {
     SetBootstrap {
         addresses: Vec<String>,
     },
+    /// The host has moved.
+    Moved,
     /// Leave the network and stop.
     Close {
         answer: Answer<()>,

@@ -2,10 +2,12 @@
 #![deny(unsafe_code)]
 
 mod builder;
+mod clock;
 mod command;
 mod dht;
 mod error;
 mod feed;
+mod host;
 mod outlet;
 mod reach;
 mod recycled;
@@ -16,6 +18,7 @@ mod vault;
 mod worker;
 
 pub use builder::{Builder, WORKERS_MAX};
+pub use clock::Clock;
 pub use dht::{Dht, Find, FindAll, StoreMany, StoreOne};
 pub use error::{Error, Gap, StartError};
 pub use feed::{Copied, Events, Missed, NodeEvent, Purpose};

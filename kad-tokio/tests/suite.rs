@@ -8,6 +8,7 @@ mod common;
 mod calls;
 mod deletes;
 mod durable;
+mod host;
 mod networks;
 mod recording;
 mod values;

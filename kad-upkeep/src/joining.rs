@@ -106,13 +106,18 @@ impl Joining {
     pub fn hurry(&mut self, now: Instant) {
         (self.again, self.attempts, self.repeat) = (now, 0, self.under_way);
         if !self.under_way {
-            self.next = self.has_bootstrap.then_some(now);
+            self.next = Some(now);
         }
     }
 
     /// Whether to join now. If so, [`ended`](Self::ended) must be called when that is over.
     pub fn is_due(&mut self, now: Instant, contacts: usize) -> bool {
         if self.next.is_none_or(|at| now < at) {
+            return false;
+        }
+        if !self.has_bootstrap && contacts == 0 {
+            // There is nobody to ask.
+            self.next = None;
             return false;
         }
         if self.settled && contacts > 0 && now < self.again {
@@ -131,7 +136,7 @@ impl Joining {
         self.under_way = false;
         if core::mem::take(&mut self.repeat) {
             (self.settled, self.again) = (true, now);
-            self.next = self.has_bootstrap.then_some(now);
+            self.next = Some(now);
             return Duration::ZERO;
         }
         let pause = if contacts == 0 { self.pause() } else { Duration::ZERO };
@@ -206,9 +211,11 @@ mod tests {
         assert!(joining.is_due(now, 3));
         joining.ended(now, 3, 3);
         joining.set_bootstrap(now, false);
+        assert!(!joining.is_due(now, 0) && joining.next().is_none(), "there is nobody to ask");
+        joining.hurry(now);
+        assert!(joining.is_due(now, 3), "its contacts are asked");
+        joining.ended(now, 3, 3);
         assert_eq!(joining.next(), None);
-        joining.set_bootstrap(now, true);
-        assert!(joining.is_due(now, 3));
     }
 
     #[test]

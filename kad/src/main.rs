@@ -1,5 +1,7 @@
 //! The `kad` program: a daemon, and a command line that talks to one or is a short-lived node itself.
 
+#![deny(unsafe_code)]
+
 mod args;
 mod client;
 mod commands;
@@ -13,6 +15,7 @@ mod output;
 mod runtime;
 mod service;
 mod signals;
+mod sockets;
 mod token;
 mod traces;
 
@@ -21,6 +24,7 @@ use std::process::ExitCode;
 use args::Command;
 use config::Read;
 use error::Failure;
+use sockets::Inherited;
 
 fn main() -> ExitCode {
     match config::read().and_then(run) {
@@ -47,6 +51,10 @@ fn end(failure: &Failure) -> ! {
 }
 
 fn run(Read { args, daemon: settings }: Read) -> Result<(), Failure> {
+    let sockets = match &args.command {
+        Command::Daemon(_) => Inherited::take()?,
+        _ => Inherited::default(),
+    };
     if args.verbosity.quiet {
         output::be_quiet();
     }
@@ -56,7 +64,7 @@ fn run(Read { args, daemon: settings }: Read) -> Result<(), Failure> {
     let runtime = runtime::start(end)?;
     let result = runtime.block_on(async {
         match args.command {
-            Command::Daemon(args) => commands::daemon::run(*args, settings).await,
+            Command::Daemon(args) => commands::daemon::run(*args, settings, sockets).await,
             Command::Config(args) => commands::config::run(args, &settings),
             Command::Put(args) => commands::put::run(args).await,
             Command::Get(args) => commands::get::run(args).await,

@@ -74,14 +74,25 @@ fn the_unit_starts_the_daemon_that_is_meant() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn systemd_takes_the_unit() {
+fn the_sockets_of_systemd_are_where_the_daemon_would_listen() {
+    let settings = settings(&variables(&text("systemd/kad.env")), &[]);
+    let socket = text("systemd/kad.socket");
+    let listens = |name: &str| socket.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap();
+    is(&settings, "listen", listens("ListenDatagram"));
+    is(&settings, "http", listens("ListenStream"));
+}
+
+#[test]
+fn systemd_takes_the_units() {
     let directory = tempfile::tempdir().unwrap();
+    std::fs::copy(deploy("systemd/kad.socket"), directory.path().join("kad.socket")).unwrap();
     let path = directory.path().join("kad.service");
     // It checks that the program is there.
     let unit = text("systemd/kad.service").replace("/usr/local/bin/kad", env!("CARGO_BIN_EXE_kad"));
     std::fs::write(&path, unit).unwrap();
     let run = |arguments: &[&str]| std::process::Command::new("systemd-analyze").args(arguments).arg(&path).output();
-    let Ok(verified) = run(&["verify", "--man=no"]) else {
+    let socket = directory.path().join("kad.socket");
+    let Ok(verified) = run(&["verify", "--man=no", socket.to_str().unwrap()]) else {
         return kad_netns::left_out("systemd", "systemd-analyze is not installed (Debian: systemd)");
     };
     let said = String::from_utf8_lossy(&verified.stderr);

@@ -70,6 +70,7 @@ impl Node<'_> {
             // Somebody else has that address now, and who had it has proven another one.
             self.admit(now, &Contact { endpoint: probe.elsewhere, ..asked }, Via::ANY, None);
         }
+        self.ask_next(now);
         self.settle_upkeep();
         true
     }

@@ -29,6 +29,7 @@ impl Node<'_> {
         let attempts = self.attempts();
         while let Some(probe) = self.memory.head.probes.expire(now, attempts) {
             self.probe_failed(now, &probe);
+            self.ask_next(now);
         }
         if self.memory.head.doubts && self.memory.head.probes.next_look <= now {
             self.check_silent(now);
@@ -106,6 +107,7 @@ impl Node<'_> {
         }
         let head = &mut self.memory.head;
         (head.doubts, head.probes.next_look) = (next.is_some(), next.unwrap_or(now));
+        head.probes.asks_all &= waits;
     }
 
     /// Now and then the contact that was seen longest ago is asked whether it is still there.
@@ -123,6 +125,25 @@ impl Node<'_> {
         {
             let contact = oldest.contact;
             self.doubt(now, &contact, Reason::Doubted);
+        }
+    }
+
+    /// Asks all contacts whether they are there, as soon as there is a place for each PING. For a node that has moved, or was
+    /// asleep: contacts learn where it is from its PING, and those that are gone are found out.
+    pub fn ask_contacts(&mut self, now: Instant) {
+        let live = self.memory.contacts.iter_mut().filter(|slot| slot.is_live());
+        let count = live.map(|slot| slot.doubted = true).count();
+        if count > 0 {
+            let head = &mut self.memory.head;
+            (head.doubts, head.probes.asks_all, head.probes.next_look) = (true, true, now);
+            self.settle_upkeep();
+        }
+    }
+
+    /// A probe is over: while all contacts are being asked, its place is for the next.
+    pub(crate) fn ask_next(&mut self, now: Instant) {
+        if self.memory.head.probes.asks_all {
+            self.memory.head.probes.next_look = now;
         }
     }
 

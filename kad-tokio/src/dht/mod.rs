@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use kad_core::FindOptions;
@@ -18,6 +18,7 @@ use kad_wire::{Digest, ItemType, Key, NodeId, TypeMask};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Builder;
+use crate::clock::NodeClock;
 use crate::command::{Call, Command, Request};
 use crate::error::Error;
 use crate::feed::Feed;
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) leave_timeout: Duration,
     /// One for each worker.
     pub(crate) calls: Vec<mpsc::UnboundedSender<Call>>,
+    pub(crate) clock: NodeClock,
     pub(crate) feed: Arc<Feed>,
     pub(crate) next_call: AtomicU64,
 }
@@ -222,10 +224,20 @@ impl Dht {
         self.tell_all(|| Command::SetBootstrap { addresses: addresses.clone() })
     }
 
+    /// Tells the node that its host has other addresses, or has slept: it joins again at once, and asks its contacts whether they
+    /// are there, by which they learn where it is. A node notices most changes by itself ([`Builder::watch_host`]); this is for those
+    /// of which its host knows nothing, such as a router with another address.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn network_changed(&self) -> Result<(), Error> {
+        self.tell_all(|| Command::Moved)
+    }
+
     /// Sends a command that has no answer to every worker.
     fn tell_all(&self, command: impl Fn() -> Command) -> Result<(), Error> {
         for calls in &self.shared.calls {
-            let call = Call { id: 0, deadline: Instant::now(), command: command() };
+            let call = Call { id: 0, deadline: self.shared.clock.now(), command: command() };
             calls.send(call).map_err(|_| Error::Closed)?;
         }
         Ok(())
@@ -257,7 +269,7 @@ impl Dht {
     }
 
     fn send_to(&self, worker: usize, id: CallId, timeout: Duration, command: Command) -> Result<Guard, Error> {
-        let call = Call { id, deadline: Instant::now() + timeout.min(TIMEOUT_MAX), command };
+        let call = Call { id, deadline: self.shared.clock.now() + timeout.min(TIMEOUT_MAX), command };
         let calls = self.shared.calls.get(worker).ok_or(Error::Closed)?;
         calls.send(call).map_err(|_| Error::Closed)?;
         Ok(Guard { shared: self.shared.clone(), worker, id, armed: true })
@@ -321,7 +333,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if self.armed {
-            let call = Call { id: self.id, deadline: Instant::now(), command: Command::Cancel };
+            let call = Call { id: self.id, deadline: self.shared.clock.now(), command: Command::Cancel };
             // A node that is gone needs no cancelling.
             let _ = self.shared.calls.get(self.worker).map(|calls| calls.send(call));
         }

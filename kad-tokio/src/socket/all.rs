@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     fn sockets(listen: &[SocketAddr]) -> Sockets {
-        let options = Options { listen, workers: 1, buffer: 64 << 10, offload: true, steering: true };
+        let options = Options { listen, bound: &[], workers: 1, buffer: 64 << 10, offload: true, steering: true };
         let mut sockets = bind(&options).unwrap().remove(0);
         sockets.attach().unwrap();
         sockets

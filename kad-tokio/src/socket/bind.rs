@@ -17,6 +17,8 @@ use crate::report::SocketStats;
 pub(crate) struct Options<'a> {
     /// On which addresses.
     pub(crate) listen: &'a [SocketAddr],
+    /// Sockets that are bound already to one of them, to use instead of new ones: on each address one, or one for each worker.
+    pub(crate) bound: &'a [std::net::UdpSocket],
     /// How many on each.
     pub(crate) workers: usize,
     /// Bytes of each one's buffers to ask for.
@@ -49,16 +51,33 @@ pub(super) fn bind_one(listen: SocketAddr, options: &Options<'_>, segments: &Seg
 
 /// The sockets. Where the system does not bring each worker what is its own, they are all one, and workers pass it on.
 fn open_all(listen: SocketAddr, options: &Options<'_>) -> io::Result<Vec<socket2::Socket>> {
-    let first = open(listen)?;
-    // Without this option yet: a port that another node has is not shared with it, but refused.
-    first.bind(&listen.into())?;
-    let mut sockets = vec![first];
+    let mut sockets = Vec::new();
+    for bound in options.bound {
+        if bound.local_addr()? == listen {
+            let socket = socket2::Socket::from(bound.try_clone()?);
+            socket.set_nonblocking(true)?;
+            sockets.push(socket);
+        }
+    }
+    let bound = sockets.len();
+    if bound > 1 && bound != options.workers {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "of several sockets on one address each has a worker"));
+    }
+    if sockets.is_empty() {
+        let first = open(listen)?;
+        // Without this option yet: a port that another node has is not shared with it, but refused.
+        first.bind(&listen.into())?;
+        sockets.push(first);
+    }
     if options.workers == 1 {
+        sockets.truncate(1);
         return Ok(sockets);
     }
     if options.steering {
         match steering::join(&mut sockets, options.workers, open) {
             Ok(()) => return Ok(sockets),
+            // What the system brings to the others would be lost.
+            Err(error) if options.bound.len() > 1 => return Err(error),
             Err(error) => tracing::warn!(%error, "the system does not spread datagrams over workers"),
         }
     }
@@ -84,20 +103,25 @@ fn finish(
     options: &Options<'_>,
     segments: &Segments,
 ) -> io::Result<Socket> {
-    // The system grants what it allows; what that was is read back.
-    let _ = socket.set_recv_buffer_size(options.buffer);
-    let _ = socket.set_send_buffer_size(options.buffer);
+    // The system grants what it allows; what that was is read back. A service manager may have been allowed more.
+    if socket.recv_buffer_size()? / DOUBLED < options.buffer {
+        let _ = socket.set_recv_buffer_size(options.buffer);
+    }
+    if socket.send_buffer_size()? / DOUBLED < options.buffer {
+        let _ = socket.set_send_buffer_size(options.buffer);
+    }
     let stats = SocketStats {
         receive_buffer: socket.recv_buffer_size()? / DOUBLED,
         send_buffer: socket.send_buffer_size()? / DOUBLED,
         buffer_wanted: options.buffer,
         ..SocketStats::default()
     };
+    let is_dual = is_dual(listen) && !socket.only_v6().unwrap_or(false);
     let std = std::net::UdpSocket::from(socket);
     let address = std.local_addr()?;
     let state = UdpSocketState::new((&std).into())?;
     steering::simplify(&std, address.ip(), options.offload);
-    let (is_v6, dual) = (address.is_ipv6(), is_dual(listen));
+    let is_v6 = address.is_ipv6();
     let offload = options.offload;
     segments.limit(if offload { state.max_gso_segments() } else { 1 });
     let segments = segments.clone();
@@ -107,7 +131,7 @@ fn finish(
         state,
         address,
         is_v6,
-        dual,
+        dual: is_dual,
         offload,
         segments,
         too_large: Vec::new(),

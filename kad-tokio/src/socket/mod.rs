@@ -237,7 +237,7 @@ mod tests {
     /// The sockets of a node with two workers, and one that hears what they send.
     fn sockets(refuse: fn(&Send<'_>) -> Option<io::Error>) -> (Vec<Sockets>, std::net::UdpSocket) {
         let listen = &[SocketAddr::from(([127, 0, 0, 1], 0))];
-        let options = Options { listen, workers: 2, buffer: 64 << 10, offload: true, steering: true };
+        let options = Options { listen, bound: &[], workers: 2, buffer: 64 << 10, offload: true, steering: true };
         let mut sockets = bind(&options).unwrap();
         for socket in &mut sockets {
             socket.attach().unwrap();

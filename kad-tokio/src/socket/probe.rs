@@ -29,7 +29,8 @@ pub struct SocketProbe {
 /// # Errors
 /// [`StartError::Bind`] if the address is taken, or none of this host.
 pub fn probe_sockets(listen: SocketAddr, workers: usize, buffer: usize) -> Result<SocketProbe, StartError> {
-    let options = Options { listen: &[listen], workers: workers.max(1), buffer, offload: true, steering: true };
+    let (all, workers) = (&[listen][..], workers.max(1));
+    let options = Options { listen: all, bound: &[], workers, buffer, offload: true, steering: true };
     let sockets = bind_one(listen, &options, &Segments::new(usize::MAX))
         .map_err(|source| StartError::Bind { address: listen, source })?;
     let stats = sockets.first().map(|socket| *socket.stats()).unwrap_or_default();

@@ -33,14 +33,27 @@ mod linux {
     use nix::sys::socket::{setsockopt, sockopt};
     use socket2::{SockRef, Socket};
 
-    /// Opens the other workers' sockets on the port of the first, in the order of their lanes, and tells the system what goes
+    /// Opens the other workers' sockets on the port of the first, if it is alone, in the order of their lanes, and tells the system what goes
     /// where. They must all live as long as the node: when one is closed, another takes its place in the order.
     pub(crate) fn join(
         sockets: &mut Vec<Socket>,
         workers: usize,
         open: fn(SocketAddr) -> io::Result<Socket>,
     ) -> io::Result<()> {
-        let [first] = &sockets[..] else { return Err(io::ErrorKind::InvalidInput.into()) };
+        if let [first] = &sockets[..] {
+            let others = open_others(first, workers, open)?;
+            sockets.extend(others);
+        }
+        let mut program = program(workers as u32);
+        let program = sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        Ok(setsockopt(&sockets[0], sockopt::AttachReusePortCbpf, &program)?)
+    }
+
+    fn open_others(
+        first: &Socket,
+        workers: usize,
+        open: fn(SocketAddr) -> io::Result<Socket>,
+    ) -> io::Result<Vec<Socket>> {
         let address = first.local_addr()?;
         let listen = address.as_socket().ok_or(io::ErrorKind::Unsupported)?;
         first.set_reuse_port(true)?;
@@ -52,11 +65,7 @@ mod linux {
         });
         let opened: io::Result<Vec<Socket>> = opened.collect();
         // Alone it shares its port with nobody.
-        let opened = opened.inspect_err(|_| drop(first.set_reuse_port(false)))?;
-        sockets.extend(opened);
-        let mut program = program(workers as u32);
-        let program = sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-        Ok(setsockopt(&sockets[0], sockopt::AttachReusePortCbpf, &program)?)
+        opened.inspect_err(|_| drop(first.set_reuse_port(false)))
     }
 
     /// Whether a socket is one of several on its port, as [`join`] makes them.

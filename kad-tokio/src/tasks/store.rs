@@ -1,7 +1,7 @@
 //! Stores.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant as Clock};
+use std::time::Duration;
 
 use kad_core::Held;
 use kad_wire::{Digest, Instant, ItemHeader, Key};
@@ -22,7 +22,7 @@ pub(crate) struct StoreCall {
     batches: VecDeque<Vec<usize>>,
     under_way: usize,
     copies: Copies,
-    pub(crate) deadline: Clock,
+    pub(crate) deadline: Instant,
 }
 
 impl StoreCall {
@@ -32,7 +32,7 @@ impl StoreCall {
         local: bool,
         copies: Copies,
         begun: Instant,
-        deadline: Clock,
+        deadline: Instant,
         answer: Answer<Vec<Receipt>>,
     ) -> Self {
         let receipt = |(key, header): &(Key, ItemHeader)| Receipt {
@@ -199,7 +199,7 @@ mod tests {
         let header = |key: &Key| ItemHeader::publish(key, ItemType::RAW, Lock::NONE, 60_000, b"value");
         let headers = keys.iter().map(|bytes| Key::from_bytes(*bytes)).map(|key| (key, header(&key))).collect();
         let (answer, _) = tokio::sync::oneshot::channel();
-        StoreCall::new(headers, true, Copies::All, Instant::ZERO, Clock::now(), answer)
+        StoreCall::new(headers, true, Copies::All, Instant::ZERO, Instant::ZERO, answer)
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Calls of handles: each starts operations, waits for a place, or is answered at once.
 
 use kad_store::Store as _;
-use std::time::Instant as Clock;
 
 use kad_core::StartError;
 use kad_record::{Command as Operation, Input};
@@ -24,7 +23,7 @@ const LATE_BATCH_MS: u64 = 30_000;
 
 /// A request that waits for the first join, or for a place.
 pub(super) struct Waiting {
-    deadline: Clock,
+    deadline: Instant,
     request: Request,
 }
 
@@ -65,6 +64,7 @@ impl Worker {
             Command::Cancel => self.cancel(id),
             Command::Bootstrap { addresses } => self.join_found(addresses),
             Command::SetBootstrap { addresses } => self.set_bootstrap(addresses),
+            Command::Moved => self.moved(),
             Command::Close { answer } => self.leave(answer),
         }
     }
@@ -106,7 +106,7 @@ impl Worker {
     }
 
     /// When the first of those that wait runs out of time.
-    pub(super) fn next_expiry(&self) -> Option<Clock> {
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
         let unfinished = self.tasks.unfinished.iter().filter_map(|call| self.tasks.stores.get(call));
         let unstarted = unfinished.filter(|call| !call.is_answered());
         let waiting = self.waiting.values().map(|waiting| waiting.deadline);
@@ -118,7 +118,7 @@ impl Worker {
         if self.waiting.is_empty() && self.tasks.unfinished.is_empty() {
             return;
         }
-        let now = Clock::now();
+        let now = self.now();
         for (_, waiting) in self.waiting.extract_if(.., |_, waiting| waiting.deadline <= now) {
             waiting.request.refuse(Error::Timeout);
         }
@@ -130,8 +130,8 @@ impl Worker {
     }
 
     /// Starts the operations of a call. Gives the request back when no place is free.
-    fn begin(&mut self, call: CallId, deadline: Clock, request: Request) -> Option<Request> {
-        let until = self.at(deadline);
+    fn begin(&mut self, call: CallId, deadline: Instant, request: Request) -> Option<Request> {
+        let until = deadline;
         match request {
             Request::Store { items, copies, answer } => self.store(call, deadline, &items, copies, answer),
             find @ Request::Find(_) => {
@@ -166,7 +166,7 @@ impl Worker {
     fn store(
         &mut self,
         id: CallId,
-        deadline: Clock,
+        deadline: Instant,
         items: &[Publication],
         copies: Copies,
         answer: Answer<Vec<Receipt>>,
@@ -217,7 +217,7 @@ impl Worker {
             }
             let Some(batch) = pending.next_batch(now) else { return true };
             let late = if pending.is_answered() { now.plus_millis(LATE_BATCH_MS) } else { now };
-            let (quorum, until) = (pending.quorum(), self.at(pending.deadline).max(late));
+            let (quorum, until) = (pending.quorum(), pending.deadline.max(late));
             let started = self.start(Operation::Store { until, mode: StoreMode::Publish, quorum, items: batch });
             let Some(pending) = self.tasks.stores.get_mut(&call) else { return true };
             match started {

@@ -35,6 +35,8 @@ pub(crate) enum Note {
     Path(SocketAddr, PathLimits),
     /// The first attempt to join has ended.
     Settled,
+    /// The host has slept, or has other addresses.
+    Moved,
     /// What became of the commit of this number.
     Commit(u64, Result<(), NotDurable>),
 }
@@ -241,6 +243,7 @@ impl Worker {
             Note::Path(address, limits) => self.path_takes(address, limits),
             // It was woken, too: what waits for it can begin.
             Note::Settled => self.told.settled = true,
+            Note::Moved => self.moved(),
             Note::Commit(number, result) => self.committed(number, result),
         }
     }

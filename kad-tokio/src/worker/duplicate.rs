@@ -8,7 +8,7 @@ impl Worker {
     /// Logs that there is another node with this node's id: when it is found, and from time to time.
     pub(super) fn warn_of_duplicate(&mut self) {
         let Some(duplicate) = self.node().duplicate() else { return };
-        if self.parts.crew.may_warn_of_duplicate(self.parts.started.elapsed()) {
+        if self.parts.crew.may_warn_of_duplicate(self.parts.clock.uptime()) {
             let (id, address) = (self.node().id(), SocketAddr::from(duplicate.endpoint));
             tracing::warn!(
                 %id, %address,

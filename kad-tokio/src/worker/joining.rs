@@ -1,9 +1,9 @@
 //! Reaching the network, and reaching it again.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant as Clock};
+use std::time::Duration;
 
-use kad_record::Command as Operation;
+use kad_record::{Command as Operation, Input};
 
 use super::{Worker, random_seed};
 use crate::command::{Call, Command};
@@ -33,19 +33,21 @@ impl Worker {
         let (listen, has_known) = (self.parts.listen.clone(), !known.is_empty());
         let known = known.into_iter().filter(|known| !within_reach(&known.to_string(), &listen, &[*known]).is_empty());
         let known: Vec<_> = known.collect();
-        self.joins_under_way += names.len() + usize::from(has_known);
+        // Without any it joins through its contacts.
+        let at_once = has_known || names.is_empty();
+        self.joins_under_way += names.len() + usize::from(at_once);
         for name in names {
             let (calls, listen) = (self.parts.own_calls.clone(), listen.clone());
             tokio::spawn(async move {
                 let addresses = look_up(name, &listen).await;
                 if let Some(calls) = calls.upgrade() {
-                    let call = Call { id: 0, deadline: Clock::now(), command: Command::Bootstrap { addresses } };
+                    let call = Call { id: 0, deadline: now, command: Command::Bootstrap { addresses } };
                     let _ = calls.send(call);
                 }
             });
         }
-        match has_known {
-            true if known.is_empty() => self.join_ended(0),
+        match at_once {
+            true if has_known && known.is_empty() => self.join_ended(0),
             true => self.join_known(known),
             false => {}
         }
@@ -59,6 +61,18 @@ impl Worker {
             self.joining.set_bootstrap(now, self.parts.reach.has_network());
             self.parts.bootstrap = addresses;
         }
+    }
+
+    /// The host has slept, or has other addresses: everybody is asked whether they are there, and so hears where this node is now.
+    pub(super) fn moved(&mut self) {
+        if !self.is_first() || self.upkeep.is_leaving() {
+            // What is due by the clock is done in any case.
+            return;
+        }
+        let now = self.now();
+        self.joining.hurry(now);
+        self.node().ask_contacts(now);
+        self.note(now, || Input::AskContacts);
     }
 
     /// Joins through as many of the known addresses as a join can ask: through others each time.

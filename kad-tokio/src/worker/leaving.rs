@@ -1,7 +1,5 @@
 //! Leaving: what others have asked ends, the upkeep hands over and says goodbye, and then the worker stops.
 
-use std::time::Instant as Clock;
-
 use kad_record::Input;
 
 use super::Worker;
@@ -32,10 +30,9 @@ impl Worker {
             self.cancel_operation(operation);
         }
         // A client holds nothing for others: there is nothing to hand over.
-        let until = if self.parts.serves { Clock::now() + self.parts.leave_timeout } else { Clock::now() };
-        let until = self.at(until);
-        self.upkeep.leave(until);
         let now = self.now();
+        let until = if self.parts.serves { now + self.parts.leave_timeout } else { now };
+        self.upkeep.leave(until);
         self.note(now, || Input::Leave { until });
     }
 }

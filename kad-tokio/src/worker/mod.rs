@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::{Duration, Instant as Clock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use kad_core::{Node, OperationId, Sender, Slabs, StartError};
@@ -26,6 +26,7 @@ use kad_wire::{Digest, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Sleep;
 
+use crate::clock::NodeClock;
 use crate::command::Call;
 use crate::feed::Feed;
 use crate::outlet::Outlet;
@@ -43,12 +44,11 @@ use paths::SmallPaths;
 /// Longest sleep: nothing is due, but a timer must have some time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
-/// The node's time when it is started.
-pub(crate) const FIRST: Instant = Instant::from_micros(1);
-
 /// What a worker is made of.
 pub(crate) struct Parts {
-    pub(crate) started: Clock,
+    pub(crate) clock: NodeClock,
+    /// Whether it looks after the host.
+    pub(crate) watches_host: bool,
     pub(crate) slabs: Slabs,
     pub(crate) store: Vault,
     pub(crate) socket: Sockets,
@@ -178,11 +178,7 @@ impl Worker {
     }
 
     fn now(&self) -> Instant {
-        FIRST + self.parts.started.elapsed()
-    }
-
-    fn at(&self, clock: Clock) -> Instant {
-        FIRST + clock.saturating_duration_since(self.parts.started)
+        self.parts.clock.now()
     }
 
     /// Whether this is the worker that does what a node does once.
@@ -202,6 +198,10 @@ impl Worker {
         }
         if self.is_first() && self.joining.is_settled() {
             self.tell_settled();
+        }
+        if self.parts.watches_host && self.is_first() {
+            // It ends with the runtime.
+            tokio::spawn(crate::host::watch(self.parts.clock.clone(), self.parts.crew.clone()));
         }
         let mut alarm = pin!(tokio::time::sleep(LONGEST_SLEEP));
         loop {
@@ -286,7 +286,7 @@ impl Worker {
         let next = [core, self.upkeep_at, self.joining.next()].into_iter().flatten().min();
         let mut patience = next.map_or(LONGEST_SLEEP, |at| at.saturating_since(now));
         if let Some(at) = self.next_expiry() {
-            patience = patience.min(at.saturating_duration_since(Clock::now()));
+            patience = patience.min(at.saturating_since(now));
         }
         patience.min(LONGEST_SLEEP)
     }

@@ -62,7 +62,7 @@ impl Worker {
                 address: duplicate.endpoint.into(),
                 idle: now.saturating_since(duplicate.seen),
             }),
-            uptime: self.parts.started.elapsed(),
+            uptime: self.parts.clock.uptime(),
             joined: reach.bootstrap == 0 || (self.is_settled() && status.contacts > 0),
             bootstrap: reach.bootstrap,
             remembered: reach.remembered,

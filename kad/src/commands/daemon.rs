@@ -1,7 +1,7 @@
 //! `kad daemon`
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,7 @@ use crate::input;
 use crate::log;
 use crate::service;
 use crate::signals::{Hangups, Signals};
+use crate::sockets::Inherited;
 use crate::token;
 
 /// Largest value that any node may be told to take.
@@ -32,7 +33,7 @@ const GRACE: Duration = Duration::from_millis(1000);
 /// How long HTTP connections may stay open after that was asked.
 const DRAIN: Duration = Duration::from_millis(1500);
 
-pub(crate) async fn run(args: Daemon, settings: Settings) -> Result<(), Failure> {
+pub(crate) async fn run(args: Daemon, settings: Settings, sockets: Inherited) -> Result<(), Failure> {
     // What a daemon writes is for its user.
     #[cfg(unix)]
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
@@ -49,8 +50,11 @@ pub(crate) async fn run(args: Daemon, settings: Settings) -> Result<(), Failure>
     // What is logged before this are failures, which are printed all the same.
     let log = log::start(&args, &id)?;
     allow_connections(args.http_connections);
-    let listener = asked_listener(&args).await?;
-    let dht = start_node(&args, id, &data_dir)?;
+    let listener = match sockets.http {
+        Some(listener) => Some(taken_over(listener).map_err(Failure::System)?),
+        None => asked_listener(&args).await?,
+    };
+    let dht = start_node(&args, id, &data_dir, sockets.udp)?;
     let listener = match listener {
         Some(listener) => listener,
         None => own_listener(dht.local_addr().port()).await?,
@@ -132,6 +136,13 @@ fn allow_connections(connections: u32) {
     }
 }
 
+/// A listener that the service manager has opened.
+fn taken_over(listener: std::net::TcpListener) -> std::io::Result<TcpListener> {
+    tracing::info!(http = %listener.local_addr()?, "a socket of the service manager, instead of --http");
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
 /// The listener that was asked for.
 async fn asked_listener(args: &Daemon) -> Result<Option<TcpListener>, Failure> {
     let Some(address) = args.http else { return Ok(None) };
@@ -182,7 +193,11 @@ fn http_settings(
     }
 }
 
-fn start_node(args: &Daemon, id: NodeId, data_dir: &DataDir) -> Result<Dht, Failure> {
+fn start_node(args: &Daemon, id: NodeId, data_dir: &DataDir, sockets: Vec<UdpSocket>) -> Result<Dht, Failure> {
+    for socket in &sockets {
+        let listen = socket.local_addr().map_err(Failure::System)?;
+        tracing::info!(%listen, "a socket of the service manager, instead of --listen");
+    }
     let value_max = u32::try_from(args.value_max.as_u64());
     let value_max = value_max.ok().filter(|max| (1..=VALUE_MAX_MAX).contains(max));
     let value_max =
@@ -196,6 +211,7 @@ fn start_node(args: &Daemon, id: NodeId, data_dir: &DataDir) -> Result<Dht, Fail
         .value_max(value_max)
         .capacity(Capacity::SERVER)
         .id(id)
+        .sockets(sockets)
         .bootstrap(&args.bootstrap)
         .remembered(contacts::load(data_dir))
         .k(args.k)

@@ -70,6 +70,7 @@ pub(crate) fn client_node(network: &str, timeout: Duration, bootstrap: &[String]
             .bootstrap(bootstrap)
             .socket_buffer(512 << 10)
             .cache_found(false)
+            .watch_host(false)
             .start()
     };
     // Both address families where the host has both.

@@ -312,3 +312,39 @@ fn a_limit_of_threads_is_a_message_and_no_panic() {
     }
     assert!(refused > 0, "the limit had an effect");
 }
+
+/// A number of a socket that children of this process inherit.
+fn inherited(socket: impl std::os::fd::AsFd) -> std::os::fd::OwnedFd {
+    // High enough that a shell can move it to where it belongs.
+    let copy = rustix::io::fcntl_dupfd_cloexec(socket, 40).unwrap();
+    rustix::io::fcntl_setfd(&copy, rustix::io::FdFlags::empty()).unwrap();
+    copy
+}
+
+#[test]
+fn sockets_of_a_service_manager_are_used_and_stay_open_over_a_restart() {
+    use std::os::fd::AsRawFd as _;
+    let (udp, tcp) =
+        (std::net::UdpSocket::bind("127.0.0.1:0").unwrap(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let (address, http) = (udp.local_addr().unwrap(), tcp.local_addr().unwrap());
+    let (udp, tcp) = (inherited(udp), inherited(tcp));
+    let (datagram, stream) = (udp.as_raw_fd(), tcp.as_raw_fd());
+    let script = format!("exec 3<&{datagram} 4<&{stream}; export LISTEN_PID=$$ LISTEN_FDS=2; exec \"$@\"");
+    let directory = tempfile::tempdir().unwrap();
+    for workers in [&[][..], &["--workers", "2"]] {
+        // Nobody answers yet, and nobody is refused.
+        let mut waiting = TcpStream::connect(http).unwrap();
+        waiting.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut daemon = Shelled::start(&script, directory.path(), workers);
+        let mut answer = String::new();
+        waiting.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let up = text(&daemon.log);
+        assert!(up.contains(&format!("listen={address} http={http} ")), "{up}");
+        let other = Daemon::start(&["--bootstrap", &address.to_string()]);
+        other.wait_for("contacts", |count| count == 1);
+        let stored = other.ask("POST", "/", b"by way of it");
+        assert_eq!(stored.0, 202);
+        assert_eq!(daemon.end(), Some(0));
+    }
+}

@@ -130,6 +130,8 @@ fn start_dht(args: &Dev, kept: Option<&Kept>, through: &Option<String>) -> Resul
         .workers(1)
         .socket_buffer(SOCKET_BUFFER)
         .rejoin_interval(REJOIN_INTERVAL)
+        // Loopback does not move, and each watch would take two files.
+        .watch_host(false)
         .leave_timeout(Duration::ZERO);
     if let Some(kept) = kept {
         builder = builder.id(kept.id);
