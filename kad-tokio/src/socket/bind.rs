@@ -104,10 +104,11 @@ fn finish(
     segments: &Segments,
 ) -> io::Result<Socket> {
     // The system grants what it allows; what that was is read back. A service manager may have been allowed more.
-    if socket.recv_buffer_size()? / DOUBLED < options.buffer {
+    let fresh = options.bound.is_empty();
+    if fresh || socket.recv_buffer_size()? / DOUBLED < options.buffer {
         let _ = socket.set_recv_buffer_size(options.buffer);
     }
-    if socket.send_buffer_size()? / DOUBLED < options.buffer {
+    if fresh || socket.send_buffer_size()? / DOUBLED < options.buffer {
         let _ = socket.set_send_buffer_size(options.buffer);
     }
     let stats = SocketStats {

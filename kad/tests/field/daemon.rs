@@ -138,8 +138,9 @@ struct Shelled {
 impl Shelled {
     fn start(script: &str, directory: &Path, flags: &[&str]) -> Self {
         let log = directory.join("stderr");
-        let mut command = Command::new("sh");
-        command.args(["-c", script, "sh"]).arg(kad().get_program());
+        // Others than this shell know no file of more than one digit.
+        let mut command = Command::new("bash");
+        command.args(["-c", script, "bash"]).arg(kad().get_program());
         command.args(["daemon", "--listen", "127.0.0.1:0", "--data-dir"]).arg(directory.join("data")).args(flags);
         command.env("XDG_CONFIG_HOME", "/nonexistent").stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
