@@ -1,5 +1,5 @@
-//! What the stores with an allocator share: records in every order that they are asked for, and the rules. Where the bytes
-//! are is the store's own.
+//! The items of a store with an allocator, indexed by key, rank, expiry, due time and arrival. Each store decides itself where
+//! it keeps the values' bytes.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -8,90 +8,57 @@ use core::ops::Bound;
 use hashbrown::HashMap;
 use kad_wire::{Answer, Digest, Endpoint, Instant, ItemHeader, ItemStatus, Key, Offer, Query, Sink, StoreMode};
 
-use crate::eviction::{Class, PlaceUnderKey, Rank, place_under_key};
+use crate::eviction::Class;
+use crate::eviction::growing::{HEADER_ONLY_VICTIMS_MAX, Order};
+use crate::eviction::per_key::{PlaceUnderKey, place_under_key};
+use crate::eviction::shares::Shares;
 use crate::record::{Record, cursor_after};
-use crate::shares::Shares;
-use crate::source::Source;
 use crate::{Due, Limits, Listed, Page};
 
-/// Items that are looked at to see whether a value that was only named would find room.
-const LOOKS_FOR_A_NAME: usize = 64;
-/// Items that are looked at for company of one that is due.
-const LOOK_AROUND: usize = 512;
+/// The most items that `due_near` examines.
+const DUE_NEAR_EXAMINED_MAX: usize = 512;
 
-/// Who is told what becomes of items, because they are written down somewhere. `()` is told, and does nothing.
-pub(crate) trait Watch {
-    fn came(&mut self, record: &Record);
+/// Keeps track of the changes that a store has to write to disk. `()` keeps none.
+pub(crate) trait TrackChanges {
+    fn inserted(&mut self, record: &Record);
     fn changed(&mut self, before: &Record, after: &Record);
-    fn went(&mut self, record: &Record);
+    fn removed(&mut self, record: &Record);
 }
 
-impl Watch for () {
-    fn came(&mut self, _: &Record) {}
+impl TrackChanges for () {
+    fn inserted(&mut self, _: &Record) {}
     fn changed(&mut self, _: &Record, _: &Record) {}
-    fn went(&mut self, _: &Record) {}
+    fn removed(&mut self, _: &Record) {}
 }
 
-/// Finding is a hash-map hit; storing keeps four ordered indexes: by rank (what makes way first), expiry, due time and
-/// arrival. Nothing is ever iterated in hash order, so two stores with the same inputs behave the same.
+/// A find is one hash-map access; storing an item updates ordered indexes: by rank (the order of eviction), expiry, due time,
+/// arrival and key. The catalog never iterates in hash order, so two stores with the same inputs behave the same.
 #[derive(Debug)]
-pub(crate) struct Catalog<V, W = ()> {
+pub(crate) struct Catalog<V, C = ()> {
     pub(crate) limits: Limits,
-    pub(crate) watch: W,
-    keys: HashMap<Key, Vec<Held<V>>>,
-    ranks: BTreeMap<Order, (Key, Digest)>,
-    shares: Shares,
+    pub(crate) changes: C,
+    keys: HashMap<Key, Vec<Entry<V>>>,
+    pub(crate) ranks: BTreeMap<Order, (Key, Digest)>,
+    pub(crate) shares: Shares,
     expiries: BTreeSet<(Instant, u32)>,
     dues: BTreeSet<(Instant, u32)>,
     arrivals: BTreeMap<u32, (Key, Digest)>,
     order: BTreeSet<(Key, Digest)>,
     pub(crate) bytes: u64,
-    /// Bytes that the items take of the room: see [`Limits::charge`].
-    charged: u64,
+    /// The sum of [`Limits::charge`] over all items.
+    pub(crate) charged: u64,
     pub(crate) evicted: u64,
     pub(crate) last_cursor: u32,
 }
 
-/// In which order items make way: by class, and those that others want kept by source.
-type Order = (Class, Source, Rank);
-
-/// An item, and what its store knows of its bytes.
+/// An item, and what its store keeps of its bytes.
 #[derive(Debug)]
-pub(crate) struct Held<V> {
+pub(crate) struct Entry<V> {
     pub(crate) record: Record,
     pub(crate) value: V,
 }
 
-/// A search for room: what is taken, and what leaves for it.
-struct Room<'a> {
-    bytes: u64,
-    items: usize,
-    victims: Vec<(Key, Digest)>,
-    /// How far each source has been looked through.
-    last: Vec<(Source, Rank)>,
-    /// What leaves in any case.
-    gone: &'a [Record],
-}
-
-impl Room<'_> {
-    fn fits(&self, limits: &Limits) -> bool {
-        self.bytes <= limits.bytes && self.items <= limits.items
-    }
-
-    fn leaves(&mut self, limits: &Limits, record: &Record) {
-        self.bytes -= limits.charge(record.len);
-        self.items -= 1;
-    }
-
-    fn passed(&mut self, source: Source, rank: Rank) {
-        match self.last.iter_mut().find(|(of, _)| *of == source) {
-            Some((_, last)) => *last = rank,
-            None => self.last.push((source, rank)),
-        }
-    }
-}
-
-/// The first key of the region that shares `bits` leading bits with `key`.
+/// Returns the first of the keys that share `bits` leading bits with `key`.
 fn region_start(key: &Key, bits: usize) -> Key {
     let mut bytes = *key.as_bytes();
     for bit in bits..bytes.len() * 8 {
@@ -100,12 +67,12 @@ fn region_start(key: &Key, bits: usize) -> Key {
     Key::from_bytes(bytes)
 }
 
-impl<V, W: Watch> Catalog<V, W> {
-    /// An empty catalogue with these bounds.
-    pub(crate) fn new(limits: Limits, watch: W) -> Self {
+impl<V, C: TrackChanges> Catalog<V, C> {
+    /// Makes an empty catalog.
+    pub(crate) fn new(limits: Limits, changes: C) -> Self {
         Self {
             limits,
-            watch,
+            changes,
             keys: HashMap::new(),
             ranks: BTreeMap::new(),
             shares: Shares::default(),
@@ -120,38 +87,32 @@ impl<V, W: Watch> Catalog<V, W> {
         }
     }
 
-    /// Items in it.
+    /// Returns the number of items.
     pub(crate) fn len(&self) -> usize {
         self.arrivals.len()
     }
 
-    pub(crate) fn held(&self, key: &Key, digest: &Digest) -> Option<&Held<V>> {
-        self.keys.get(key)?.iter().find(|held| held.record.digest == *digest)
+    pub(crate) fn entry(&self, key: &Key, digest: &Digest) -> Option<&Entry<V>> {
+        self.keys.get(key)?.iter().find(|entry| entry.record.digest == *digest)
     }
 
-    /// Changes a record, and its places in the indexes.
+    /// Changes a record and updates the indexes. Returns what `change` returns; `None` if the item is not held.
     fn change<R>(&mut self, key: &Key, digest: &Digest, change: impl FnOnce(&mut Record, &Limits) -> R) -> Option<R> {
         let list = self.keys.get_mut(key)?;
-        let at = list.iter().position(|held| held.record.digest == *digest)?;
-        let held = list.get_mut(at)?;
-        let before = held.record;
-        let result = change(&mut held.record, &self.limits);
-        let after = held.record;
+        let at = list.iter().position(|entry| entry.record.digest == *digest)?;
+        let entry = list.get_mut(at)?;
+        let before = entry.record;
+        let result = change(&mut entry.record, &self.limits);
+        let after = entry.record;
         if after.born_us != before.born_us {
             // The list stays in order, newest first.
-            let held = list.remove(at);
-            list.insert(list.partition_point(|other| other.record.newest_first(&after).is_lt()), held);
+            let entry = list.remove(at);
+            list.insert(list.partition_point(|other| other.record.newest_first(&after).is_lt()), entry);
         }
-        self.watch.changed(&before, &after);
+        self.changes.changed(&before, &after);
         self.unindex(&before);
         self.index(&after);
         Some(result)
-    }
-
-    fn order_of(&self, record: &Record) -> Order {
-        let class = record.class();
-        let source = if class == Class::Kept { record.source } else { Source::NONE };
-        (class, source, record.rank(&self.limits))
     }
 
     fn index(&mut self, record: &Record) {
@@ -171,7 +132,7 @@ impl<V, W: Watch> Catalog<V, W> {
     fn unindex(&mut self, record: &Record) {
         self.ranks.remove(&self.order_of(record));
         if record.class() == Class::Kept {
-            self.shares.take(record.source, self.limits.weight(record.len));
+            self.shares.subtract(record.source, self.limits.weight(record.len));
         }
         self.expiries.remove(&(record.expires, record.cursor));
         self.arrivals.remove(&record.cursor);
@@ -183,105 +144,15 @@ impl<V, W: Watch> Catalog<V, W> {
 
     pub(crate) fn remove(&mut self, key: &Key, digest: &Digest) {
         let Some(list) = self.keys.get_mut(key) else { return };
-        let Some(at) = list.iter().position(|held| held.record.digest == *digest) else { return };
-        let held = list.remove(at);
+        let Some(at) = list.iter().position(|entry| entry.record.digest == *digest) else { return };
+        let entry = list.remove(at);
         if list.is_empty() {
             self.keys.remove(key);
         }
-        self.bytes -= u64::from(held.record.len);
-        self.charged -= self.limits.charge(held.record.len);
-        self.unindex(&held.record);
-        self.watch.went(&held.record);
-    }
-
-    /// What must leave the store so that a newcomer fits the totals, as far as the first `looks` show; `None` when it would
-    /// have to leave itself. `freed` leave in any case.
-    fn victims(&mut self, newcomer: &Record, freed: &[Record], looks: usize) -> Option<Vec<(Key, Digest)>> {
-        let mut room = Room {
-            bytes: self.charged + self.limits.charge(newcomer.len),
-            items: self.arrivals.len() + 1,
-            victims: Vec::new(),
-            last: Vec::new(),
-            gone: freed,
-        };
-        for record in freed {
-            room.leaves(&self.limits, record);
-        }
-        if room.fits(&self.limits) {
-            return Some(room.victims);
-        }
-        if self.first_victims(newcomer, &mut room, looks) || newcomer.class() == Class::First {
-            return (room.fits(&self.limits) || room.victims.len() >= looks).then_some(room.victims);
-        }
-        // As if the newcomer were there, and what leaves were gone: then as it was.
-        let weights = |shares: &mut Shares, limits: &Limits, records: &[Record], back: bool| {
-            for record in records.iter().filter(|record| record.class() == Class::Kept) {
-                let weight = limits.weight(record.len);
-                if back { shares.add(record.source, weight) } else { shares.take(record.source, weight) }
-            }
-        };
-        let mut left = Vec::new();
-        weights(&mut self.shares, &self.limits, core::slice::from_ref(newcomer), true);
-        weights(&mut self.shares, &self.limits, freed, false);
-        let found = self.kept_victims(newcomer, &mut room, looks, &mut left);
-        weights(&mut self.shares, &self.limits, &left, true);
-        weights(&mut self.shares, &self.limits, freed, true);
-        weights(&mut self.shares, &self.limits, core::slice::from_ref(newcomer), false);
-        found.then_some(room.victims)
-    }
-
-    /// Readers' copies, and what was forgotten, make way first. Returns whether that is all that need be looked at.
-    fn first_victims(&self, newcomer: &Record, room: &mut Room<'_>, looks: usize) -> bool {
-        let end = (newcomer.class() == Class::First).then(|| self.order_of(newcomer));
-        for (order, place) in &self.ranks {
-            if room.fits(&self.limits) || room.victims.len() >= looks {
-                return true;
-            }
-            if order.0 != Class::First || end.is_some_and(|end| *order >= end) {
-                return false;
-            }
-            self.leaves(place, room);
-        }
-        room.fits(&self.limits)
-    }
-
-    /// Of what others want kept, the source with the largest share gives up its least. Returns whether the newcomer fits then,
-    /// as far as the first `looks` show.
-    fn kept_victims(&mut self, newcomer: &Record, room: &mut Room<'_>, looks: usize, left: &mut Vec<Record>) -> bool {
-        while !room.fits(&self.limits) && room.victims.len() < looks {
-            let Some(source) = self.shares.largest() else { return false };
-            let Some((order, place)) = self.next_of(source, room) else { return false };
-            if !newcomer.own && source == newcomer.source && order.2 >= newcomer.rank(&self.limits) {
-                return false;
-            }
-            room.passed(source, order.2);
-            if let Some(record) = self.leaves(&place, room) {
-                self.shares.take(source, self.limits.weight(record.len));
-                left.push(record);
-            }
-        }
-        true
-    }
-
-    /// What a source gives up next.
-    fn next_of(&self, source: Source, room: &Room<'_>) -> Option<(Order, (Key, Digest))> {
-        let after = match room.last.iter().find(|(of, _)| *of == source) {
-            Some(&(_, rank)) => Bound::Excluded((Class::Kept, source, rank)),
-            None => Bound::Included((Class::Kept, source, Rank::LEAST)),
-        };
-        let (order, place) = self.ranks.range((after, Bound::Unbounded)).next()?;
-        (order.0 == Class::Kept && order.1 == source).then_some((*order, *place))
-    }
-
-    /// Notes that an item leaves, unless it does so already.
-    fn leaves(&self, place: &(Key, Digest), room: &mut Room<'_>) -> Option<Record> {
-        let record = self.held(&place.0, &place.1)?.record;
-        if room.gone.iter().any(|gone| gone.cursor == record.cursor) {
-            return None;
-        }
-        room.leaves(&self.limits, &record);
-        room.victims.push(*place);
-        Some(record)
+        self.bytes -= u64::from(entry.record.len);
+        self.charged -= self.limits.charge(entry.record.len);
+        self.unindex(&entry.record);
+        self.changes.removed(&entry.record);
     }
 
     fn next_cursor(&mut self) -> u32 {
@@ -293,8 +164,8 @@ impl<V, W: Watch> Catalog<V, W> {
         }
     }
 
-    /// Decides about an item that is not held. Without bytes, and a place for them: `None`.
-    fn newcomer(
+    /// Decides about an item that is not held, and inserts it if its bytes are here. `None`: the bytes are wanted.
+    fn offer_new(
         &mut self,
         now: Instant,
         offer: &Offer<'_>,
@@ -307,44 +178,52 @@ impl<V, W: Watch> Catalog<V, W> {
         if !record.is_alive(now) {
             return Some(Answer::refused(ItemStatus::Expired));
         }
-        let list = self.keys.get(&record.key).map(Vec::as_slice).unwrap_or_default();
-        let alive = list.iter().map(|held| &held.record).filter(|held| held.is_alive(now));
-        let (deleted, displaced) = match place_under_key(&self.limits, &record, alive.clone()) {
-            PlaceUnderKey::Without { deleted, displaced } => (deleted, displaced),
-            PlaceUnderKey::Deleted => return Some(Answer::refused(ItemStatus::Deleted)),
-            PlaceUnderKey::None => return Some(Answer::refused(ItemStatus::Full)),
+        let (record, removed) = match self.place_under_key(now, record) {
+            Ok(placed) => placed,
+            Err(status) => return Some(Answer::refused(status)),
         };
-        let leave = |held: &&Record| [deleted, displaced].contains(&Some(held.digest));
-        let freed: Vec<Record> = alive.filter(leave).copied().collect();
-        let record = Record { has_deleted: deleted.is_some(), ..record };
-        // With its bytes a newcomer pays for what it displaces, each of which was paid for when it came. A name alone is
-        // free, so it causes little work: at worst its bytes come for nothing.
-        let looks = if offer.bytes.is_some() { usize::MAX } else { LOOKS_FOR_A_NAME };
-        let Some(victims) = self.victims(&record, &freed, looks) else {
+        // The sender of a whole item pays for each victim with bytes. A header costs its sender nothing, so the store examines
+        // few victims for it; if they do not suffice, the bytes arrive in vain.
+        let victims_max = if offer.bytes.is_some() { usize::MAX } else { HEADER_ONLY_VICTIMS_MAX };
+        let Some(victims) = self.victims(&record, &removed, victims_max) else {
             return Some(Answer::refused(ItemStatus::Full));
         };
         let bytes = offer.bytes?;
-        for (key, digest) in victims.into_iter().chain(freed.iter().map(|freed| (record.key, freed.digest))) {
+        for (key, digest) in victims.into_iter().chain(removed.iter().map(|removed| (record.key, removed.digest))) {
             self.evicted += 1;
             self.remove(&key, &digest);
         }
         self.insert(record, keep(bytes));
-        self.watch.came(&record);
+        self.changes.inserted(&record);
         Some(record.answer(now, ItemStatus::Stored))
     }
 
-    /// Takes in an item that is not held. Nobody is told.
+    /// Returns the record of a new item and the items under its key that are removed for it; an error if it does not fit.
+    fn place_under_key(&self, now: Instant, record: Record) -> Result<(Record, Vec<Record>), ItemStatus> {
+        let list = self.keys.get(&record.key).map(Vec::as_slice).unwrap_or_default();
+        let alive = list.iter().map(|entry| &entry.record).filter(|held| held.is_alive(now));
+        let (deleted, displaced) = match place_under_key(&self.limits, &record, alive.clone()) {
+            PlaceUnderKey::Without { deleted, displaced } => (deleted, displaced),
+            PlaceUnderKey::Deleted => return Err(ItemStatus::Deleted),
+            PlaceUnderKey::None => return Err(ItemStatus::Full),
+        };
+        let is_removed = |held: &&Record| [deleted, displaced].contains(&Some(held.digest));
+        let removed = alive.filter(is_removed).copied().collect();
+        Ok((Record { has_deleted: deleted.is_some(), ..record }, removed))
+    }
+
+    /// Inserts an item that is not held. Does not track the change.
     pub(crate) fn insert(&mut self, record: Record, value: V) {
         self.bytes += u64::from(record.len);
         self.charged += self.limits.charge(record.len);
         self.index(&record);
         let list = self.keys.entry(record.key).or_default();
-        let at = list.partition_point(|held| held.record.newest_first(&record).is_lt());
-        list.insert(at, Held { record, value });
+        let at = list.partition_point(|entry| entry.record.newest_first(&record).is_lt());
+        list.insert(at, Entry { record, value });
     }
 
     fn drop_if_expired(&mut self, now: Instant, key: &Key, digest: &Digest) {
-        if self.held(key, digest).is_some_and(|held| !held.record.is_alive(now)) {
+        if self.entry(key, digest).is_some_and(|entry| !entry.record.is_alive(now)) {
             self.remove(key, digest);
         }
     }
@@ -353,10 +232,10 @@ impl<V, W: Watch> Catalog<V, W> {
     pub(crate) fn offer(&mut self, now: Instant, offer: &Offer<'_>, keep: impl FnOnce(&[u8]) -> V) -> Option<Answer> {
         self.drop_if_expired(now, &offer.key, &offer.header.digest);
         let again = self.change(&offer.key, &offer.header.digest, |record, limits| {
-            record.offered_again(now, limits, offer);
+            record.merge_offer(now, limits, offer);
             record.answer(now, ItemStatus::Already)
         });
-        again.or_else(|| self.newcomer(now, offer, false, keep))
+        again.or_else(|| self.offer_new(now, offer, false, keep))
     }
 
     /// See [`Store::publish`](crate::Store::publish).
@@ -372,78 +251,63 @@ impl<V, W: Watch> Catalog<V, W> {
         let (mode, source) = (StoreMode::Publish, Endpoint::UNSPECIFIED);
         let offer = Offer { key: *key, header: *header, bytes: Some(bytes), mode, source, received: now };
         let again = self.change(key, &header.digest, |record, limits| {
-            record.offered_again(now, limits, &offer);
+            record.merge_offer(now, limits, &offer);
             record.own = true;
             record.answer(now, ItemStatus::Already)
         });
-        again.or_else(|| self.newcomer(now, &offer, true, keep)).unwrap_or(Answer::refused(ItemStatus::Full))
+        again.or_else(|| self.offer_new(now, &offer, true, keep)).unwrap_or(Answer::refused(ItemStatus::Full))
     }
 
-    /// See [`Store::find`](crate::Store::find); `copy` fills a hole with an item's first bytes.
+    /// See [`Store::find`](crate::Store::find); `copy` writes an item's first bytes.
     pub(crate) fn find(
         &self,
         now: Instant,
         query: &Query,
         sink: &mut dyn Sink,
-        mut copy: impl FnMut(&Held<V>, &mut [u8]),
+        mut copy: impl FnMut(&Entry<V>, &mut [u8]),
     ) -> Page {
         let list = self.keys.get(&query.key).map(Vec::as_slice).unwrap_or_default();
-        let matching = list.iter().filter(|held| held.record.matches(now, query));
+        let matching = list.iter().filter(|entry| entry.record.matches(now, query));
         let total = matching.clone().count();
-        // The last item of the page before may have expired or become too old since: it is where the list goes on.
-        let after = list.iter().map(|held| &held.record).find(|record| record.cursor == query.cursor);
-        let rest = matching.filter(|held| after.is_none_or(|after| after.newest_first(&held.record).is_lt()));
+        // The list goes on after the last item of the previous page, which may have expired or become too old since.
+        let after = list.iter().map(|entry| &entry.record).find(|record| record.cursor == query.cursor);
+        let rest = matching.filter(|entry| after.is_none_or(|after| after.newest_first(&entry.record).is_lt()));
         let mut last = if query.cursor == 0 { Page::FROM_START } else { query.cursor };
-        for held in rest {
-            let Some(hole) = sink.push(&held.record.header(now)) else {
+        for entry in rest {
+            let Some(hole) = sink.push(&entry.record.header(now)) else {
                 return Page { total, next_cursor: last };
             };
-            copy(held, hole);
-            last = held.record.cursor;
+            copy(entry, hole);
+            last = entry.record.cursor;
         }
         Page { total, next_cursor: 0 }
     }
 
-    /// An item that is alive.
-    pub(crate) fn alive(&self, now: Instant, key: &Key, digest: &Digest) -> Option<&Held<V>> {
-        self.held(key, digest).filter(|held| held.record.is_alive(now))
+    /// Returns an item that is alive.
+    pub(crate) fn alive(&self, now: Instant, key: &Key, digest: &Digest) -> Option<&Entry<V>> {
+        self.entry(key, digest).filter(|entry| entry.record.is_alive(now))
     }
 
-    /// The item that came with this cursor.
+    /// Returns the item with this cursor.
     #[cfg(feature = "disk")]
-    pub(crate) fn arrived(&self, cursor: u32) -> Option<&Held<V>> {
+    pub(crate) fn arrived(&self, cursor: u32) -> Option<&Entry<V>> {
         let (key, digest) = self.arrivals.get(&cursor)?;
-        self.held(key, digest)
+        self.entry(key, digest)
     }
 
-    /// Evicts what the limits have no room for, however it came in.
-    #[cfg(feature = "disk")]
-    pub(crate) fn evict_surplus(&mut self) {
-        while self.len() > self.limits.items || self.charged > self.limits.bytes {
-            let first = self.ranks.first_key_value().filter(|(order, _)| order.0 == Class::First);
-            let first = first.map(|(_, place)| *place).or_else(|| {
-                let source = self.shares.largest()?;
-                self.ranks.range((Class::Kept, source, Rank::LEAST)..).next().map(|(_, place)| *place)
-            });
-            let Some((key, digest)) = first else { return };
-            self.evicted += 1;
-            self.remove(&key, &digest);
-        }
-    }
-
-    /// What a store knows of the bytes of the item that came with this cursor.
+    /// Returns what the store keeps of the bytes of the item with this cursor.
     #[cfg(feature = "disk")]
     pub(crate) fn value_mut(&mut self, cursor: u32) -> Option<&mut V> {
         let (key, digest) = self.arrivals.get(&cursor)?;
-        let held = self.keys.get_mut(key)?.iter_mut().find(|held| held.record.digest == *digest)?;
-        Some(&mut held.value)
+        let entry = self.keys.get_mut(key)?.iter_mut().find(|entry| entry.record.digest == *digest)?;
+        Some(&mut entry.value)
     }
 
     /// See [`Store::forget`](crate::Store::forget).
     pub(crate) fn forget(&mut self, key: &Key, digest: Option<&Digest>) -> usize {
         let list = self.keys.get(key).map(Vec::as_slice).unwrap_or_default();
         let own: Vec<Digest> =
-            list.iter().filter(|held| held.record.is_forgotten_by(digest)).map(|held| held.record.digest).collect();
+            list.iter().filter(|entry| entry.record.is_forgotten_by(digest)).map(|entry| entry.record.digest).collect();
         for digest in &own {
             self.change(key, digest, |record, _| record.own = false);
         }
@@ -496,15 +360,15 @@ impl<V, W: Watch> Catalog<V, W> {
         bits: usize,
         take: &mut dyn FnMut(&Due) -> bool,
     ) {
-        // From the first one on and then from the region's start: what lies at the start was taken before, and is not due.
+        // From `first` on, then from the start of the region: an earlier call most likely took what lies at the start.
         let (start, here) = ((region_start(&first.key, bits), Digest([0; 16])), (first.key, Digest([0; 16])));
         let behind = self.order.range(here..).take_while(|(key, _)| key.distance(&first.key).shared_bits() >= bits);
-        let around = behind.chain(self.order.range(start..here)).take(LOOK_AROUND);
+        let around = behind.chain(self.order.range(start..here)).take(DUE_NEAR_EXAMINED_MAX);
         let due = around.filter(|(key, digest)| {
-            self.held(key, digest).is_some_and(|held| held.record.is_due_with(until, first, bits))
+            self.entry(key, digest).is_some_and(|entry| entry.record.is_due_with(until, first, bits))
         });
         for (key, digest) in due.copied().collect::<Vec<_>>() {
-            let Some(before) = self.held(&key, &digest).map(|held| held.record) else { continue };
+            let Some(before) = self.entry(&key, &digest).map(|entry| entry.record) else { continue };
             let due = self.change(&key, &digest, |record, limits| record.take_due(now, limits, first.mode)).flatten();
             if due.is_some_and(|due| !take(&due)) {
                 self.change(&key, &digest, |record, _| *record = before);
@@ -516,7 +380,7 @@ impl<V, W: Watch> Catalog<V, W> {
     /// See [`Store::next_item`](crate::Store::next_item).
     pub(crate) fn next_item(&self, now: Instant, after: Option<&(Key, Digest)>) -> Option<Listed> {
         let from = after.map_or(Bound::Unbounded, |place| Bound::Excluded(*place));
-        let held = self.order.range((from, Bound::Unbounded)).filter_map(|(key, digest)| self.held(key, digest));
-        held.map(|held| &held.record).find(|record| record.is_alive(now)).map(|record| record.listed(now))
+        let entries = self.order.range((from, Bound::Unbounded)).filter_map(|(key, digest)| self.entry(key, digest));
+        entries.map(|entry| &entry.record).find(|record| record.is_alive(now)).map(|record| record.listed(now))
     }
 }

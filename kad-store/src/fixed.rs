@@ -1,11 +1,11 @@
-//! A store in the caller's memory: a fixed number of records, and blocks of bytes that values are chained over.
+//! A store in the caller's memory: a fixed number of records, and values in chains of blocks.
 
 use kad_wire::{Answer, Digest, Endpoint, Instant, ItemHeader, ItemStatus, Key, Offer, Query, Sink, StoreMode};
 
 use crate::index::{Block, FixedRecord, Index, Link, chain};
 use crate::{Due, Limits, Listed, Page, Store, Usage};
 
-/// 126 bytes of a value. Opaque: made by [`EMPTY`](Self::EMPTY), used by the store.
+/// Memory for 126 bytes of a value. Opaque: make it with [`EMPTY`](Self::EMPTY) and hand it to a [`FixedStore`].
 #[derive(Clone, Copy, Debug)]
 pub struct FixedBlock {
     next: Link,
@@ -31,10 +31,10 @@ impl Block for FixedBlock {
     }
 }
 
-/// Holds values in memory that its owner hands in, without an allocator.
+/// Holds values in memory that the caller hands in, without an allocator.
 ///
-/// It holds as many items as there are records and as many bytes as there are blocks (of [`FixedBlock::LEN`] bytes each);
-/// every operation looks through the records, so it is meant for at most some hundred.
+/// Capacity: as many items as there are records (128 bytes each), and as many bytes as the blocks hold ([`FixedBlock::LEN`] of
+/// 128 bytes each). Every operation looks through all records, so use it for at most some hundred items.
 ///
 /// ```
 /// use kad_store::{FixedBlock, FixedRecord, FixedStore, Limits, Store};
@@ -53,8 +53,7 @@ pub struct FixedStore<'m> {
 }
 
 impl<'m> FixedStore<'m> {
-    /// An empty store. `limits.items` and `limits.bytes` are lowered to what the memory holds; what a block does not fill
-    /// is lost, so a value counts as whole blocks.
+    /// Makes an empty store. Lowers `limits.items` to the number of records. A value takes whole blocks.
     pub fn new(limits: Limits, records: &'m mut [FixedRecord], blocks: &'m mut [FixedBlock]) -> Self {
         Self { index: Index::new(limits, records, blocks) }
     }
@@ -68,17 +67,17 @@ impl<'m> FixedStore<'m> {
         }
     }
 
-    fn newcomer(&mut self, now: Instant, offer: &Offer<'_>, own: bool) -> Option<Answer> {
+    fn offer_new(&mut self, now: Instant, offer: &Offer<'_>, own: bool) -> Option<Answer> {
         self.expire(now);
-        let record = match self.index.admit(now, offer, own) {
+        let record = match self.index.plan_insert(now, offer, own) {
             Ok(record) => record,
             Err(status) => return Some(Answer::refused(status)),
         };
         let Some(bytes) = offer.bytes else {
-            self.index.all_stay();
+            self.index.unmark_victims();
             return None;
         };
-        while let Some(position) = self.index.next_leaving() {
+        while let Some(position) = self.index.marked_victim() {
             self.index.evicted += 1;
             self.index.remove(position);
         }
@@ -87,20 +86,20 @@ impl<'m> FixedStore<'m> {
         Some(record.answer(now, ItemStatus::Stored))
     }
 
-    fn again(&mut self, now: Instant, offer: &Offer<'_>, own: bool) -> Option<Answer> {
+    fn offer_held(&mut self, now: Instant, offer: &Offer<'_>, own: bool) -> Option<Answer> {
         let position = self.index.position(&offer.key, &offer.header.digest)?;
         let record = &mut self.index.records.get_mut(position)?.record;
         if !record.is_alive(now) {
             self.index.remove(position);
             return None;
         }
-        record.offered_again(now, &self.index.limits, offer);
+        record.merge_offer(now, &self.index.limits, offer);
         record.own |= own;
         Some(record.answer(now, ItemStatus::Already))
     }
 }
 
-/// Copies bytes of a value from `offset` on.
+/// Copies bytes of a value from `offset` on and returns how many.
 fn copy_out(blocks: &[FixedBlock], slot: &FixedRecord, offset: u32, out: &mut [u8]) -> usize {
     let len = out.len().min((slot.record.len.saturating_sub(offset)) as usize);
     let (mut skip, mut rest) = (offset as usize, out.get_mut(..len).unwrap_or_default());
@@ -114,7 +113,7 @@ fn copy_out(blocks: &[FixedBlock], slot: &FixedRecord, offset: u32, out: &mut [u
     len - rest.len()
 }
 
-/// Copies as much as fits, and answers with the room that is left.
+/// Copies as much as fits and returns what is left of `to`.
 fn copy<'t>(from: &[u8], to: &'t mut [u8]) -> &'t mut [u8] {
     let len = from.len().min(to.len());
     let (to, rest) = to.split_at_mut(len);
@@ -124,13 +123,13 @@ fn copy<'t>(from: &[u8], to: &'t mut [u8]) -> &'t mut [u8] {
 
 impl Store for FixedStore<'_> {
     fn offer(&mut self, now: Instant, offer: &Offer<'_>) -> Option<Answer> {
-        self.again(now, offer, false).or_else(|| self.newcomer(now, offer, false))
+        self.offer_held(now, offer, false).or_else(|| self.offer_new(now, offer, false))
     }
 
     fn publish(&mut self, now: Instant, key: &Key, header: &ItemHeader, bytes: &[u8]) -> Answer {
         let (mode, source) = (StoreMode::Publish, Endpoint::UNSPECIFIED);
         let offer = Offer { key: *key, header: *header, bytes: Some(bytes), mode, source, received: now };
-        let answer = self.again(now, &offer, true).or_else(|| self.newcomer(now, &offer, true));
+        let answer = self.offer_held(now, &offer, true).or_else(|| self.offer_new(now, &offer, true));
         answer.unwrap_or(Answer::refused(ItemStatus::Full))
     }
 

@@ -1,53 +1,55 @@
-//! What the stores in a caller's memory share: places for items, chains of blocks, and who makes way for whom.
+//! The items of a store in a caller's memory: a slice of records, and the chains of blocks that hold their values.
 
 use kad_wire::{Digest, Instant, ItemStatus, Key, Offer, Query, Sink};
 
-use crate::eviction::{Class, PlaceUnderKey, WIDE_PART, place_under_key};
+use crate::eviction::per_key::{PlaceUnderKey, place_under_key};
 use crate::record::{Record, cursor_after};
-use crate::source::Source;
 use crate::{Due, Limits, Listed, Page, Usage};
 
 /// A block's number plus one; 0 for none.
 pub(crate) type Link = u16;
 
-/// A place for an item. Opaque: made by [`EMPTY`](Self::EMPTY), used by the store.
+/// Memory for one item without its bytes: 128 bytes. Opaque: make it with [`EMPTY`](Self::EMPTY) and hand it to a store.
 #[derive(Clone, Copy, Debug)]
 pub struct FixedRecord {
     pub(crate) used: bool,
-    /// It makes way for the newcomer that is being looked at.
-    pub(crate) leaves: bool,
+    /// The item is evicted if the item that is being offered is stored.
+    pub(crate) is_victim: bool,
     pub(crate) record: Record,
     pub(crate) first: Link,
-    /// For the store that the index belongs to.
-    #[cfg_attr(not(feature = "flash"), expect(dead_code, reason = "it fills a gap"))]
-    pub(crate) note: u32,
+    /// In a flash store: by how many milliseconds the lifetime on flash is longer. While the flash is scanned: the page of the
+    /// header.
+    #[cfg_attr(not(feature = "flash"), expect(dead_code, reason = "fills a gap in the layout"))]
+    pub(crate) slack_ms_or_page: u32,
 }
 
 impl FixedRecord {
-    /// An unused place: all zero bits.
-    pub const EMPTY: Self = Self { used: false, leaves: false, record: Record::EMPTY, first: 0, note: 0 };
+    /// An unused record: all zero bits.
+    pub const EMPTY: Self =
+        Self { used: false, is_victim: false, record: Record::EMPTY, first: 0, slack_ms_or_page: 0 };
 }
 
-/// A part of a value, or what is known of one.
+/// A fixed-size part of a value, or the bookkeeping for a part that is elsewhere.
 pub(crate) trait Block {
-    /// Bytes of a value that it stands for.
+    /// Bytes of a value in one block.
     const LEN: usize;
     fn next(&self) -> Link;
     fn set_next(&mut self, next: Link);
 }
 
-/// Blocks that `len` bytes take.
+/// Returns the number of blocks that `len` bytes take.
 pub(crate) fn blocks_for<B: Block>(len: u32) -> usize {
     (len as usize).div_ceil(B::LEN)
 }
 
-/// The blocks of a chain, in order, as far as the slice goes.
+/// Returns the positions of a chain's blocks in order. Ends at a link that points outside of the slice, and after as many
+/// blocks as there are.
 pub(crate) fn chain<B: Block>(blocks: &[B], first: Link) -> impl Iterator<Item = usize> {
     let known = |link: Link| usize::from(link).checked_sub(1).filter(|&at| at < blocks.len());
     core::iter::successors(known(first), move |&at| known(blocks.get(at)?.next())).take(blocks.len())
 }
 
-/// Which items there are, where their bytes are, and the rules. The bytes themselves are the store's.
+/// The records and block chains of a store. Each store decides itself where it keeps the values' bytes.
 #[derive(Debug)]
 pub(crate) struct Index<'m, B> {
     pub(crate) limits: Limits,
@@ -60,7 +62,7 @@ pub(crate) struct Index<'m, B> {
 }
 
 impl<'m, B: Block> Index<'m, B> {
-    /// An empty index: `limits.items` is lowered to the places that there are.
+    /// Makes an empty index. Lowers `limits.items` to the number of records.
     pub(crate) fn new(limits: Limits, records: &'m mut [FixedRecord], blocks: &'m mut [B]) -> Self {
         records.fill(FixedRecord::EMPTY);
         let limits = Limits { items: limits.items.min(records.len()), ..limits };
@@ -71,7 +73,8 @@ impl<'m, B: Block> Index<'m, B> {
         index
     }
 
-    /// An index of records and blocks as they were before a restart: those that no item takes are free.
+    /// Makes an index of the records and blocks that were read back after a restart. `free` returns whether a block belongs to no
+    /// item.
     #[cfg(feature = "flash")]
     pub(crate) fn rebuilt(
         limits: Limits,
@@ -105,7 +108,7 @@ impl<'m, B: Block> Index<'m, B> {
         }
     }
 
-    fn used(&self) -> impl Iterator<Item = (usize, &FixedRecord)> + Clone {
+    pub(crate) fn used(&self) -> impl Iterator<Item = (usize, &FixedRecord)> + Clone {
         self.records.iter().enumerate().filter(|(_, slot)| slot.used)
     }
 
@@ -117,106 +120,20 @@ impl<'m, B: Block> Index<'m, B> {
         self.records.iter().position(|slot| slot.used && slot.record.digest == *digest && slot.record.key == *key)
     }
 
-    /// The place of an item that is alive.
+    /// Returns the position and record of an item that is alive.
     pub(crate) fn get(&self, now: Instant, key: &Key, digest: &Digest) -> Option<(usize, &FixedRecord)> {
         let position = self.position(key, digest)?;
         let slot = self.records.get(position)?;
         slot.record.is_alive(now).then_some((position, slot))
     }
 
-    /// Whether what stays fits, and a newcomer.
-    fn fits(&self, newcomer: Option<&Record>) -> bool {
-        let stays = self.used().filter(|(_, slot)| !slot.leaves).map(|(_, slot)| &slot.record);
-        let (items, blocks, bytes) = stays.chain(newcomer).fold((0, 0, 0), |(items, blocks, bytes), record| {
-            (items + 1, blocks + blocks_for::<B>(record.len), bytes + self.limits.charge(record.len))
-        });
-        items <= self.limits.items && blocks <= self.block_count() && bytes <= self.limits.bytes
-    }
-
-    /// What a source has of the store, a newcomer included: what decides, and what is its own of that.
-    fn share(&self, source: Source, newcomer: Option<&Record>) -> (u64, u64) {
-        let stays = self.used().filter(|(_, slot)| !slot.leaves).map(|(_, slot)| &slot.record);
-        let kept = stays.chain(newcomer).filter(|record| record.class() == Class::Kept);
-        let (mut narrow, mut wide) = (0, 0);
-        for record in kept.filter(|record| record.source.wide() == source.wide()) {
-            let weight = self.limits.weight(record.len);
-            wide += weight;
-            narrow += if record.source == source { weight } else { 0 };
-        }
-        ((narrow * WIDE_PART).max(wide), narrow)
-    }
-
-    /// The source that gives something up.
-    fn largest_source(&self, newcomer: Option<&Record>) -> Option<Source> {
-        let stays = self.used().filter(|(_, slot)| !slot.leaves).map(|(_, slot)| &slot.record);
-        let kept = stays.chain(newcomer).filter(|record| record.class() == Class::Kept);
-        let mut largest: Option<((u64, u64), Source)> = None;
-        for record in kept {
-            if largest.is_some_and(|(_, source)| source == record.source) {
-                continue;
-            }
-            let share = (self.share(record.source, newcomer), record.source);
-            if largest.is_none_or(|largest| share > largest) {
-                largest = Some(share);
-            }
-        }
-        largest.map(|(_, source)| source)
-    }
-
-    /// What makes way next; `None` when that would be the newcomer itself, or nothing may.
-    fn next_victim(&self, newcomer: Option<&Record>) -> Option<usize> {
-        let least = |class: Class, source: Option<Source>| {
-            let among = self.used().filter(|(_, slot)| !slot.leaves && slot.record.class() == class);
-            let among = among.filter(|(_, slot)| source.is_none_or(|source| slot.record.source == source));
-            among.min_by(|(_, a), (_, b)| a.record.rank(&self.limits).cmp(&b.record.rank(&self.limits)))
-        };
-        let outranked = |slot: &FixedRecord, by: &Record| slot.record.rank(&self.limits) < by.rank(&self.limits);
-        let (position, slot, rival) = match least(Class::First, None) {
-            Some((position, slot)) => (position, slot, newcomer.filter(|newcomer| newcomer.class() == Class::First)),
-            None => {
-                newcomer.filter(|newcomer| newcomer.class() == Class::First).is_none().then_some(())?;
-                let source = self.largest_source(newcomer)?;
-                let (position, slot) = least(Class::Kept, Some(source))?;
-                (position, slot, newcomer.filter(|newcomer| !newcomer.own && newcomer.source == source))
-            }
-        };
-        rival.is_none_or(|rival| outranked(slot, rival)).then_some(position)
-    }
-
-    /// Marks what leaves so that all the rest fits, and a newcomer. Returns whether it does; if not, all stay.
-    fn make_way(&mut self, newcomer: Option<&Record>) -> bool {
-        while !self.fits(newcomer) {
-            let Some(slot) = self.next_victim(newcomer).and_then(|position| self.records.get_mut(position)) else {
-                self.all_stay();
-                return false;
-            };
-            slot.leaves = true;
-        }
-        true
-    }
-
-    /// Marks what lowered limits have no room for.
-    #[cfg(feature = "flash")]
-    pub(crate) fn keep_to_limits(&mut self) {
-        while !self.fits(None) {
-            let Some(slot) = self.next_victim(None).and_then(|position| self.records.get_mut(position)) else { return };
-            slot.leaves = true;
-        }
-    }
-
-    /// Takes the marks back: nothing comes.
-    pub(crate) fn all_stay(&mut self) {
-        self.records.iter_mut().for_each(|slot| slot.leaves = false);
-    }
-
-    /// An item that is marked to leave.
-    pub(crate) fn next_leaving(&self) -> Option<usize> {
-        self.used().find(|(_, slot)| slot.leaves).map(|(position, _)| position)
-    }
-
-    /// Decides about an item that is not held. Returns its record; what makes way for it is marked until it has
-    /// [left](Self::next_leaving) or [stays](Self::all_stay). Whatever has expired must have been removed before.
-    pub(crate) fn admit(&mut self, now: Instant, offer: &Offer<'_>, own: bool) -> Result<Record, ItemStatus> {
+    /// Decides about an item that is not held and returns its record. Marks the victims: the caller removes them
+    /// ([`marked_victim`](Self::marked_victim)) and inserts the record, or [unmarks](Self::unmark_victims) them. The caller has
+    /// removed all expired items before.
+    ///
+    /// # Errors
+    /// The status to refuse the item with. No item is marked then.
+    pub(crate) fn plan_insert(&mut self, now: Instant, offer: &Offer<'_>, own: bool) -> Result<Record, ItemStatus> {
         self.last_cursor = cursor_after(self.last_cursor);
         let mut record = Record::new(now, &self.limits, offer, own, self.last_cursor);
         if !record.is_alive(now) {
@@ -235,13 +152,13 @@ impl<'m, B: Block> Index<'m, B> {
         for digest in deleted.into_iter().chain(displaced) {
             let position = self.position(&record.key, &digest);
             if let Some(slot) = position.and_then(|position| self.records.get_mut(position)) {
-                slot.leaves = true;
+                slot.is_victim = true;
             }
         }
-        if self.make_way(Some(&record)) { Ok(record) } else { Err(ItemStatus::Full) }
+        if self.mark_victims(Some(&record)) { Ok(record) } else { Err(ItemStatus::Full) }
     }
 
-    /// Takes a place and blocks for an item that fits.
+    /// Inserts an item that fits and returns its position. Its blocks are chained but not written.
     pub(crate) fn insert(&mut self, record: Record) -> Option<usize> {
         let position = self.records.iter().position(|slot| !slot.used)?;
         let first = self.take_blocks(blocks_for::<B>(record.len));
@@ -260,7 +177,7 @@ impl<'m, B: Block> Index<'m, B> {
         first
     }
 
-    /// Frees a place and its blocks.
+    /// Frees a record and its blocks.
     pub(crate) fn remove(&mut self, position: usize) {
         let Some(slot) = self.records.get_mut(position) else { return };
         let FixedRecord { record, first, .. } = core::mem::replace(slot, FixedRecord::EMPTY);
@@ -276,14 +193,14 @@ impl<'m, B: Block> Index<'m, B> {
         self.records.iter().position(|slot| slot.used && !slot.record.is_alive(now))
     }
 
-    /// The next item of a find: the newest that is older than `after`.
+    /// Returns the next item of a find: the newest that is older than `after`.
     fn next_match(&self, now: Instant, query: &Query, after: Option<&Record>) -> Option<(usize, &FixedRecord)> {
         let matching = self.used().filter(|(_, slot)| slot.record.key == query.key && slot.record.matches(now, query));
         let older = matching.filter(|(_, slot)| after.is_none_or(|after| after.newest_first(&slot.record).is_lt()));
         older.min_by(|(_, a), (_, b)| a.record.newest_first(&b.record))
     }
 
-    /// See [`Store::find`](crate::Store::find); `copy` fills a hole with an item's first bytes.
+    /// See [`Store::find`](crate::Store::find); `copy` writes an item's first bytes.
     pub(crate) fn find(
         &self,
         now: Instant,
@@ -293,7 +210,7 @@ impl<'m, B: Block> Index<'m, B> {
     ) -> Page {
         let matches = |slot: &&FixedRecord| slot.record.key == query.key && slot.record.matches(now, query);
         let total = self.alive(now).filter(matches).count();
-        // It may have expired or become too old since: it is where the list goes on.
+        // The list goes on after the last item of the previous page, which may have expired or become too old since.
         let named =
             |(_, slot): &(usize, &FixedRecord)| slot.record.key == query.key && slot.record.cursor == query.cursor;
         let mut after = self.used().find(named).map(|(_, slot)| &slot.record);
@@ -309,7 +226,7 @@ impl<'m, B: Block> Index<'m, B> {
         Page { total, next_cursor: 0 }
     }
 
-    /// The next item of this node's own under a key.
+    /// Returns the position of an item of this node's own that [`Store::forget`](crate::Store::forget) means.
     pub(crate) fn next_own(&self, key: &Key, digest: Option<&Digest>) -> Option<usize> {
         let chosen = |record: &Record| record.key == *key && record.is_forgotten_by(digest);
         self.records.iter().position(|slot| slot.used && chosen(&slot.record))
@@ -368,5 +285,5 @@ impl<'m, B: Block> Index<'m, B> {
     }
 }
 
-// What the documentation says of memory, and what boards have measured.
+// The documentation of the stores names this size.
 const _: () = assert!(size_of::<FixedRecord>() == 128);

@@ -13,7 +13,6 @@ mod catalog;
 pub mod conformance;
 #[cfg(feature = "disk")]
 mod disk;
-mod due;
 mod eviction;
 mod fixed;
 #[cfg(feature = "flash")]
@@ -24,9 +23,7 @@ mod limits;
 mod memory;
 mod none;
 mod record;
-#[cfg(feature = "memory")]
-mod shares;
-mod source;
+mod replication_schedule;
 
 #[cfg(feature = "disk")]
 pub use disk::{DiskError, DiskHealth, DiskStore, Moment};

@@ -1,49 +1,59 @@
-//! How much a store holds, and what makes way for what.
+//! The bounds of a store, and the intervals of its replication.
 
 use core::time::Duration;
 
 use kad_wire::NodeId;
 
-/// Bounds of a store. All stores follow the same rules, which give nobody an advantage for choosing keys or lifetimes.
+/// The bounds of a store. All stores evict by the same rules, in which no choice of keys or lifetimes gives a sender an advantage.
 ///
-/// An item's *source* is the host that brought it in a private range, and the prefix of its address elsewhere, in two tiers: the /24
-/// of an IPv4 address and the /48 of an IPv6 address; and the /16 and the /32, which count a quarter of what they hold.
+/// | field | default | |
+/// |---|---|---|
+/// | [`items`](Self::items) | 65,536 | items in total |
+/// | [`bytes`](Self::bytes) | 256 MiB | bytes of values in total |
+/// | [`values_per_key`](Self::values_per_key) | 32 | items of one type under one key |
+/// | [`bytes_per_key`](Self::bytes_per_key) | 1 MiB | bytes of one type under one key |
+/// | [`cache_ttl_ms`](Self::cache_ttl_ms) | 10 min | longest lifetime of a cached copy |
+/// | [`replicate`](Self::replicate) | 1 h | interval of replication |
+/// | [`republish`](Self::republish) | 24 h | interval of republishing |
 ///
-/// - **Per key and type** at most [`values_per_key`](Self::values_per_key) items and [`bytes_per_key`](Self::bytes_per_key)
-///   bytes. When a newcomer finds no room, the oldest item of the source with the most items under that key makes way, if
-///   that has more than the newcomer's would have; otherwise the newcomer displaces the oldest of its own source. A tombstone
-///   that has deleted something is displaced by none that has not.
-/// - **In total** at most [`items`](Self::items) items and [`bytes`](Self::bytes) bytes. What makes way first: cached copies and what
-///   this node has [forgotten](crate::Store::forget); then
-///   items of the source that has most, the newcomer included, in items and bytes together. Of its items, those go first whose keys are
-///   farthest from this node, then those that expire first. A newcomer that would make way itself is refused. So one source
-///   may fill a store, and cannot empty it of what others have.
-/// - This node's own items make way for nothing.
+/// # Eviction
+///
+/// An item's *source* is the prefix of the address that sent it: the /24 of an IPv4 address, the /48 of an IPv6 address, in a
+/// private range the host. A *wide* source is a /16 or a /32; it counts a quarter of what its prefixes hold together.
+///
+/// - **Under a key**, when a new item does not fit: the store evicts the oldest item of the source with the most items under
+///   the key, if that source has more than the new item's source would have. Otherwise the new item replaces the oldest of its
+///   own source. A tombstone that has deleted an item yields only to another such tombstone.
+/// - **In total**: the store first evicts cached copies and items that this node has [forgotten](crate::Store::forget), then
+///   items of the source that has most, in items and bytes together, counting the new item. Of the items of one source, those
+///   go first whose keys are farthest from this node, then those that expire first. If the new item would go first, it is
+///   refused. So one source may fill a store, but cannot displace the items of others.
+/// - This node's own items are never evicted.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Who the node is: items near it matter more.
+    /// The id of this node: the store prefers items with keys near it.
     pub id: NodeId,
     /// Items in total.
     pub items: usize,
-    /// Bytes of values in total. An item takes 512 of them at the least, or as many as belong to one of [`items`](Self::items)
-    /// on average if those are fewer: so that no value, however large, makes countless small ones leave.
+    /// Bytes of values in total. An item counts at least 512 bytes, or the average per item (`bytes / items`) if that is less,
+    /// so that one large value never evicts a great many small ones.
     pub bytes: u64,
     /// Items of one type under one key.
     pub values_per_key: usize,
     /// Bytes of one type under one key.
     pub bytes_per_key: u64,
-    /// Longest life of a copy that a reader left, in milliseconds.
+    /// Longest lifetime of a cached copy, in milliseconds.
     pub cache_ttl_ms: u32,
-    /// How often an item is passed on to the nodes nearest to its key (paper, section 2.5: hourly), give or take a quarter,
-    /// unless another holder has done so meanwhile. At least a second.
+    /// How often the node passes an item on to the nodes nearest to its key, plus or minus a quarter, unless another holder has
+    /// done so meanwhile (Kademlia paper, section 2.5: hourly). At least a second.
     pub replicate: Duration,
-    /// How often this node's own items are published anew (paper, section 2.5: daily), give or take a quarter. At least a
+    /// How often the node republishes its own items, plus or minus a quarter (Kademlia paper, section 2.5: daily). At least a
     /// second.
     pub republish: Duration,
 }
 
 impl Limits {
-    /// The defaults for a node: 65,536 items and 256 MiB, 32 items and 1 MiB per key, the paper's intervals.
+    /// Returns the default limits of a node: see the table above.
     pub const fn new(id: NodeId) -> Self {
         Self {
             id,

@@ -1,4 +1,4 @@
-//! A store that grows with what it holds, for nodes with an allocator.
+//! A store in memory that grows, for nodes with an allocator.
 
 use alloc::boxed::Box;
 
@@ -7,10 +7,10 @@ use kad_wire::{Answer, Digest, Instant, ItemHeader, Key, Offer, Query, Sink};
 use crate::catalog::Catalog;
 use crate::{Due, Limits, Listed, Page, Store, Usage};
 
-/// Holds values in memory; nothing of it survives a restart.
+/// Holds values in memory. After a restart it is empty.
 ///
-/// Finding is a hash-map hit; storing keeps four ordered indexes: by rank (what makes way first), expiry, due time and
-/// arrival. Nothing is ever iterated in hash order, so two stores with the same inputs behave the same.
+/// A find is one hash-map access; storing an item updates ordered indexes in O(log n). The store never iterates in hash order,
+/// so two stores with the same inputs behave the same.
 ///
 /// ```
 /// use kad_store::{Limits, MemoryStore, Store};
@@ -29,7 +29,7 @@ use crate::{Due, Limits, Listed, Page, Store, Usage};
 pub struct MemoryStore(Catalog<Box<[u8]>>);
 
 impl MemoryStore {
-    /// An empty store with these bounds.
+    /// Makes an empty store.
     pub fn new(limits: Limits) -> Self {
         Self(Catalog::new(limits, ()))
     }
@@ -45,14 +45,14 @@ impl Store for MemoryStore {
     }
 
     fn find(&mut self, now: Instant, query: &Query, sink: &mut dyn Sink) -> Page {
-        self.0.find(now, query, sink, |held, hole| {
-            hole.copy_from_slice(held.value.get(..hole.len()).unwrap_or_default());
+        self.0.find(now, query, sink, |entry, out| {
+            out.copy_from_slice(entry.value.get(..out.len()).unwrap_or_default());
         })
     }
 
     fn read(&mut self, now: Instant, key: &Key, digest: &Digest, offset: u32, out: &mut [u8]) -> usize {
-        let Some(held) = self.0.alive(now, key, digest) else { return 0 };
-        let rest = held.value.get(offset as usize..).unwrap_or_default();
+        let Some(entry) = self.0.alive(now, key, digest) else { return 0 };
+        let rest = entry.value.get(offset as usize..).unwrap_or_default();
         let len = rest.len().min(out.len());
         out[..len].copy_from_slice(&rest[..len]);
         len

@@ -4,7 +4,8 @@ use kad_wire::{Answer, Digest, Instant, ItemHeader, ItemStatus, Key, Offer, Quer
 
 use crate::{Due, Listed, Page, Store, Usage};
 
-/// Holds nothing, and refuses what is offered: for nodes that only ask, whose owners have the values that they store.
+/// Holds nothing and refuses every offer with [`ItemStatus::Full`]: for nodes that only look values up, or store values that their
+/// application keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct NoStore;
 

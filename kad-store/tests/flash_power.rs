@@ -3,7 +3,7 @@
 //!
 //! That these tests can fail was tried with planted mistakes, each of which they found within seconds: a header that is written
 //! before its blocks, an extended life that is not written, an eviction without its mark on flash, and any one of the repairs of
-//! torn erases left out (`mend`'s three, `finish_erase`).
+//! torn erases left out (`erase_torn_pages`'s three, `finish_interrupted_erase`).
 
 use crate::mock;
 

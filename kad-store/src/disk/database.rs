@@ -1,4 +1,4 @@
-//! The file: all that knows the database underneath.
+//! The file. The only module that knows the database, redb.
 
 use std::boxed::Box;
 use std::ffi::OsString;
@@ -14,32 +14,32 @@ use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefiniti
 
 use super::clock::{Clock, Written};
 use super::error::Fault;
-use super::layout::{BLOCK, FORMAT, block_key, block_row, blocks_for, item_read, item_row, opened};
+use super::layout::{BLOCK, FORMAT, block_key, block_row, blocks_for, item_read, item_row, verified};
 use crate::record::Record;
 
-/// What is known of the store: rows of one number each.
+/// One number for each name: the format, the clocks, the number of items.
 const META: TableDefinition<'_, &str, i64> = TableDefinition::new("kad store");
 /// Items, by their cursors.
 const ITEMS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("items");
-/// Blocks of values, by cursor and place.
+/// Blocks of values, by cursor and number.
 const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
 
-/// Memory for pages of the file.
+/// Bytes of memory for pages of the file.
 const CACHE: usize = 32 << 20;
-/// A file of which less than a third is in use is made smaller when it is opened, if it has at least so many bytes.
-const WORTH_COMPACTING: u64 = 64 << 20;
+/// A smaller file is never compacted, in bytes.
+const COMPACTING_MIN: u64 = 64 << 20;
 
-/// How a database is opened: from its file, or as a test wants it.
+/// Opens the database: its file, or in tests other memory.
 pub(super) type Opener = Box<dyn Fn() -> Result<redb::Database, redb::DatabaseError> + Send>;
 
-/// An item that is to be written: its record and its value, as far as the file does not have it.
+/// An item to write: its record, and its value if the file does not have it.
 pub(super) struct Row {
     pub(super) record: Record,
     pub(super) value: Option<Arc<[u8]>>,
 }
 
-/// What is written in one commit.
-pub(super) struct Changes {
+/// The changes of one commit.
+pub(super) struct Batch {
     pub(super) rows: Vec<Row>,
     /// Items to delete, and the lengths of their values.
     pub(super) gone: Vec<(u32, u32)>,
@@ -49,7 +49,7 @@ pub(super) struct Changes {
     pub(super) clock: Clock,
 }
 
-/// What was in a file.
+/// What a file holds, without values.
 pub(super) struct Loaded {
     pub(super) records: Vec<Record>,
     pub(super) last_cursor: u32,
@@ -63,18 +63,18 @@ impl Database {
         guarded(|| Ok(Self(Some(opener()?))))
     }
 
-    /// Looks at every page: the database looks at its checks only here, and after a crash.
+    /// Compares every page with its checksum. The database does that only here, and after a crash.
     pub(super) fn verify(&mut self) -> Result<(), Fault> {
         let Some(database) = &mut self.0 else { return Err(closed()) };
         guarded(|| match database.check_integrity()? {
             true => Ok(()),
             false => Err(Fault::Damaged(
-                "its checksums were wrong; what could be was put right, and items may be missing".into(),
+                "checksums were wrong; the database has repaired what it could, and items may be missing".into(),
             )),
         })
     }
 
-    /// Makes an empty store of an empty database.
+    /// Writes the tables of an empty store to an empty database.
     pub(super) fn format(&self) -> Result<(), Fault> {
         let write = self.begin()?;
         {
@@ -88,7 +88,7 @@ impl Database {
         Ok(write.commit()?)
     }
 
-    /// Everything but the values. What was written last says which time it is.
+    /// Reads everything but the values. `clock` makes the store's clock of the times of the last commit.
     pub(super) fn load(&self, clock: impl FnOnce(Option<Written>) -> Clock) -> Result<Loaded, Fault> {
         guarded(|| self.load_unguarded(clock))
     }
@@ -120,12 +120,12 @@ impl Database {
         Ok(Loaded { records, last_cursor, clock })
     }
 
-    /// Writes changes, all of them or none. When this returns they are on disk.
-    pub(super) fn write(&self, changes: &Changes) -> Result<(), Fault> {
+    /// Commits all changes, or none. On success they are on disk.
+    pub(super) fn write(&self, batch: &Batch) -> Result<(), Fault> {
         guarded(|| {
             let write = self.begin()?;
-            write_rows(&write, changes)?;
-            write_meta(&write, changes)?;
+            write_rows(&write, batch)?;
+            write_meta(&write, batch)?;
             Ok(write.commit()?)
         })
     }
@@ -134,7 +134,7 @@ impl Database {
         Ok(self.database()?.begin_write()?)
     }
 
-    /// Copies bytes of a value to `out`. `false`: they are not what was written, or are not there.
+    /// Fills `out` with bytes of a value from `offset` on. Returns `false` when they are missing or differ from what was written.
     pub(super) fn read(&self, cursor: u32, len: u32, offset: u32, out: &mut [u8]) -> Result<bool, Fault> {
         guarded(|| {
             let read = self.database()?.begin_read()?;
@@ -144,7 +144,7 @@ impl Database {
                 let block = (offset / BLOCK) as u32;
                 let key = block_key(cursor, block);
                 let row = table.get(key)?;
-                let bytes = row.as_ref().and_then(|row| opened(key, row.value()));
+                let bytes = row.as_ref().and_then(|row| verified(key, row.value()));
                 let whole = BLOCK.min((len as usize).saturating_sub(block as usize * BLOCK));
                 let part = bytes.filter(|bytes| bytes.len() == whole).and_then(|bytes| bytes.get(offset % BLOCK..));
                 let Some(part) = part.filter(|part| !part.is_empty()) else { return Ok(false) };
@@ -157,7 +157,7 @@ impl Database {
         })
     }
 
-    /// Gives room back to the system.
+    /// Makes the file smaller.
     pub(super) fn compact(&mut self) -> Result<(), Fault> {
         let Some(database) = &mut self.0 else { return Err(closed()) };
         guarded(|| Ok(database.compact().map(|_| ())?))
@@ -171,7 +171,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let database = self.0.take();
-        // It writes when it is closed, which may fail; what was committed is on disk.
+        // Closing writes, which may fail or panic. What was committed is on disk in any case.
         let _ = guarded(|| {
             drop(database);
             Ok(())
@@ -179,17 +179,17 @@ impl Drop for Database {
     }
 }
 
-fn write_rows(write: &WriteTransaction, changes: &Changes) -> Result<(), Fault> {
+fn write_rows(write: &WriteTransaction, batch: &Batch) -> Result<(), Fault> {
     let mut items = write.open_table(ITEMS)?;
     let mut blocks = write.open_table(BLOCKS)?;
-    for (cursor, len) in &changes.gone {
+    for (cursor, len) in &batch.gone {
         items.remove(cursor)?;
         for block in 0..blocks_for(*len) {
             blocks.remove(block_key(*cursor, block))?;
         }
     }
-    for Row { record, value } in &changes.rows {
-        items.insert(record.cursor, &item_row(record, changes.clock)[..])?;
+    for Row { record, value } in &batch.rows {
+        items.insert(record.cursor, &item_row(record, batch.clock)[..])?;
         for (block, part) in value.as_deref().unwrap_or_default().chunks(BLOCK).enumerate() {
             let key = block_key(record.cursor, block as u32);
             blocks.insert(key, &block_row(key, part)[..])?;
@@ -198,23 +198,23 @@ fn write_rows(write: &WriteTransaction, changes: &Changes) -> Result<(), Fault> 
     Ok(())
 }
 
-fn write_meta(write: &WriteTransaction, changes: &Changes) -> Result<(), Fault> {
+fn write_meta(write: &WriteTransaction, batch: &Batch) -> Result<(), Fault> {
     let mut meta = write.open_table(META)?;
-    let written = changes.clock.written(changes.now);
+    let written = batch.clock.written(batch.now);
     meta.insert("store clock", written.store_us)?;
     meta.insert("wall clock", written.wall_us)?;
-    meta.insert("items", i64::try_from(changes.items).unwrap_or(i64::MAX))?;
-    meta.insert("last cursor", i64::from(changes.last_cursor))?;
+    meta.insert("items", i64::try_from(batch.items).unwrap_or(i64::MAX))?;
+    meta.insert("last cursor", i64::from(batch.last_cursor))?;
     Ok(())
 }
 
-/// A database in a file that exists.
+/// Returns an opener for a file that exists.
 pub(super) fn opener(path: &Path) -> Opener {
     let path = PathBuf::from(path);
     Box::new(move || redb::Builder::new().set_cache_size(CACHE).open(&path))
 }
 
-/// Makes a file with an empty store, unless there is one. It gets its name last: a crash leaves none that is half made.
+/// Creates a file with an empty store, unless the file exists. Renames it to its name last, so a crash leaves no unfinished one.
 pub(super) fn create(path: &Path) -> Result<(), Fault> {
     if fs::exists(path)? {
         return Ok(());
@@ -227,22 +227,22 @@ pub(super) fn create(path: &Path) -> Result<(), Fault> {
     guarded(|| database.format())?;
     drop(database);
     fs::rename(&unfinished, path)?;
-    // A name is durable when its directory is. Not every system can do that, nor needs it.
+    // The name is durable once the directory is. Systems that cannot sync a directory do not need it.
     if let Some(directory) = path.parent().and_then(|directory| File::open(directory).ok()) {
         let _ = directory.sync_all();
     }
     Ok(())
 }
 
-/// Whether making a file smaller is worth the time.
-pub(super) fn is_mostly_air(path: &Path, bytes: u64) -> bool {
-    fs::metadata(path).is_ok_and(|file| file.len() >= WORTH_COMPACTING && file.len() / 3 > bytes)
+/// Returns whether less than a third of a large file holds values, which are `bytes` long.
+pub(super) fn worth_compacting(path: &Path, bytes: u64) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.len() >= COMPACTING_MIN && file.len() / 3 > bytes)
 }
 
-/// Runs what calls the database. A damaged page may make it panic, which must not end the node.
+/// Calls the database and returns [`Fault::Damaged`] if it panics: a damaged page can make it, which must not end the node.
 fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    let stumbled = |_| Err(Fault::Damaged("the database stumbles over its contents".into()));
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(stumbled)
+    let panicked = |_| Err(Fault::Damaged("the database panicked on a corrupt page".into()));
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked)
 }
 
 fn closed() -> Fault {

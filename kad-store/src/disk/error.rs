@@ -1,40 +1,40 @@
-//! What goes wrong with a file.
+//! Errors and counters of the disk store.
 
 use std::boxed::Box;
 use std::io;
 use std::path::PathBuf;
 use std::string::String;
 
-/// Why a store on disk could not be opened. Nothing in the file was thrown away.
+/// Why a store on disk could not be opened. Opening has deleted nothing in the file.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DiskError {
-    /// The system does not let the file be read or written.
+    /// Reading or writing the file failed.
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Another process, or another store of this one, has the file open.
+    /// Another process, or another store in this process, has the file open.
     InUse {
         /// The file.
         path: PathBuf,
     },
-    /// The file is no store, or one of another version of this crate: its format is `found`, if it has one.
+    /// The file is no store, or a store of another format, `found`.
     OtherFormat {
         /// The file.
         path: PathBuf,
-        /// The number of its format.
+        /// The number of its format; `None` if it is no store.
         found: Option<u32>,
     },
-    /// The file is damaged: its checksums say so, or it is cut short. Put back a backup, or move it away and start with an empty
-    /// store: the network's other holders have copies of what it held for others, and what this node published itself
-    /// must be published again. Where `what` says that something was put right, opening it again takes what is left.
+    /// The file is damaged: a checksum is wrong, or it is cut short. Restore a backup, or move the file away and start with an
+    /// empty store: other holders have copies of the items of other nodes; values of this node must be published again. If
+    /// `what` says that the database has repaired something, opening the file again loads what is left.
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong.
         what: String,
     },
 }
@@ -65,13 +65,13 @@ impl core::error::Error for DiskError {
 /// What went wrong while a store was open. The counts begin at zero when it is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct DiskHealth {
-    /// Commits that failed: what they would have made durable was refused.
+    /// Commits that failed. Their changes were rolled back.
     pub failed_commits: u64,
-    /// Reads that the system refused.
+    /// Reads that failed with an error of the system.
     pub failed_reads: u64,
-    /// Items that were dropped because their bytes were not what was written.
+    /// Items that were dropped because their bytes differed from what was written.
     pub lost: u64,
-    /// Offers that were refused while the disk was given a rest after a failure.
+    /// Offers that were refused in the delay after a failure.
     pub refused: u64,
     /// Commits that succeeded.
     pub commits: u64,
@@ -79,19 +79,19 @@ pub struct DiskHealth {
     pub longest_commit_us: u64,
 }
 
-/// What the database says when it fails.
+/// A failure of the database.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// Anything but the contents: the system, or a failure before.
+    /// The system's error, or the database is closed after an earlier failure.
     Database(Box<redb::Error>),
-    /// The contents are not what was written.
+    /// The contents differ from what was written.
     Damaged(String),
-    /// There is no store's table in it.
+    /// The file holds no store, or one of this format.
     OtherFormat(Option<u32>),
 }
 
 impl Fault {
-    /// The same as an owner sees it.
+    /// Returns the public error for a failure of this file.
     pub(super) fn of_file(self, path: PathBuf) -> DiskError {
         let database = match self {
             Self::Damaged(what) => return DiskError::Damaged { path, what },

@@ -1,39 +1,39 @@
-//! What is written: one row for an item, and one for each block of its value.
+//! The rows of the file: one for an item, and one for each block of its value. Integers are little-endian.
 
 use std::vec::Vec;
 
 use kad_wire::{Digest, Instant, ItemType, Key, Lock};
 
 use super::clock::Clock;
+use crate::eviction::source::Source;
 use crate::record::Record;
-use crate::source::Source;
 
-/// Number of this layout. Another number is another format.
+/// The number of this format.
 pub(super) const FORMAT: u32 = 1;
-/// Bytes of a value in one row. With what the database adds it fills a page of 4 KiB: larger rows would be rounded up to a
-/// power of two.
+/// Bytes of a value in one row: with the database's overhead a page of 4 KiB. The database rounds larger rows up to a power of
+/// two.
 pub(super) const BLOCK: usize = 4064;
-/// Bytes after each row that say whether it is what was written.
-const CHECK: usize = 8;
+/// Bytes of the checksum at the end of each row.
+const CHECKSUM_LEN: usize = 8;
 
-/// Rows of blocks that a value takes.
+/// Returns the number of rows that a value takes.
 pub(super) fn blocks_for(len: u32) -> u32 {
     len.div_ceil(BLOCK as u32)
 }
 
-/// The key of a block's row.
+/// Returns the key of a block's row.
 pub(super) fn block_key(cursor: u32, block: u32) -> u64 {
     u64::from(cursor) << 32 | u64::from(block)
 }
 
-/// A block's row.
+/// Returns a block's row.
 pub(super) fn block_row(key: u64, part: &[u8]) -> Vec<u8> {
-    sealed(key, part.to_vec())
+    with_checksum(key, part.to_vec())
 }
 
-/// The row of an item. The times on disk are the store clock's.
+/// Returns the row of an item, with times by the store's clock.
 pub(super) fn item_row(record: &Record, clock: Clock) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(128 + CHECK);
+    let mut bytes = Vec::with_capacity(128 + CHECKSUM_LEN);
     bytes.extend_from_slice(&[record.item_type.0, record.flags, u8::from(record.own), u8::from(record.has_deleted)]);
     bytes.extend_from_slice(&record.len.to_le_bytes());
     bytes.extend_from_slice(record.key.as_bytes());
@@ -44,12 +44,12 @@ pub(super) fn item_row(record: &Record, clock: Clock) -> Vec<u8> {
     for at in [record.expires, record.replicate_at, record.republish_at] {
         bytes.extend_from_slice(&clock.store_us(at).to_le_bytes());
     }
-    sealed(u64::from(record.cursor), bytes)
+    with_checksum(u64::from(record.cursor), bytes)
 }
 
-/// A row of an item that is read. `None`: it is damaged.
+/// Reads the row of an item; `None` if it is damaged.
 pub(super) fn item_read(cursor: u32, row: &[u8], clock: Clock) -> Option<Record> {
-    let bytes = &mut opened(u64::from(cursor), row)?;
+    let bytes = &mut verified(u64::from(cursor), row)?;
     let [item_type, flags, own, has_deleted] = take(bytes)?;
     Some(Record {
         cursor,
@@ -62,7 +62,7 @@ pub(super) fn item_read(cursor: u32, row: &[u8], clock: Clock) -> Option<Record>
         digest: Digest(take(bytes)?),
         lock: Lock(take(bytes)?),
         source: Source(take(bytes)?),
-        born_us: clock.owners_us(i64::from_le_bytes(take(bytes)?)),
+        born_us: clock.callers_us(i64::from_le_bytes(take(bytes)?)),
         expires: time(bytes, clock)?,
         replicate_at: time(bytes, clock)?,
         republish_at: time(bytes, clock)?,
@@ -70,7 +70,7 @@ pub(super) fn item_read(cursor: u32, row: &[u8], clock: Clock) -> Option<Record>
 }
 
 fn time(bytes: &mut &[u8], clock: Clock) -> Option<Instant> {
-    Some(clock.owners(i64::from_le_bytes(take(bytes)?)))
+    Some(clock.callers(i64::from_le_bytes(take(bytes)?)))
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
@@ -79,20 +79,20 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     Some(*part)
 }
 
-/// A row with its check. The database has checks of its own, but looks at them only when it is opened.
-fn sealed(key: u64, mut bytes: Vec<u8>) -> Vec<u8> {
-    bytes.extend_from_slice(&check(key, &bytes).to_le_bytes());
+/// Appends the checksum. The database has checksums of pages, but compares them only when a file is opened.
+fn with_checksum(key: u64, mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.extend_from_slice(&checksum(key, &bytes).to_le_bytes());
     bytes
 }
 
-/// What a row says, if it is what was written under this key.
-pub(super) fn opened(key: u64, row: &[u8]) -> Option<&[u8]> {
-    let (bytes, found) = row.split_last_chunk::<CHECK>()?;
-    (check(key, bytes).to_le_bytes() == *found).then_some(bytes)
+/// Returns a row without its checksum; `None` if that is wrong.
+pub(super) fn verified(key: u64, row: &[u8]) -> Option<&[u8]> {
+    let (bytes, found) = row.split_last_chunk::<CHECKSUM_LEN>()?;
+    (checksum(key, bytes).to_le_bytes() == *found).then_some(bytes)
 }
 
-/// Against accidents: nobody who means harm can write to the file.
-fn check(key: u64, bytes: &[u8]) -> u64 {
+/// Detects accidents, not attacks: an attacker cannot write to the file.
+fn checksum(key: u64, bytes: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(bytes, key)
 }
 
@@ -103,11 +103,11 @@ mod tests {
     #[test]
     fn every_flipped_bit_is_seen() {
         let row = block_row(7, b"some bytes of a value, twenty and more");
-        assert!(opened(7, &row).is_some() && opened(8, &row).is_none() && opened(7, &row[1..]).is_none());
+        assert!(verified(7, &row).is_some() && verified(8, &row).is_none() && verified(7, &row[1..]).is_none());
         for bit in 0..row.len() * 8 {
             let mut flipped = row.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(opened(7, &flipped).is_none(), "bit {bit}");
+            assert!(verified(7, &flipped).is_none(), "bit {bit}");
         }
     }
 }

@@ -1,14 +1,14 @@
-//! A store in a file: what it acknowledged survives restarts and power loss.
+//! A store in a file: items that it has committed survive restarts and power loss.
 
 mod clock;
-mod commit;
 mod database;
 mod error;
-mod journal;
+mod group_commit;
 mod layout;
 mod open;
 #[cfg(test)]
 mod tests;
+mod uncommitted;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,51 +19,52 @@ use kad_wire::{Answer, Digest, Instant, ItemHeader, ItemStatus, Key, Offer, Quer
 use crate::catalog::Catalog;
 use crate::{Due, Listed, NotDurable, Page, Store, Usage, Writing};
 pub use clock::Moment;
-use commit::Pending;
 use database::{Database, Opener};
 pub use error::{DiskError, DiskHealth};
-use journal::Journal;
-use open::Rest;
+use group_commit::Pending;
+use open::Backoff;
+use uncommitted::Uncommitted;
 
-/// The bytes of a value that the file does not have yet.
+/// The bytes of a value, as long as the file does not have them.
 type Unsaved = Option<Arc<[u8]>>;
 
 #[doc = include_str!("about.md")]
 pub struct DiskStore {
-    catalog: Catalog<Unsaved, Journal>,
+    catalog: Catalog<Unsaved, Uncommitted>,
     opener: Opener,
     path: PathBuf,
-    /// `None` after a failure, until it can be opened again. A commit that is being written has it too.
+    /// `None` after a failure until the file opens again. A commit that is being written holds it too.
     database: Option<Arc<Database>>,
     /// The commit that is being written.
     pending: Option<Pending>,
     clock: clock::Clock,
-    /// The latest time that was passed in.
+    /// The latest time that a caller has passed in.
     now: Instant,
-    rest: Rest,
-    /// What was answered since the last commit was given up because a read failed: the next commit says so.
-    gave_up: bool,
+    backoff: Backoff,
+    /// Changes since the last commit were rolled back: the next commit fails, so that no answer that depended on them leaves.
+    rolled_back: bool,
     health: DiskHealth,
 }
 
 impl DiskStore {
-    /// How well the disk does.
+    /// Returns counts of commits and failures since the store was opened.
     pub const fn health(&self) -> DiskHealth {
         self.health
     }
 
     fn note_time(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        self.catalog.watch.tick(self.now);
+        self.catalog.changes.tick(self.now);
     }
 
-    /// What may be said while nothing can be written: what the file has is there, for as long as the file says.
-    fn answer_at_rest(&mut self, now: Instant, offer: &Offer<'_>) -> Answer {
+    /// Answers an offer while the store does not write: an item that is in the file is held, with its lifetime there; every other
+    /// is refused.
+    fn answer_in_backoff(&mut self, now: Instant, offer: &Offer<'_>) -> Answer {
         self.health.refused += 1;
-        let held = self.catalog.alive(now, &offer.key, &offer.header.digest);
-        let all_written = self.pending.is_none() && self.catalog.watch.is_empty();
-        match held.filter(|_| self.database.is_some() && all_written) {
-            Some(held) => held.record.answer(now, ItemStatus::Already),
+        let entry = self.catalog.alive(now, &offer.key, &offer.header.digest);
+        let all_written = self.pending.is_none() && self.catalog.changes.is_empty();
+        match entry.filter(|_| self.database.is_some() && all_written) {
+            Some(entry) => entry.record.answer(now, ItemStatus::Already),
             None => Answer::refused(ItemStatus::Full),
         }
     }
@@ -72,15 +73,15 @@ impl DiskStore {
 impl Store for DiskStore {
     fn offer(&mut self, now: Instant, offer: &Offer<'_>) -> Option<Answer> {
         self.note_time(now);
-        if self.rests(now) {
-            return Some(self.answer_at_rest(now, offer));
+        if self.in_backoff(now) {
+            return Some(self.answer_in_backoff(now, offer));
         }
         self.catalog.offer(now, offer, |bytes| Some(bytes.into()))
     }
 
     fn publish(&mut self, now: Instant, key: &Key, header: &ItemHeader, bytes: &[u8]) -> Answer {
         self.note_time(now);
-        if self.rests(now) {
+        if self.in_backoff(now) {
             self.health.refused += 1;
             return Answer::refused(ItemStatus::Full);
         }
@@ -88,32 +89,32 @@ impl Store for DiskStore {
     }
 
     fn find(&mut self, now: Instant, query: &Query, sink: &mut dyn Sink) -> Page {
-        let mut broken = Vec::new();
+        let mut failed = Vec::new();
         let database = self.database.as_deref();
-        let page = self.catalog.find(now, query, sink, |held, hole| {
-            if let Err(why) = copy_out(database, held, 0, hole) {
-                // Its place is given away already. Whoever gets it checks the digest, as with every value.
-                hole.fill(0);
-                broken.push((held.record.key, held.record.digest, why));
+        let page = self.catalog.find(now, query, sink, |entry, out| {
+            if let Err(why) = copy_out(database, entry, 0, out) {
+                // Its header is written already. The reader checks the digest, as of every value, and drops it.
+                out.fill(0);
+                failed.push((entry.record.key, entry.record.digest, why));
             }
         });
-        for (key, digest, why) in broken {
-            self.broke(&key, &digest, why);
+        for (key, digest, why) in failed {
+            self.read_failed(&key, &digest, why);
         }
         page
     }
 
     fn read(&mut self, now: Instant, key: &Key, digest: &Digest, offset: u32, out: &mut [u8]) -> usize {
-        let Some(held) = self.catalog.alive(now, key, digest) else { return 0 };
-        let rest = held.record.len.saturating_sub(offset) as usize;
+        let Some(entry) = self.catalog.alive(now, key, digest) else { return 0 };
+        let rest = entry.record.len.saturating_sub(offset) as usize;
         let len = rest.min(out.len());
         if len == 0 {
             return 0;
         }
-        match copy_out(self.database.as_deref(), held, offset, &mut out[..len]) {
+        match copy_out(self.database.as_deref(), entry, offset, &mut out[..len]) {
             Ok(()) => len,
             Err(why) => {
-                self.broke(key, digest, why);
+                self.read_failed(key, digest, why);
                 0
             }
         }
@@ -139,7 +140,7 @@ impl Store for DiskStore {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let reopen = self.rest.until().filter(|_| self.database.is_none());
+        let reopen = self.backoff.until().filter(|_| self.database.is_none());
         self.catalog.next_wake().into_iter().chain(reopen).min()
     }
 
@@ -164,10 +165,10 @@ impl Store for DiskStore {
     }
 
     fn begin_commit(&mut self) -> Result<Option<Writing>, NotDurable> {
-        if self.gave_up {
+        if self.rolled_back {
             return Err(self.not_durable());
         }
-        match self.catalog.watch.is_promised() {
+        match self.catalog.changes.requires_commit() {
             true => self.begin_write().map(Some),
             false => Ok(None),
         }
@@ -178,36 +179,37 @@ impl Store for DiskStore {
     }
 }
 
-/// Why bytes of a value cannot be had.
-enum Broken {
-    /// The system does not give them, or the file is closed.
+/// Why bytes of a value cannot be read.
+enum DiskReadError {
+    /// The system reports an error, or the file is closed.
     Disk,
-    /// They are gone, or not what was written.
+    /// The bytes are missing, or differ from what was written.
     Lost,
 }
 
+/// Fills `out` with bytes of a value from `offset` on.
 fn copy_out(
     database: Option<&Database>,
-    held: &crate::catalog::Held<Unsaved>,
+    entry: &crate::catalog::Entry<Unsaved>,
     offset: u32,
     out: &mut [u8],
-) -> Result<(), Broken> {
-    if let Some(bytes) = &held.value {
+) -> Result<(), DiskReadError> {
+    if let Some(bytes) = &entry.value {
         let part = bytes.get(offset as usize..).and_then(|rest| rest.get(..out.len()));
-        out.copy_from_slice(part.ok_or(Broken::Lost)?);
+        out.copy_from_slice(part.ok_or(DiskReadError::Lost)?);
         return Ok(());
     }
-    match database.ok_or(Broken::Disk)?.read(held.record.cursor, held.record.len, offset, out) {
+    match database.ok_or(DiskReadError::Disk)?.read(entry.record.cursor, entry.record.len, offset, out) {
         Ok(true) => Ok(()),
-        Ok(false) | Err(error::Fault::Damaged(_)) => Err(Broken::Lost),
-        Err(_) => Err(Broken::Disk),
+        Ok(false) | Err(error::Fault::Damaged(_)) => Err(DiskReadError::Lost),
+        Err(_) => Err(DiskReadError::Disk),
     }
 }
 
 impl Drop for DiskStore {
     fn drop(&mut self) {
-        if !self.catalog.watch.is_empty() {
-            // Nobody relies on it: what was promised was committed.
+        if !self.catalog.changes.is_empty() {
+            // A failure loses no answer: the caller commits before it passes answers on.
             let _ = self.begin_write().map(|write| write());
         }
     }

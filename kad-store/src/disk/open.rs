@@ -1,4 +1,4 @@
-//! Opening, and what becomes of a store whose disk fails.
+//! Opening a store; rolling back, backing off and reopening after a failure of the disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,47 +9,45 @@ use kad_wire::{Digest, Instant, Key};
 use super::clock::{Clock, Moment};
 use super::database::{self, Database, Loaded, Opener};
 use super::error::{DiskError, DiskHealth, Fault};
-use super::journal::Journal;
-use super::{Broken, DiskStore};
+use super::uncommitted::Uncommitted;
+use super::{DiskReadError, DiskStore};
 use crate::Limits;
-use crate::catalog::{Catalog, Watch};
-use crate::due::jittered;
-use crate::record::Record;
+use crate::catalog::{Catalog, TrackChanges};
 
-/// First and longest rest that a disk is given after a failure.
-const REST_MS: (u64, u64) = (1_000, 60_000);
+/// The first and the longest delay before the next attempt to write after a failure.
+const BACKOFF_MS: (u64, u64) = (1_000, 60_000);
 
-/// When a disk that has failed is tried again.
+/// When the store tries a disk again that has failed. The delay doubles with each failure.
 #[derive(Debug, Default)]
-pub(super) struct Rest {
+pub(super) struct Backoff {
     until: Option<Instant>,
     len_ms: u64,
 }
 
-impl Rest {
+impl Backoff {
     pub(super) fn until(&self) -> Option<Instant> {
         self.until
     }
 
-    pub(super) fn over(&mut self) {
+    pub(super) fn reset(&mut self) {
         *self = Self::default();
     }
 
     fn begin(&mut self, now: Instant) {
-        self.len_ms = (self.len_ms * 2).clamp(REST_MS.0, REST_MS.1);
+        self.len_ms = (self.len_ms * 2).clamp(BACKOFF_MS.0, BACKOFF_MS.1);
         self.until = Some(now.plus_millis(self.len_ms));
     }
 }
 
 impl DiskStore {
-    /// Opens a store, and makes the file if there is none. `moment` says which time it is by the wall clock when the owner's
-    /// clock, which every other method is given, begins: see [above](Self#time).
+    /// Opens a store, and creates the file if there is none. `moment` is one moment by the wall clock and by the caller's clock,
+    /// which counts in all other methods: see [above](Self#time).
     ///
-    /// Reads the whole file, to be sure of it: some hundred milliseconds for the defaults of [`Limits`], more on a slow disk.
-    /// Items beyond the limits are evicted.
+    /// Reads and checks the whole file: some hundred milliseconds with the defaults of [`Limits`], more on a slow disk. Evicts
+    /// items that exceed the limits.
     ///
     /// # Errors
-    /// [`DiskError`]: the file cannot be used, is in use, is something else, or is damaged.
+    /// [`DiskError`]: the file cannot be read or written, is in use, is no store of this format, or is damaged.
     pub fn open(path: impl Into<PathBuf>, limits: Limits, moment: Moment) -> Result<Self, DiskError> {
         let path = path.into();
         let opened =
@@ -63,130 +61,120 @@ impl DiskStore {
         let loaded = database.load(|last| Clock::new(moment, last))?;
         let clock = loaded.clock;
         let mut store = Self {
-            catalog: Catalog::new(limits, Journal::default()),
+            catalog: Catalog::new(limits, Uncommitted::default()),
             opener,
             path: path.into(),
             database: None,
             pending: None,
             clock,
             now: moment.at,
-            rest: Rest::default(),
-            gave_up: false,
+            backoff: Backoff::default(),
+            rolled_back: false,
             health: DiskHealth::default(),
         };
-        store.take_in(loaded);
+        store.replace_catalog(loaded);
         store.catalog.evict_surplus();
         store.catalog.expire(moment.at);
         store.catalog.evicted = 0;
-        if database::is_mostly_air(path, store.catalog.bytes) {
+        if database::worth_compacting(path, store.catalog.bytes) {
             database.compact()?;
         }
         store.database = Some(Arc::new(database));
         Ok(store)
     }
 
-    /// Makes the catalogue what the file says. What was held before is passed on when it was to be.
-    fn take_in(&mut self, loaded: Loaded) {
+    /// Replaces the catalog by what the file holds. Items that were held before keep their schedule.
+    fn replace_catalog(&mut self, loaded: Loaded) {
         let limits = self.catalog.limits.clone();
-        let mut catalog = Catalog::new(limits, Journal::default());
+        let mut catalog = Catalog::new(limits, Uncommitted::default());
         catalog.evicted = self.catalog.evicted;
         catalog.last_cursor = self.catalog.last_cursor.max(loaded.last_cursor);
         for mut record in loaded.records {
-            match self.catalog.arrived(record.cursor).filter(|held| held.record.digest == record.digest) {
-                Some(held) => {
-                    record.replicate_at = held.record.replicate_at;
-                    record.republish_at = held.record.republish_at;
+            match self.catalog.arrived(record.cursor).filter(|entry| entry.record.digest == record.digest) {
+                Some(entry) => {
+                    record.replicate_at = entry.record.replicate_at;
+                    record.republish_at = entry.record.republish_at;
                 }
-                None => self.settle_dues(&mut record),
+                None => record.reschedule_overdue(self.now, &self.catalog.limits),
             }
-            match catalog.held(&record.key, &record.digest) {
-                // Never twice: a second row is deleted.
-                Some(_) => catalog.watch.went(&record),
+            match catalog.entry(&record.key, &record.digest) {
+                // A second row of the same item is deleted.
+                Some(_) => catalog.changes.removed(&record),
                 None => catalog.insert(record, None),
             }
         }
         self.catalog = catalog;
     }
 
-    /// What was due while nobody looked is due within an interval, and not all at once.
-    fn settle_dues(&self, record: &mut Record) {
-        let limits = &self.catalog.limits;
-        let latest = jittered(self.now, limits.replicate, &limits.id);
-        let is_ahead = record.replicate_at > self.now && record.replicate_at < latest;
-        if !is_ahead {
-            record.replicate_at = latest;
-        }
-        record.republish_at = record.republish_at.min(jittered(self.now, limits.republish, &limits.id));
-    }
-
-    /// Whether the disk is given a rest.
-    pub(super) fn rests(&mut self, now: Instant) -> bool {
+    /// Returns whether the store refuses new items because the disk has failed lately. Reopens the file if that is due.
+    pub(super) fn in_backoff(&mut self, now: Instant) -> bool {
         self.reopen_if_due(now);
-        self.database.is_none() || self.rest.until().is_some_and(|until| now < until)
+        self.database.is_none() || self.backoff.until().is_some_and(|until| now < until)
     }
 
-    /// A commit has failed: what was not on disk before is not held. After a failure the database refuses everything, so it
-    /// is opened anew, which makes it what it was after the last commit. Or after this one, if only the news of it was lost.
-    pub(super) fn take_back(&mut self) {
-        // What is being written may still succeed: then the file says so when it is opened again.
-        let pending = self.pending.take().map(|pending| pending.journal).unwrap_or_default();
-        self.take_back_with(&pending);
+    /// Returns to what the file holds, after a commit or a read has failed. The database refuses everything after a failure, so
+    /// the store reopens the file. That holds the last commit that succeeded, or the failed one if only its confirmation was
+    /// lost.
+    pub(super) fn roll_back(&mut self) {
+        // A commit that another thread is writing may still succeed; then the reopened file has it.
+        let pending = self.pending.take().map(|pending| pending.changes).unwrap_or_default();
+        self.roll_back_with(&pending);
     }
 
-    /// The same, with what a commit that has failed was to write.
-    pub(super) fn take_back_with(&mut self, pending: &Journal) {
+    /// Does the same; `pending` are the changes of the commit that has failed.
+    pub(super) fn roll_back_with(&mut self, pending: &Uncommitted) {
         let unsaved = |(cursor, _): (u32, Option<u32>)| {
-            let held = self.catalog.arrived(cursor)?;
-            held.value.is_some().then_some((held.record.key, held.record.digest))
+            let entry = self.catalog.arrived(cursor)?;
+            entry.value.is_some().then_some((entry.record.key, entry.record.digest))
         };
         let unsaved: Vec<(Key, Digest)> =
-            pending.touched().chain(self.catalog.watch.touched()).filter_map(unsaved).collect();
+            pending.touched().chain(self.catalog.changes.touched()).filter_map(unsaved).collect();
         self.reopen();
         if self.database.is_none() {
-            // It could not be opened yet. What is not on disk is not held; the rest is looked up when it can be.
+            // The file could not be opened. Items that are not in it are dropped; the others can be read once it opens.
             for (key, digest) in unsaved {
                 self.catalog.remove(&key, &digest);
             }
-            self.catalog.watch.clear();
+            self.catalog.changes.clear();
         }
     }
 
     pub(super) fn reopen_if_due(&mut self, now: Instant) {
-        if self.database.is_none() && self.rest.until().is_none_or(|until| until <= now) {
+        if self.database.is_none() && self.backoff.until().is_none_or(|until| until <= now) {
             self.reopen();
         }
     }
 
     fn reopen(&mut self) {
-        self.rest.begin(self.now);
-        // Before: what is taken in below was never promised anew.
-        self.gave_up |= self.catalog.watch.is_promised();
-        // Closed first: two at a time exclude each other.
+        self.backoff.begin(self.now);
+        // Before the catalog is replaced: it counts the changes that answers depended on.
+        self.rolled_back |= self.catalog.changes.requires_commit();
+        // Closes the file: it cannot be open twice.
         self.database = None;
         let Ok(database) = Database::open(&self.opener) else { return };
-        // The time does not stand still meanwhile: the clock stays what it is.
+        // The clock has gone on since the last commit, so it is kept.
         let Ok(loaded) = database.load(|_| self.clock) else { return };
-        self.take_in(loaded);
+        self.replace_catalog(loaded);
         self.database = Some(Arc::new(database));
     }
 
-    /// Bytes could not be read.
-    pub(super) fn broke(&mut self, key: &Key, digest: &Digest, why: Broken) {
+    /// Reacts to a failed read of a value's bytes.
+    pub(super) fn read_failed(&mut self, key: &Key, digest: &Digest, why: DiskReadError) {
         match why {
-            // Another holder's copy is welcome.
-            Broken::Lost => {
+            // Dropped, so that another holder can store its copy here.
+            DiskReadError::Lost => {
                 self.health.lost += 1;
                 self.catalog.remove(key, digest);
             }
-            Broken::Disk if self.database.is_some() => {
+            DiskReadError::Disk if self.database.is_some() => {
                 self.health.failed_reads += 1;
-                self.take_back();
+                self.roll_back();
             }
-            Broken::Disk => self.health.failed_reads += 1,
+            DiskReadError::Disk => self.health.failed_reads += 1,
         }
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with a flash.
+//! Errors and counters of the flash store.
 
 use core::fmt;
 
@@ -10,23 +10,23 @@ use super::media::MediaError;
 pub enum FlashError<E> {
     /// The flash's own error.
     Flash(E),
-    /// What was written or erased reads back differently: cells are worn out.
+    /// A write or an erase reads back differently: cells are worn out.
     Mismatch,
-    /// There is no store of this layout, page count and sector size here: blank flash, somebody else's, or garbage. Nothing was
-    /// changed. [`format`](super::FlashStore::format) makes one, and all that is there is lost.
+    /// The flash holds no store of this layout, page count and sector size: it is blank, or holds other data. Nothing was changed.
+    /// [`format`](super::FlashStore::format) makes an empty store and erases all data there.
     NotFormatted,
-    /// There is a store, and its pages are in no order that a power cut can leave. Formatting helps; the values are lost.
+    /// The pages of the store are in an order that no power cut can leave. Formatting makes an empty store; the values are lost.
     Corrupt,
-    /// The sectors, words or addresses of this flash are not what the store can use: at least three pages, words of at most 32
-    /// bytes, sectors of at least 1 KiB, all within the flash.
+    /// The store cannot use this flash: it needs three pages or more, words of at most 32 bytes, and sectors of at least 1 KiB, all
+    /// within the flash.
     Geometry,
-    /// More records and blocks were handed in than fit so many pages: see [`blocks_for`](super::FlashStore::blocks_for).
+    /// The pages are too few for so many records and blocks: see [`blocks_for`](super::FlashStore::blocks_for).
     TooLittleFlash,
-    /// The flash holds more items or blocks than were handed in: it was used with more memory before. Nothing was changed.
+    /// The flash holds more items or blocks than the memory that was handed in: it was used with more before. Nothing was changed.
     TooLittleMemory,
-    /// The flash's driver waits for something, which a store cannot.
+    /// The flash's driver returned a future that is not ready; the store does not wait.
     NotReady,
-    /// The library contradicts itself.
+    /// A bug in the library underneath.
     Internal,
 }
 
@@ -61,8 +61,8 @@ impl<E: fmt::Debug> fmt::Display for FlashError<E> {
             Self::Geometry => f.write_str("the store cannot use a flash of this shape"),
             Self::TooLittleFlash => f.write_str("the flash has less room than the memory that was handed in"),
             Self::TooLittleMemory => f.write_str("the flash holds more than the memory that was handed in"),
-            Self::NotReady => f.write_str("the flash's driver waits"),
-            Self::Internal => f.write_str("the flash library contradicts itself"),
+            Self::NotReady => f.write_str("the flash's driver is not ready"),
+            Self::Internal => f.write_str("the flash library has reported an internal error"),
         }
     }
 }
@@ -72,8 +72,8 @@ impl<E: fmt::Debug> core::error::Error for FlashError<E> {}
 /// What went wrong since the store was opened.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct FlashHealth {
-    /// Writes and reads that the flash refused or got wrong. Whatever needed a write was refused.
+    /// Writes and reads that failed. Offers that needed such a write were refused.
     pub failed: u64,
-    /// Items that were dropped because the flash has lost a part of them, those included that were found when it was opened.
+    /// Items that were dropped because the flash has lost a part of them, including those found when it was opened.
     pub damaged: u64,
 }

@@ -1,27 +1,27 @@
-//! What is written: keys, headers, blocks, and how much room they take.
+//! The entries on flash: their keys, headers, blocks and sizes.
 //!
-//! All numbers are little-endian. Times are microseconds of the store clock, see [`FlashStore`](super::FlashStore).
+//! Integers are little-endian. Times are microseconds of the store clock, see [`FlashStore`](super::FlashStore).
 
 use kad_wire::{Digest, Instant, ItemType, Key, Lock};
 use sequential_storage::map::{SerializationError, Value};
 
 use super::FlashBlock;
+use crate::eviction::source::Source;
 use crate::index::{FixedRecord, Link};
 use crate::record::Record;
-use crate::source::Source;
 
-/// What an entry of the map is.
+/// The kind of an entry, with its number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Name {
-    /// A place's header.
+    /// The header of an item.
     Header(usize),
     /// A block of bytes.
     Block(usize),
-    /// The store clock, when nothing else has written it for long.
+    /// The store clock, written when no header was for long.
     Clock,
 }
 
-/// Headers and blocks that can be named.
+/// The most headers and blocks that a key can name.
 pub(crate) const RECORDS_MAX: usize = 0x3fff;
 pub(crate) const BLOCKS_MAX: usize = 0x7fff;
 
@@ -46,49 +46,49 @@ impl Name {
     }
 }
 
-/// Bytes of a name.
+/// Bytes of an entry's key.
 const NAME_LEN: usize = 2;
-/// Bytes of a block before its part of the value: generation, link.
+/// Bytes of a block before its part of the value: generation 4, link 2.
 pub(crate) const BLOCK_HEAD: usize = 6;
 /// Bytes of a header.
 pub(crate) const HEADER_LEN: usize = 118;
-/// Bytes of the longest entry, and so of the buffer for one, with room to round up to any word.
+/// Bytes of the longest entry; and of the buffer for one, rounded up to the longest word.
 pub(crate) const ENTRY_MAX: usize = NAME_LEN + BLOCK_HEAD + FlashBlock::LEN;
 pub(crate) const SCRATCH: usize = ENTRY_MAX.next_multiple_of(32);
 
-/// What the sector before the first page says.
-pub(crate) fn title(pages: usize, erase_size: usize) -> [u8; 32] {
-    let mut title = *b"kad flash store 1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-    title[20..24].copy_from_slice(&(pages as u32).to_le_bytes());
-    title[24..28].copy_from_slice(&(erase_size as u32).to_le_bytes());
-    title[28..32].copy_from_slice(&(FlashBlock::LEN as u32).to_le_bytes());
-    title
+/// Returns the superblock, which is in the sector before the first page: name and version, pages, bytes of a page and of a block.
+pub(crate) fn superblock(pages: usize, erase_size: usize) -> [u8; 32] {
+    let mut superblock = *b"kad flash store 1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    superblock[20..24].copy_from_slice(&(pages as u32).to_le_bytes());
+    superblock[24..28].copy_from_slice(&(erase_size as u32).to_le_bytes());
+    superblock[28..32].copy_from_slice(&(FlashBlock::LEN as u32).to_le_bytes());
+    superblock
 }
 
-/// Bytes of flash that so many headers and blocks take, and the clock.
-pub(crate) const fn room(records: usize, blocks: usize, word: usize) -> usize {
+/// Returns the bytes of flash that so many headers and blocks take, and the clock.
+pub(crate) const fn bytes_needed(records: usize, blocks: usize, word: usize) -> usize {
     records * entry_size(NAME_LEN + HEADER_LEN, word)
         + blocks * entry_size(ENTRY_MAX, word)
         + entry_size(NAME_LEN + 8, word)
 }
 
-/// Bytes of flash that an entry takes.
+/// Returns the bytes of flash that an entry takes.
 pub(crate) const fn entry_size(len: usize, word: usize) -> usize {
     8usize.next_multiple_of(word) + len.next_multiple_of(word)
 }
 
-/// Bytes that entries can take on so many pages, however badly they fill them. One page is always blank, and one is being
-/// filled; of the others each may have lost the end where the next entry did not fit.
+/// Returns the bytes that entries can take on so many pages in the worst case: one page is blank, one is being filled, and each of
+/// the others has an unused end where the next entry did not fit.
 pub(crate) const fn capacity(pages: usize, erase_size: usize, word: usize) -> usize {
     let page = erase_size.saturating_sub(2 * word).saturating_sub(entry_size(ENTRY_MAX, word));
     pages.saturating_sub(2) * page
 }
 
-/// The store clock: what it adds to the owner's, which may begin anew at every start.
+/// The store clock minus the caller's clock, which may begin anew at every start, in microseconds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shift(i64);
+pub(crate) struct ClockShift(i64);
 
-impl Shift {
+impl ClockShift {
     pub(crate) fn new(now: Instant, store_us: i64) -> Self {
         Self(store_us.saturating_sub(micros(now)))
     }
@@ -97,12 +97,12 @@ impl Shift {
         micros(at).saturating_add(self.0)
     }
 
-    /// Makes a record's times the owner's. What was before the owner's clock began was at its beginning.
-    pub(crate) fn to_owner(self, record: &mut Record) {
-        let owners = |at: Instant| Instant::from_micros(u64::try_from(micros(at).saturating_sub(self.0)).unwrap_or(0));
+    /// Converts a record's times to the caller's clock, at least its origin.
+    pub(crate) fn to_callers(self, record: &mut Record) {
+        let callers = |at: Instant| Instant::from_micros(u64::try_from(micros(at).saturating_sub(self.0)).unwrap_or(0));
         record.born_us = record.born_us.saturating_sub(self.0);
-        record.expires = owners(record.expires);
-        record.republish_at = owners(record.republish_at);
+        record.expires = callers(record.expires);
+        record.republish_at = callers(record.republish_at);
     }
 }
 
@@ -110,8 +110,8 @@ fn micros(at: Instant) -> i64 {
     i64::try_from(at.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// A header as it is written.
-pub(crate) fn header_bytes(slot: &FixedRecord, shift: Shift, clock_us: i64, expires: Instant) -> [u8; HEADER_LEN] {
+/// Returns the bytes of a header.
+pub(crate) fn header_bytes(slot: &FixedRecord, shift: ClockShift, clock_us: i64, expires: Instant) -> [u8; HEADER_LEN] {
     let record = &slot.record;
     let mut bytes = [0; HEADER_LEN];
     let mut rest = &mut bytes[..];
@@ -135,13 +135,12 @@ pub(crate) fn header_bytes(slot: &FixedRecord, shift: Shift, clock_us: i64, expi
     bytes
 }
 
-/// The store clock that an entry other than a block begins with.
+/// Reads the store clock, with which an entry other than a block begins.
 pub(crate) fn clock_of(bytes: &[u8]) -> Option<i64> {
     bytes.first_chunk().map(|clock| i64::from_le_bytes(*clock))
 }
 
-/// A header that is read: its times are still those of the store clock, see [`Shift::to_owner`]. `None`: it says that the
-/// place is free.
+/// Reads a header, with times by the store clock: see [`ClockShift::to_callers`]. `None`: the record is free.
 pub(crate) fn header_read(mut bytes: &[u8]) -> Option<FixedRecord> {
     let bytes = &mut bytes;
     take::<8>(bytes)?;
@@ -173,13 +172,13 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     Some(*part)
 }
 
-/// A block that is read: its item, the next one, and its part of the value.
+/// Reads a block: its item's cursor, the link to the next block, and its part of the value.
 pub(crate) fn block_read(mut bytes: &[u8]) -> Option<(u32, Link, &[u8])> {
     let (generation, next) = (u32::from_le_bytes(take(&mut bytes)?), Link::from_le_bytes(take(&mut bytes)?));
     Some((generation, next, bytes))
 }
 
-/// A block as it is written.
+/// A block to write.
 pub(crate) struct BlockEntry<'a> {
     pub(crate) generation: u32,
     pub(crate) next: Link,

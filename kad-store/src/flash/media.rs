@@ -1,4 +1,4 @@
-//! Between the library, whose traits are asynchronous, and a flash that blocks.
+//! Adapts a blocking flash to the library's asynchronous traits, and reads back every write and erase.
 
 use core::cell::Cell;
 use core::pin::pin;
@@ -9,14 +9,14 @@ use embedded_storage_async::nor_flash as wanted;
 
 use super::FlashError;
 
-/// Bytes that are read back at once. A multiple of every word size that the library takes.
-const LOOK: usize = 64;
+/// Bytes to read back at once: a multiple of every word size that the library takes.
+const READ_BACK_LEN: usize = 64;
 
-/// What a write or an erase can come to.
+/// Why a write or an erase failed.
 #[derive(Debug)]
 pub(crate) enum MediaError<E> {
     Flash(E),
-    /// It reads back differently.
+    /// The bytes read back differently.
     Mismatch,
 }
 
@@ -29,14 +29,14 @@ impl<E: NorFlashError> NorFlashError for MediaError<E> {
     }
 }
 
-/// A blocking flash whose futures are always ready, and that believes no write or erase before it has read it back: an erase
-/// that a power cut has torn may look erased at both ends, and worn cells do not say that they are.
+/// A blocking flash whose futures are always ready. Reads back every write and erase: an erase that a power cut has torn may look
+/// erased at both ends, and worn cells report no error.
 pub(crate) struct Media<'c, F> {
     pub(crate) flash: F,
-    /// Where it was read last, for whoever wants to know which page an item came from.
+    /// The address of the last read, from which a scan learns the page of an item.
     pub(crate) seen: Option<&'c Cell<u32>>,
-    /// An erase failed. What it left of the page may look like anything, and the library would build on that: nothing more is
-    /// written until the store is opened anew, which finishes the erase before the library looks.
+    /// An erase failed, so the page may hold anything, which the library must not take for entries. All writes fail until the store
+    /// is opened anew, which finishes the erase before the library reads.
     pub(crate) halted: bool,
 }
 
@@ -49,16 +49,16 @@ impl<'c, F> Media<'c, F> {
 impl<F: NorFlash> Media<'_, F> {
     const WORD: usize = if F::WRITE_SIZE > F::READ_SIZE { F::WRITE_SIZE } else { F::READ_SIZE };
 
-    /// Whether what is there from `from` to `to` is what `expected` says byte for byte. Both are whole words.
+    /// Returns whether the flash from `from` to `to`, both multiples of a word, holds the bytes that `expected` returns.
     pub(crate) fn holds(
         &mut self,
         from: u32,
         to: u32,
         expected: impl Fn(usize) -> u8,
     ) -> Result<bool, MediaError<F::Error>> {
-        let (mut buffer, mut at) = ([0; LOOK], from);
+        let (mut buffer, mut at) = ([0; READ_BACK_LEN], from);
         while at < to {
-            let len = LOOK.min((to - at) as usize);
+            let len = READ_BACK_LEN.min((to - at) as usize);
             let part = &mut buffer[..len];
             self.flash.read(at, part).map_err(MediaError::Flash)?;
             let done = (at - from) as usize;
@@ -96,11 +96,11 @@ impl<F: NorFlash> Media<'_, F> {
         }
     }
 
-    /// Whether a page's first and last word bear marks: at least four bits of either, which is how the library reads them.
+    /// Returns whether a page's first and last word are marked. As the library reads it, a mark is at least four zero bits.
     pub(crate) fn marks(&mut self, from: u32, to: u32) -> Result<(bool, bool), MediaError<F::Error>> {
         let mut marked = |at| {
-            let mut buffer = [0; LOOK];
-            let word = &mut buffer[..F::READ_SIZE.min(LOOK)];
+            let mut buffer = [0; READ_BACK_LEN];
+            let word = &mut buffer[..F::READ_SIZE.min(READ_BACK_LEN)];
             self.flash.read(at, word).map_err(MediaError::Flash)?;
             Ok(word.iter().map(|byte| byte.count_zeros()).sum::<u32>() >= 4)
         };
@@ -128,7 +128,7 @@ impl<F: NorFlash> wanted::ReadNorFlash for Media<'_, F> {
 }
 
 impl<F: NorFlash> wanted::NorFlash for Media<'_, F> {
-    // What is written must be readable for itself.
+    // Every word that is written must be readable by itself.
     const WRITE_SIZE: usize = Self::WORD;
     const ERASE_SIZE: usize = F::ERASE_SIZE;
 
@@ -141,7 +141,10 @@ impl<F: NorFlash> wanted::NorFlash for Media<'_, F> {
     }
 }
 
-/// Polls a future of the library once. Nothing in it waits, so it is ready, or something is wrong.
+/// Polls a future of the library once: a blocking flash makes it ready.
+///
+/// # Errors
+/// The library's error, or [`FlashError::NotReady`].
 pub(crate) fn ready<T, E>(
     future: impl Future<Output = Result<T, sequential_storage::Error<MediaError<E>>>>,
 ) -> Result<T, FlashError<E>> {

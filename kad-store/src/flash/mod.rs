@@ -1,4 +1,4 @@
-//! A store on NOR flash: what it acknowledged survives power loss.
+//! A store on NOR flash: items that it has acknowledged survive power loss.
 
 mod entries;
 mod error;
@@ -17,18 +17,19 @@ use sequential_storage::map::MapStorage;
 
 use crate::index::{Block, Index, Link};
 use crate::{Due, Listed, Page, Store, Usage};
-use entries::Broken;
+use entries::FlashReadError;
 pub use error::{FlashError, FlashHealth};
-use layout::{SCRATCH, Shift};
+use layout::{ClockShift, SCRATCH};
 use media::Media;
 
-/// What is known of a block: 488 bytes of a value on flash. Opaque: made by [`EMPTY`](Self::EMPTY), used by the store.
+/// Memory for the bookkeeping of 488 bytes of a value on flash: 8 bytes. Opaque: make it with [`EMPTY`](Self::EMPTY) and hand it to
+/// a [`FlashStore`].
 #[derive(Clone, Copy, Debug)]
 pub struct FlashBlock {
     next: Link,
-    /// While the flash is read: the page that the block is on.
+    /// While the flash is scanned: the page that the block is on.
     page: u16,
-    /// The item that it was written for, by its cursor.
+    /// The cursor of the item that the block was written for.
     generation: u32,
 }
 
@@ -60,25 +61,25 @@ pub struct FlashStore<'m, F: NorFlash, const PAGES: usize, const KEYS: usize> {
     index: Index<'m, FlashBlock>,
     map: Map<'static, F, PAGES, KEYS>,
     scratch: Scratch,
-    shift: Shift,
-    /// The latest time that was passed in.
+    shift: ClockShift,
+    /// The latest time that a caller has passed in.
     now: Instant,
     /// The latest store clock that is on flash.
     clock_us: i64,
     health: FlashHealth,
 }
 
-/// Where entries are put together and read to. Some flashes write only from whole words of memory.
+/// The buffer for one entry. Some flashes write only from aligned memory.
 #[repr(align(32))]
 struct Scratch([u8; SCRATCH]);
 
 impl<F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'_, F, PAGES, KEYS> {
-    /// How well the flash does.
+    /// Returns counts of failures since the store was opened.
     pub const fn health(&self) -> FlashHealth {
         self.health
     }
 
-    /// Gives the flash back.
+    /// Returns the flash.
     pub fn into_flash(self) -> F {
         self.map.destroy().0.flash
     }
@@ -86,31 +87,31 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'_, F, PAGES
 
 impl<F: NorFlash, const PAGES: usize, const KEYS: usize> Store for FlashStore<'_, F, PAGES, KEYS> {
     fn offer(&mut self, now: Instant, offer: &Offer<'_>) -> Option<Answer> {
-        self.again(now, offer, false).or_else(|| self.newcomer(now, offer, false))
+        self.offer_held(now, offer, false).or_else(|| self.offer_new(now, offer, false))
     }
 
     fn publish(&mut self, now: Instant, key: &Key, header: &ItemHeader, bytes: &[u8]) -> Answer {
         let (mode, source) = (StoreMode::Publish, Endpoint::UNSPECIFIED);
         let offer = Offer { key: *key, header: *header, bytes: Some(bytes), mode, source, received: now };
-        let answer = self.again(now, &offer, true).or_else(|| self.newcomer(now, &offer, true));
+        let answer = self.offer_held(now, &offer, true).or_else(|| self.offer_new(now, &offer, true));
         answer.unwrap_or(Answer::refused(ItemStatus::Full))
     }
 
     fn find(&mut self, now: Instant, query: &Query, sink: &mut dyn Sink) -> Page {
         let Self { index, map, scratch, health, .. } = self;
         let mut lost = None;
-        let page = index.find(now, query, sink, |blocks, (position, slot), hole| {
-            if let Err(why) = Self::copy_out(map, scratch, blocks, slot, 0, hole) {
-                // Its place is given away already. Whoever gets it checks the digest, as with every value.
-                hole.fill(0);
+        let page = index.find(now, query, sink, |blocks, (position, slot), out| {
+            if let Err(why) = Self::copy_out(map, scratch, blocks, slot, 0, out) {
+                // Its header is written already. The reader checks the digest, as of every value, and drops it.
+                out.fill(0);
                 match why {
-                    Broken::Flash => health.failed += 1,
-                    Broken::Lost => lost = Some(position),
+                    FlashReadError::Flash => health.failed += 1,
+                    FlashReadError::Lost => lost = Some(position),
                 }
             }
         });
         if let Some(position) = lost {
-            self.broke(position, Broken::Lost);
+            self.read_failed(position, FlashReadError::Lost);
         }
         page
     }
@@ -120,7 +121,7 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> Store for FlashStore<'_
         match Self::copy_out(&mut self.map, &mut self.scratch, self.index.blocks, slot, offset, out) {
             Ok(len) => len,
             Err(why) => {
-                self.broke(position, why);
+                self.read_failed(position, why);
                 0
             }
         }
@@ -131,8 +132,8 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> Store for FlashStore<'_
         while let Some(position) = self.index.next_own(key, digest) {
             let Some(slot) = self.index.records.get_mut(position) else { break };
             slot.record.own = false;
-            let spare_us = u64::from(slot.note) * 1000;
-            self.write_header(position, spare_us);
+            let slack_us = u64::from(slot.slack_ms_or_page) * 1000;
+            self.write_header(position, slack_us);
             forgotten += 1;
         }
         forgotten
@@ -142,7 +143,7 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> Store for FlashStore<'_
         self.heartbeat(now);
         let mut dropped = 0;
         while let Some(position) = self.index.next_expired(now) {
-            self.drop_at(position, true);
+            self.remove_item(position, true);
             dropped += 1;
         }
         dropped

@@ -1,4 +1,4 @@
-//! Formatting, and coming back after a power loss.
+//! Formatting a flash, and opening it after a power loss.
 
 use core::cell::Cell;
 
@@ -10,14 +10,13 @@ use sequential_storage::cache::page_pointers::ArrayPagePointers;
 use sequential_storage::cache::page_states::ArrayPageStates;
 use sequential_storage::map::{MapConfig, MapStorage};
 
-use super::layout::{self, BLOCKS_MAX, Name, RECORDS_MAX, SCRATCH, Shift};
+use super::layout::{self, BLOCKS_MAX, ClockShift, Name, RECORDS_MAX, SCRATCH};
 use super::media::{Media, ready};
 use super::{FlashBlock, FlashError, FlashHealth, FlashStore, Map, Scratch};
 use crate::Limits;
-use crate::due::jittered;
 use crate::index::{FixedRecord, Index, blocks_for, chain};
 
-/// Where the pages are.
+/// The addresses of the superblock's sector and of the pages after it.
 #[derive(Clone, Copy)]
 struct Region<const PAGES: usize> {
     start: u32,
@@ -42,21 +41,21 @@ impl<const PAGES: usize> Region<PAGES> {
 impl<'m, F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'m, F, PAGES, KEYS> {
     const WORD: usize = if F::WRITE_SIZE > F::READ_SIZE { F::WRITE_SIZE } else { F::READ_SIZE };
 
-    /// Blocks that can be handed in with so many records, at the most: as many as always find room on the pages, however badly
-    /// these are filled. Fewer let the flash live longer: see the figures above.
+    /// Returns the most blocks that a store with so many records can use: as many as fit the pages in the worst case. With fewer,
+    /// the flash lasts longer: see the figures above.
     #[must_use]
     pub const fn blocks_for(records: usize) -> usize {
         let room = layout::capacity(PAGES, F::ERASE_SIZE, Self::WORD);
-        let left = room.saturating_sub(layout::room(records, 0, Self::WORD));
+        let left = room.saturating_sub(layout::bytes_needed(records, 0, Self::WORD));
         let blocks = left / layout::entry_size(layout::ENTRY_MAX, Self::WORD);
         if blocks < BLOCKS_MAX { blocks } else { BLOCKS_MAX }
     }
 
-    /// Erases the region and makes an empty store of it. Whatever is there is lost. Power may be cut meanwhile: then the flash is
+    /// Erases `PAGES` + 1 sectors from address `start` on and writes an empty store. After a power cut meanwhile the flash is
     /// [not formatted](FlashError::NotFormatted).
     ///
     /// # Errors
-    /// When the flash fails or has the wrong shape.
+    /// [`FlashError::Geometry`], or the flash fails.
     pub fn format(flash: F, start: u32) -> Result<(), FlashError<F::Error>> {
         let mut media = Media::new(flash, None);
         let region = Self::region(&media, start)?;
@@ -64,16 +63,17 @@ impl<'m, F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'m, F, P
             let from = region.start + at * region.erase_size;
             media.erase_now(from, from + region.erase_size)?;
         }
-        Ok(media.write_now(region.start, &layout::title(PAGES, F::ERASE_SIZE))?)
+        Ok(media.write_now(region.start, &layout::superblock(PAGES, F::ERASE_SIZE))?)
     }
 
-    /// Opens a flash that was formatted, from address `start` on, and reads what is on it: as long as reading all pages takes.
-    /// `now` is the owner's clock, which may have begun anew.
+    /// Opens a flash that was formatted, from address `start` on. Reads all pages once. `now` is the time by the caller's clock,
+    /// which may have begun anew.
     ///
-    /// Pass `&mut flash` to have it back when this fails.
+    /// Pass `&mut flash` to keep the flash when this fails.
     ///
     /// # Errors
-    /// When the flash fails or is no such store: see [`FlashError`]. A flash that was not formatted is not touched.
+    /// [`FlashError`]: the flash fails, holds no such store, or does not match the memory. Does not write to a flash that was not
+    /// formatted.
     pub fn open(
         flash: F,
         start: u32,
@@ -85,7 +85,7 @@ impl<'m, F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'m, F, P
         Self::open_after(flash, start, limits, records, blocks, now, core::time::Duration::ZERO)
     }
 
-    /// The same, for an owner who knows how long the power was off: values have aged that much meanwhile.
+    /// Does the same when the caller knows how long the power was `off`: items have aged by that.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -100,25 +100,25 @@ impl<'m, F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'m, F, P
     ) -> Result<Self, FlashError<F::Error>> {
         let mut media = Media::new(flash, None);
         let region = Self::region(&media, start)?;
-        let needed = layout::room(records.len(), blocks.len(), Self::WORD);
+        let needed = layout::bytes_needed(records.len(), blocks.len(), Self::WORD);
         let nameable = records.len() <= RECORDS_MAX && blocks.len() <= BLOCKS_MAX;
         if !nameable || needed > layout::capacity(PAGES, F::ERASE_SIZE, Self::WORD) {
             return Err(FlashError::TooLittleFlash);
         }
-        let title = layout::title(PAGES, F::ERASE_SIZE);
-        let expected = |at| title.get(at).copied().unwrap_or_default();
-        if !media.holds(region.start, region.start + title.len() as u32, expected)? {
+        let superblock = layout::superblock(PAGES, F::ERASE_SIZE);
+        let expected = |at| superblock.get(at).copied().unwrap_or_default();
+        if !media.holds(region.start, region.start + superblock.len() as u32, expected)? {
             return Err(FlashError::NotFormatted);
         }
-        mend(&mut media, &region)?;
+        erase_torn_pages(&mut media, &region)?;
         records.fill(FixedRecord::EMPTY);
         blocks.fill(FlashBlock::EMPTY);
         let (flash, found) = scan::<F, PAGES, KEYS>(media.flash, &region, records, blocks)?;
         let mut media = Media::new(flash, None);
-        finish_erase(&mut media, &region, records, blocks, &found)?;
+        finish_interrupted_erase(&mut media, &region, records, blocks, &found)?;
         let store_us = found.clock_us.saturating_add(i64::try_from(off.as_micros()).unwrap_or(i64::MAX));
-        let shift = Shift::new(now, store_us);
-        let lost = settle(records, blocks, shift, now, &limits);
+        let shift = ClockShift::new(now, store_us);
+        let lost = keep_whole_items(records, blocks, shift, now, &limits);
         let mut store = Self {
             index: Index::rebuilt(limits, records, blocks, found.last_cursor, |block| block.page == FREE),
             map: map(media, &region)?,
@@ -129,10 +129,10 @@ impl<'m, F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'m, F, P
             health: FlashHealth { damaged: lost, failed: 0 },
         };
         if !off.is_zero() {
-            // What has ended meanwhile must not come back at the next start, when nobody may know how long this was.
+            // Items that have expired meanwhile must not be back at the next start, when the caller may not know this time.
             store.write_clock(Name::Clock, |_, _| None);
         }
-        store.keep_to_limits();
+        store.evict_surplus();
         Ok(store)
     }
 
@@ -151,10 +151,10 @@ impl<'m, F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'m, F, P
         }
     }
 
-    /// The limits may have been lowered since.
-    fn keep_to_limits(&mut self) {
-        self.index.keep_to_limits();
-        self.evict_leaving();
+    /// Evicts what exceeds the limits, which the caller may have lowered.
+    fn evict_surplus(&mut self) {
+        self.index.mark_surplus();
+        self.evict_victims();
     }
 }
 
@@ -167,9 +167,9 @@ fn map<'c, F: NorFlash, const PAGES: usize, const KEYS: usize>(
     Ok(MapStorage::new(media, config, cache))
 }
 
-/// Erases again what an erase left that was cut: what looks erased at both ends and is not, what is erased at its beginning only,
-/// and a second page that looks as if it were being filled.
-fn mend<F: NorFlash, const PAGES: usize>(
+/// Erases pages that an interrupted erase has left torn: a page that looks erased at both ends but is not blank, one that is erased
+/// at its beginning only, and the second of two that look as if they were being filled.
+fn erase_torn_pages<F: NorFlash, const PAGES: usize>(
     media: &mut Media<'_, F>,
     region: &Region<PAGES>,
 ) -> Result<(), FlashError<F::Error>> {
@@ -192,26 +192,26 @@ fn mend<F: NorFlash, const PAGES: usize>(
     Ok(())
 }
 
-/// In the place of a page's number: the block belongs to no item.
+/// A block's page number when it belongs to no item.
 const FREE: u16 = u16::MAX;
 
-/// What reading the flash brought to light, besides records and blocks.
-struct Found {
+/// The result of a scan, besides records and blocks.
+struct Scanned {
     clock_us: i64,
     clock_page: usize,
     last_cursor: u32,
 }
 
-/// Reads all entries, the oldest first: what comes later replaces what came before. Times are the store clock's yet.
+/// Reads all entries, the oldest first; a later entry replaces an earlier one of the same name. Times are by the store clock.
 fn scan<F: NorFlash, const PAGES: usize, const KEYS: usize>(
     flash: F,
     region: &Region<PAGES>,
     records: &mut [FixedRecord],
     blocks: &mut [FlashBlock],
-) -> Result<(F, Found), FlashError<F::Error>> {
+) -> Result<(F, Scanned), FlashError<F::Error>> {
     let (seen, mut scratch) = (Cell::new(0), Scratch([0; SCRATCH]));
     let mut map: Map<'_, F, PAGES, KEYS> = map(Media::new(flash, Some(&seen)), region)?;
-    let mut found = Found { clock_us: 0, clock_page: usize::MAX, last_cursor: 0 };
+    let mut found = Scanned { clock_us: 0, clock_page: usize::MAX, last_cursor: 0 };
     let mut entries = ready(map.fetch_all_items(&mut scratch.0))?;
     while let Some((key, bytes)) = ready(entries.next::<&[u8]>(&mut scratch.0))? {
         let page = region.page_of(seen.get());
@@ -226,7 +226,7 @@ fn scan<F: NorFlash, const PAGES: usize, const KEYS: usize>(
                 let slot = records.get_mut(at).ok_or(FlashError::TooLittleMemory)?;
                 found.clock_us = found.clock_us.max(layout::clock_of(bytes).unwrap_or(0));
                 *slot = layout::header_read(bytes).unwrap_or(FixedRecord::EMPTY);
-                slot.note = page as u32;
+                slot.slack_ms_or_page = page as u32;
                 found.last_cursor = found.last_cursor.max(slot.record.cursor);
             }
             Name::Clock => {
@@ -238,17 +238,18 @@ fn scan<F: NorFlash, const PAGES: usize, const KEYS: usize>(
     Ok((map.destroy().0.flash, found))
 }
 
-/// Finishes an erase that was cut so that the page still looks full.
+/// Finishes an interrupted erase of a page that still looks full.
 ///
-/// When the library needs a page, it copies what counts from it, then erases it. A page that is still full beside one that is
-/// being filled was cut short in either. The library takes the first for granted, erases the copies and begins again, which
-/// loses what the erase has spoilt already. But if nothing on the full page is the last of its name, then all of it was copied.
-fn finish_erase<F: NorFlash, const PAGES: usize>(
+/// To free a page, the library copies its valid entries to the page that is being filled, then erases it. If the next page is
+/// still full, a power cut has interrupted either the copying or the erase. The library assumes the copying, erases the copies and
+/// copies again, which loses entries that the erase has damaged. But if no entry on the full page is the newest of its name, all
+/// were copied: then this function erases the page.
+fn finish_interrupted_erase<F: NorFlash, const PAGES: usize>(
     media: &mut Media<'_, F>,
     region: &Region<PAGES>,
     records: &[FixedRecord],
     blocks: &[FlashBlock],
-    found: &Found,
+    found: &Scanned,
 ) -> Result<(), FlashError<F::Error>> {
     for page in 0..PAGES {
         let (from, to) = region.page(page);
@@ -258,7 +259,7 @@ fn finish_erase<F: NorFlash, const PAGES: usize>(
             continue;
         }
         let needed = found.clock_page == next
-            || records.iter().any(|slot| slot.used && slot.note as usize == next)
+            || records.iter().any(|slot| slot.used && slot.slack_ms_or_page as usize == next)
             || blocks.iter().any(|block| block.generation != 0 && usize::from(block.page) == next);
         if !needed {
             media.erase_now(next_from, next_to)?;
@@ -267,9 +268,15 @@ fn finish_erase<F: NorFlash, const PAGES: usize>(
     Ok(())
 }
 
-/// Makes the owner's times of the store's, and drops what is no whole item: what has expired, what was replaced, and what
-/// lacks a part. Says how many lack a part.
-fn settle(records: &mut [FixedRecord], blocks: &mut [FlashBlock], shift: Shift, now: Instant, limits: &Limits) -> u64 {
+/// Converts times to the caller's clock, and frees records that have expired, that a later one replaces, or that lack a part.
+/// Returns how many lack a part.
+fn keep_whole_items(
+    records: &mut [FixedRecord],
+    blocks: &mut [FlashBlock],
+    shift: ClockShift,
+    now: Instant,
+    limits: &Limits,
+) -> u64 {
     let mut lost = 0;
     for at in 0..records.len() {
         let Some(slot) = records.get(at).copied().filter(|slot| slot.used) else { continue };
@@ -283,19 +290,19 @@ fn settle(records: &mut [FixedRecord], blocks: &mut [FlashBlock], shift: Shift, 
         };
         let replaced = records.iter().any(newer);
         let Some(slot) = records.get_mut(at) else { continue };
-        slot.note = 0;
-        shift.to_owner(&mut slot.record);
-        slot.record.replicate_at = jittered(now, limits.replicate, &limits.id);
+        slot.slack_ms_or_page = 0;
+        shift.to_callers(&mut slot.record);
+        slot.record.replicate_at = limits.next_replication(now);
         let wanted = !replaced && slot.record.is_alive(now);
         lost += u64::from(wanted && !whole);
         slot.used = wanted && whole;
     }
-    lost + claim(records, blocks)
+    lost + assign_blocks(records, blocks)
 }
 
-/// Gives each item its blocks, and says how many items found that another one has a block of theirs. That cannot be, but the
-/// flash is not believed.
-fn claim(records: &mut [FixedRecord], blocks: &mut [FlashBlock]) -> u64 {
+/// Assigns each item its blocks. Frees an item one of whose blocks belongs to another, which only a corrupt flash can show, and
+/// returns how many there were.
+fn assign_blocks(records: &mut [FixedRecord], blocks: &mut [FlashBlock]) -> u64 {
     let mut lost = 0;
     for block in blocks.iter_mut() {
         block.page = FREE;
@@ -315,7 +322,7 @@ fn claim(records: &mut [FixedRecord], blocks: &mut [FlashBlock]) -> u64 {
     lost
 }
 
-/// Whether all blocks of an item are there, and were written for it.
+/// Returns whether all blocks of an item are there and were written for it.
 fn is_whole(slot: &FixedRecord, blocks: &[FlashBlock]) -> bool {
     let count = blocks_for::<FlashBlock>(slot.record.len);
     if count == 0 {

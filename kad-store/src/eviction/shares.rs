@@ -1,9 +1,9 @@
-//! How much of a store each source has, and which has most.
+//! How much of a growing store each source has, and which source has most.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
-use crate::eviction::WIDE_PART;
-use crate::source::Source;
+use super::WIDE_DIVISOR;
+use super::source::Source;
 
 /// Shares of sources, in two tiers: see [`Source::wide`].
 #[derive(Debug, Default)]
@@ -12,7 +12,7 @@ pub(crate) struct Shares {
     wide: BTreeMap<Source, u64>,
     by_narrow: BTreeSet<(u64, Source)>,
     by_wide: BTreeSet<(u64, Source)>,
-    /// Narrow prefixes by the wide one that they are in.
+    /// Narrow prefixes by the wide prefix that contains them, with their shares.
     within: BTreeSet<(Source, u64, Source)>,
 }
 
@@ -21,7 +21,7 @@ impl Shares {
         self.change(source, |share| share.saturating_add(weight));
     }
 
-    pub(crate) fn take(&mut self, source: Source, weight: u64) {
+    pub(crate) fn subtract(&mut self, source: Source, weight: u64) {
         self.change(source, |share| share.saturating_sub(weight));
     }
 
@@ -41,11 +41,12 @@ impl Shares {
         }
     }
 
-    /// The source that has most: by itself, or as the largest part of a wide prefix that has far too much.
+    /// Returns the source with the largest share: of all narrow prefixes, or, if a wide prefix has more than [`WIDE_DIVISOR`] times
+    /// that, of the narrow prefixes in it.
     pub(crate) fn largest(&self) -> Option<Source> {
         let &(most, source) = self.by_narrow.last()?;
         let &(of_wide, wide) = self.by_wide.last()?;
-        if of_wide / WIDE_PART <= most {
+        if of_wide / WIDE_DIVISOR <= most {
             return Some(source);
         }
         let last = self.within.range((wide, 0, Source::NONE)..=(wide, u64::MAX, Source([u8::MAX; 8]))).next_back();
@@ -53,7 +54,7 @@ impl Shares {
     }
 }
 
-/// Changes a share. Returns what it was and what it is; one of nothing is not kept.
+/// Changes a share and returns it as it was and as it is. Removes the entry of a share that becomes 0.
 fn replace(shares: &mut BTreeMap<Source, u64>, source: Source, change: impl Fn(u64) -> u64) -> (u64, u64) {
     let before = shares.get(&source).copied().unwrap_or(0);
     let after = change(before);
@@ -82,13 +83,13 @@ mod tests {
             assert_eq!(shares.largest(), Some(source(8, 8, 8)), "{c}");
         }
         shares.add(source(9, 9, 5), 60);
-        assert_eq!(shares.largest(), Some(source(9, 9, 4)), "432 / 4 > 100: the largest of them");
-        shares.take(source(9, 9, 4), 74);
+        assert_eq!(shares.largest(), Some(source(9, 9, 4)), "432 / 4 > 100: the largest narrow prefix in it");
+        shares.subtract(source(9, 9, 4), 74);
         assert_eq!(shares.largest(), Some(source(8, 8, 8)));
-        shares.take(source(8, 8, 8), 100);
+        shares.subtract(source(8, 8, 8), 100);
         assert_eq!(shares.largest(), Some(source(9, 9, 3)));
         for (c, weight) in [(0, 70), (1, 71), (2, 72), (3, 73), (5, 60)] {
-            shares.take(source(9, 9, c), weight);
+            shares.subtract(source(9, 9, c), weight);
         }
         assert_eq!(shares.largest(), None);
         assert!(shares.narrow.is_empty() && shares.wide.is_empty() && shares.within.is_empty());

@@ -1,21 +1,23 @@
-//! Who brought an item: what a store shares its room out to.
+//! The source of an item: the prefix of the address that sent it. A store shares its capacity out by source.
 
 use kad_wire::Endpoint;
 
-/// Where an item came from, as a prefix that one party is likely to have for itself: the /24 of a public IPv4 address, the /48
-/// of a public IPv6 address. In private ranges each host is a source of its own: a whole local network is one prefix there.
+/// The prefix of the address that sent an item, as long as one party is likely to have for itself: the /24 of a public IPv4
+/// address, the /48 of a public IPv6 address. In private ranges each host is a source, since a whole local network has one
+/// prefix there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Source(pub(crate) [u8; 8]);
 
-/// What the first byte of a source says.
+/// The first byte of a source: a host of a private range, a prefix of IPv4, a prefix of IPv6.
 const PRIVATE: u8 = 1;
 const V4: u8 = 4;
 const V6: u8 = 6;
 
 impl Source {
-    /// This node itself.
+    /// The source of this node's own items.
     pub(crate) const NONE: Self = Self([0; 8]);
 
+    /// Returns the source that an address belongs to; [`NONE`](Self::NONE) for an unspecified address.
     pub(crate) fn of(endpoint: &Endpoint) -> Self {
         if *endpoint == Endpoint::UNSPECIFIED {
             return Self::NONE;
@@ -24,7 +26,7 @@ impl Source {
         Self(match (endpoint.is_global(), endpoint.is_v4()) {
             (true, true) => [V4, ip[12], ip[13], ip[14], 0, 0, 0, 0],
             (true, false) => [V6, ip[0], ip[1], ip[2], ip[3], ip[4], ip[5], 0],
-            // Two hosts that fall together here share what one would have: no more can come of it.
+            // Two hosts whose folded addresses are equal share what one host would have, which harms no other source.
             (false, _) => {
                 let folded = |at: usize| ip[at] ^ ip[at + 8];
                 [PRIVATE, folded(1), folded(2), folded(3), folded(4), folded(5), folded(6), folded(7)]
@@ -32,8 +34,8 @@ impl Source {
         })
     }
 
-    /// The wider prefix that this one is a part of: the /16 of an IPv4 address, the /32 of an IPv6 address. A private host is
-    /// its own.
+    /// Returns the wide prefix that contains this one: the /16 of an IPv4 address, the /32 of an IPv6 address. Returns a host of
+    /// a private range unchanged.
     pub(crate) fn wide(self) -> Self {
         let [kind, a, b, c, d, ..] = self.0;
         match kind {
