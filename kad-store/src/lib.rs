@@ -38,64 +38,65 @@ pub use none::NoStore;
 
 use kad_wire::{Answer, Digest, Instant, ItemHeader, Key, Offer, Query, Sink, StoreMode};
 
-/// What a node remembers. Every method takes the time; none waits.
+/// The items that a node holds: the contract between a node and its store. The caller passes the time to every method; no
+/// method waits.
 ///
-/// A store of one's own is one implementation of this trait and a test that runs the conformance suite
-/// (`kad_store::conformance`, behind the feature of that name) on it.
+/// To write another store, implement this trait and run the conformance suite (`kad_store::conformance`, feature `conformance`)
+/// in its tests.
 pub trait Store {
-    /// Decides about an item that another node wants kept. With its bytes there is always an answer, and
-    /// [`Stored`](kad_wire::ItemStatus::Stored) means that the item survives what this store survives, once
-    /// [`commit`](Self::commit) says so. Without them `None` means: bring the bytes.
+    /// Decides about an item that another node offers. `None`, only for an offer without bytes: send the bytes.
+    /// [`Stored`](kad_wire::ItemStatus::Stored) means that the item is held once the next [`commit`](Self::commit) has succeeded.
     fn offer(&mut self, now: Instant, offer: &Offer<'_>) -> Option<Answer>;
 
-    /// Keeps an item that this node itself publishes. It is never evicted, and due for republishing until it expires or is
-    /// [forgotten](Self::forget). The header must be true at `now`.
+    /// Stores an item that this node publishes; `header` gives its lifetime and age at `now`. The store never evicts it, and
+    /// returns it for republishing until it expires or is [forgotten](Self::forget).
     fn publish(&mut self, now: Instant, key: &Key, header: &ItemHeader, bytes: &[u8]) -> Answer;
 
-    /// Hands the items that a query asks for to `sink`, newest first, until it takes no more.
+    /// Passes the items that match a query to `sink`, newest first, until the sink takes no more.
     fn find(&mut self, now: Instant, query: &Query, sink: &mut dyn Sink) -> Page;
 
-    /// Copies bytes of a value from `offset` on to `out` and says how many. 0: it is not here, or ends before.
+    /// Copies bytes of a value from `offset` on to `out` and returns how many. 0: the item is not held, or is shorter.
     fn read(&mut self, now: Instant, key: &Key, digest: &Digest, offset: u32, out: &mut [u8]) -> usize;
 
-    /// Stops to publish the items under a key but tombstones, or one of them: they are no longer republished, and evicted and replaced
-    /// like anybody's. Says how many there were.
+    /// Stops republishing items of this node: all under a key but tombstones, or the one with this digest. From then on the store
+    /// treats them as items of other nodes. Returns how many there were.
     fn forget(&mut self, key: &Key, digest: Option<&Digest>) -> usize;
 
-    /// Drops what has expired and says how much that was. Finding and reading never depend on when this is called.
+    /// Drops expired items and returns how many. [`find`](Self::find) and [`read`](Self::read) never return an expired item,
+    /// whether or not this is called.
     fn expire(&mut self, now: Instant) -> usize;
 
-    /// The next item that is to be passed on: replicated to the nodes nearest to its key, or republished. It is due again
-    /// only after its interval.
+    /// Returns the next item to replicate to the nodes nearest to its key, or to republish (Kademlia paper, section 2.5), and
+    /// restarts its interval.
     fn poll_due(&mut self, now: Instant) -> Option<Due>;
 
-    /// Takes along what is due with `first`: items for the same reason, due by `until`, whose keys share `bits` leading bits
-    /// with its key, but not `first` itself. Each is handed to `take` until that answers `false`, which means that the last
-    /// one was not taken. A store may stop looking after some hundred items.
+    /// Passes to `take` the items that are due together with `first`: for the same reason, by `until`, with keys that share `bits`
+    /// leading bits with its key; not `first` itself. Restarts their intervals. Ends when `take` returns `false`; that item
+    /// stays due. A store may end after it has examined some hundred items.
     fn due_near(&mut self, now: Instant, until: Instant, first: &Due, bits: usize, take: &mut dyn FnMut(&Due) -> bool);
 
-    /// When [`expire`](Self::expire) or [`poll_due`](Self::poll_due) has something to do next.
+    /// Returns when [`expire`](Self::expire) or [`poll_due`](Self::poll_due) next has work.
     fn next_wake(&self) -> Option<Instant>;
 
-    /// The first item after this one in the order of keys and digests; of all, if there is none.
+    /// Returns the item that follows `after` in the order of keys and digests; the first of all for `None`.
     fn next_item(&self, now: Instant, after: Option<&(Key, Digest)>) -> Option<Listed>;
 
-    /// How much it holds.
+    /// Returns how much the store holds.
     fn usage(&self) -> Usage;
 
-    /// Makes durable what was answered since the last time: many answers, one wait for the disk. Whoever drives a node calls
-    /// it before anything leaves that says what the store has answered: a reply, or a word to the owner. A store whose answers
-    /// are durable when they are given, or never, has nothing to do.
+    /// Makes all changes since the last commit durable, with one wait for the disk. The driver of a node calls this before it
+    /// sends a reply, or completes a call, that depends on an answer of the store. The default does nothing: for stores whose
+    /// answers are durable at once, or never.
     ///
     /// # Errors
-    /// [`NotDurable`]: what was answered since the last time does not hold, and must not be passed on.
+    /// [`NotDurable`]: the changes since the last commit are lost. The caller must not pass on the answers to them.
     fn commit(&mut self) -> Result<(), NotDurable> {
         Ok(())
     }
 
-    /// The first half of a [`commit`](Self::commit), for owners who do not wait: what is left to be done is handed back, and
-    /// may be done by another thread while this store goes on to answer. `None`: it is done. One at a time: what it came to
-    /// is told to [`end_commit`](Self::end_commit) before the next one begins.
+    /// Begins a [`commit`](Self::commit) whose writing another thread does while this store answers on. Returns that work, or
+    /// `None` if there is none. The caller passes its result to [`end_commit`](Self::end_commit) before it begins the next
+    /// commit.
     ///
     /// # Errors
     /// [`NotDurable`], as with `commit`.
@@ -104,8 +105,8 @@ pub trait Store {
         self.commit().map(|()| None)
     }
 
-    /// The second half. What was answered before the first is durable, and may be passed on; what was answered since waits for
-    /// the next commit.
+    /// Ends a commit with the result of its work. On success the changes before [`begin_commit`](Self::begin_commit) are durable;
+    /// changes since then wait for the next commit.
     ///
     /// # Errors
     /// [`NotDurable`], as with `commit`.
@@ -115,49 +116,48 @@ pub trait Store {
     }
 }
 
-/// What is left of a commit: waiting for the disk. See [`Store::begin_commit`].
+/// The writing of a commit, which waits for the disk: see [`Store::begin_commit`].
 #[cfg(feature = "alloc")]
 pub type Writing = alloc::boxed::Box<dyn FnOnce() -> Result<(), NotDurable> + Send>;
 
-/// A store could not make durable what it has answered since it last did. It holds what it held then.
+/// A commit has failed. The store holds what it held after the last commit that succeeded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotDurable;
 
 impl core::fmt::Display for NotDurable {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        formatter.write_str("the store could not write what it has answered")
+        formatter.write_str("the store could not write its changes")
     }
 }
 
 impl core::error::Error for NotDurable {}
 
-/// How a find ended.
+/// The result of a find.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Page {
-    /// Items that match, on all pages.
+    /// How many items match, on all pages.
     pub total: usize,
-    /// The query's cursor for the next page; 0 when there is nothing after this one, and only then: a page that had no room
-    /// for a single item names the place where it began.
+    /// The query's cursor for the next page; 0 at the end of the list, and only then: a page in which not even one item fits
+    /// has a cursor that starts at the same item.
     ///
-    /// A cursor names the last item that was handed out, which is all that 32 bits allow. The list goes on after it even when
-    /// it no longer matches or has expired. Once the store has dropped it, the list starts over: items may come twice, and
-    /// none is lost.
+    /// A cursor names the last item of the page. The list goes on after that item even when it no longer matches or has
+    /// expired. Once the store has dropped it, the list starts over: items may be returned twice, and none is left out.
     pub next_cursor: u32,
 }
 
 impl Page {
-    /// Names the beginning of a list, where 0 would say that it has ended. No item ever has this cursor.
+    /// The cursor of the start of a list, where 0 would mean its end. No item has this cursor.
     pub(crate) const FROM_START: u32 = u32::MAX;
 }
 
-/// An item that is to be passed on.
+/// An item to replicate or to republish.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Due {
     /// The item's key.
     pub key: Key,
-    /// Its header, true now.
+    /// Its header, with lifetime and age as of now.
     pub header: ItemHeader,
-    /// Why: [`StoreMode::Publish`] for this node's own, [`StoreMode::Replicate`] for others'.
+    /// [`StoreMode::Publish`] for an item of this node, [`StoreMode::Replicate`] otherwise.
     pub mode: StoreMode,
 }
 
@@ -166,14 +166,14 @@ pub struct Due {
 pub struct Listed {
     /// The item's key.
     pub key: Key,
-    /// Its header, true now.
+    /// Its header, with lifetime and age as of now.
     pub header: ItemHeader,
     /// Whether this node publishes it.
     pub own: bool,
 }
 
 impl Listed {
-    /// Where it stands in the listing.
+    /// Returns the item's position in the listing, to pass to [`Store::next_item`].
     pub const fn place(&self) -> (Key, Digest) {
         (self.key, self.header.digest)
     }
@@ -186,8 +186,8 @@ pub struct Usage {
     pub items: usize,
     /// Bytes of their values.
     pub bytes: u64,
-    /// Items that were dropped before their time, for lack of room.
+    /// Items that were dropped before they expired: evicted, replaced under their key, or deleted by a tombstone.
     pub evicted: u64,
-    /// Times that what the store writes to did not do as it should: writes, reads, and items that were lost by it.
+    /// Failures of the medium: failed writes, failed reads, and items lost by them. 0 in stores in memory.
     pub failed: u64,
 }

@@ -1,4 +1,4 @@
-//! The stores of this crate run the suite that they offer to others.
+//! The stores in memory pass the conformance suite.
 
 use kad_store::{FixedBlock, FixedRecord, FixedStore, MemoryStore, conformance};
 

@@ -1,4 +1,4 @@
-//! The disk store runs the suite of all stores, and keeps over a restart what it has committed.
+//! The disk store passes the conformance suite, and holds after a restart what it has committed.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn at(ms: u64) -> Instant {
     Instant::ZERO.plus_millis(ms)
 }
 
-/// Opens a store so long after the start by the wall clock. The owner's clock begins at a second.
+/// Opens a store `wall_ms` after the start by the wall clock. The caller's clock begins at a second.
 fn open(path: &Path, wall_ms: i64) -> DiskStore {
     open_with(path, limits(), wall_ms).expect("opens")
 }
@@ -76,7 +76,7 @@ fn values_of_every_size_and_several_under_a_key_are_there_after_a_restart() {
     }
     store.commit().unwrap();
     assert_eq!(publish(&mut store, at(3000), "not committed", HOUR_MS, b"x").0, ItemStatus::Stored);
-    // As if the process were killed: nothing is written when it ends.
+    // As if the process were killed: dropping would write.
     std::mem::forget(store);
     fs::copy(&path, directory.path().join("copy")).unwrap();
     let mut store = open_with(&directory.path().join("copy"), Limits { bytes: 1 << 20, ..limits() }, 2000).unwrap();
@@ -90,7 +90,7 @@ fn values_of_every_size_and_several_under_a_key_are_there_after_a_restart() {
 }
 
 #[test]
-fn lives_and_ages_go_on_by_the_wall_clock() {
+fn lifetimes_and_ages_go_on_by_the_wall_clock() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("values");
     let mut store = open(&path, 0);
@@ -101,7 +101,7 @@ fn lives_and_ages_go_on_by_the_wall_clock() {
     let mut store = open(&path, 4_000);
     let header = find(&mut store, at(1000), "short")[0].0;
     assert_eq!((header.ttl_ms, header.age_ms), (6_000, 4_000));
-    // A life that is extended is as long on disk, and what was published again as young.
+    // An extended lifetime and a reset age are on disk.
     assert_eq!(offer(&mut store, at(1000), StoreMode::Publish, "short", 60_000, b"short"), ItemStatus::Already);
     store.commit().unwrap();
     drop(store);
@@ -115,7 +115,7 @@ fn lives_and_ages_go_on_by_the_wall_clock() {
 }
 
 #[test]
-fn a_wall_clock_that_goes_back_or_is_not_set_ends_no_life_and_lengthens_none() {
+fn a_wall_clock_that_goes_back_or_is_not_set_does_not_count() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("values");
     let mut store = open(&path, 0);
@@ -133,7 +133,7 @@ fn a_wall_clock_that_goes_back_or_is_not_set_ends_no_life_and_lengthens_none() {
 }
 
 #[test]
-fn whose_an_item_is_and_what_a_copy_is_are_kept() {
+fn own_items_and_cached_copies_are_still_so_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("values");
     let mut store = open(&path, 0);
@@ -160,13 +160,13 @@ fn whose_an_item_is_and_what_a_copy_is_are_kept() {
     let flags = |store: &mut DiskStore, name| find(store, at(1000), name)[0].0.flags & 1;
     assert_eq!((flags(&mut store, "copy"), flags(&mut store, "promoted")), (1, 0));
     assert_eq!(store.forget(&Key::hash("own"), None), 1);
-    // What is due is due within an interval and a quarter.
+    // Overdue items are due within an interval and a quarter.
     let due = store.next_wake().expect("something");
     assert!(due > at(1000) && due <= at(1000 + 75 * 60_000), "{due:?}");
 }
 
 #[test]
-fn room_is_bounded_reclaimed_and_kept_to_when_the_limits_shrink() {
+fn the_file_is_bounded_and_compacted_and_lower_limits_evict() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("values");
     let limits = Limits { items: 1000, bytes: 4 << 20, ..limits() };
@@ -188,7 +188,7 @@ fn room_is_bounded_reclaimed_and_kept_to_when_the_limits_shrink() {
 }
 
 #[test]
-fn what_is_no_store_is_told_apart_and_left_alone() {
+fn another_file_is_refused_and_left_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("values");
     fs::write(&path, b"the only copy of a novel").unwrap();
@@ -205,7 +205,7 @@ fn what_is_no_store_is_told_apart_and_left_alone() {
 }
 
 #[test]
-fn a_damaged_file_is_refused_or_right_whatever_is_damaged() {
+fn a_damaged_file_is_refused_or_read_correctly() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("values");
     let mut store = open(&path, 0);

@@ -1,4 +1,4 @@
-//! A process is killed at any moment: nothing that it had acknowledged is lost. `KAD_KILLS` sets the number of rounds.
+//! Kills a process at random moments: no acknowledged item is lost. `KAD_KILLS` sets the number of rounds.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -26,7 +26,7 @@ fn value(number: u64) -> Vec<u8> {
     (0..len + 8).map(|at| (at as u64 * 31 + number) as u8 ^ (number >> 8) as u8).collect()
 }
 
-/// Not a test: what is killed. Puts values in groups and prints the number of the last that was acknowledged.
+/// Not a test, but the process to kill. Stores values in groups and prints the number of the last that was acknowledged.
 #[test]
 fn child() {
     let (Ok(path), Ok(first)) = (std::env::var(FILE), std::env::var(FIRST)) else { return };
@@ -64,7 +64,7 @@ fn nothing_that_was_acknowledged_is_lost_when_the_process_is_killed() {
             let numbers = output.lines().map_while(Result::ok);
             numbers.filter_map(|line| line.strip_prefix("acknowledged ")?.parse::<u64>().ok()).last()
         });
-        // Sometimes before the file exists, mostly in the midst of it.
+        // Sometimes before the file exists.
         std::thread::sleep(Duration::from_millis(round * 7919 % 120));
         child.kill().expect("it runs");
         child.wait().expect("it ends");

@@ -1,7 +1,7 @@
-//! Power goes at any write or erase. What the flash store had acknowledged is there afterwards, byte for byte, or has expired, or
-//! had to make way; nothing else is.
+//! Power fails at any write or erase. Afterwards the flash store holds the items that it had acknowledged, byte for byte, except those
+//! that have expired or were evicted; and no others.
 //!
-//! That these tests can fail was tried with planted mistakes, each of which they found within seconds: a header that is written
+//! These tests found each of these planted mistakes within seconds: a header that is written
 //! before its blocks, an extended life that is not written, an eviction without its mark on flash, and any one of the repairs of
 //! torn erases left out (`erase_torn_pages`'s three, `finish_interrupted_erase`).
 
@@ -34,12 +34,12 @@ fn limits() -> Limits {
     }
 }
 
-/// A value that tells from its bytes which one it is.
+/// Returns a value whose bytes identify it.
 fn value(number: u64, len: usize) -> Vec<u8> {
     (0..len as u64).map(|at| (at.wrapping_mul(number | 1) >> 3) as u8 ^ number as u8).collect()
 }
 
-/// What can be asked of the store.
+/// An operation on the store.
 #[derive(Clone, Debug)]
 enum Step {
     Offer { key: Key, value: Vec<u8>, mode: StoreMode, ttl_ms: u32, age_ms: u32, source: u8 },
@@ -122,7 +122,7 @@ fn list(store: &dyn Store, now: Instant) -> BTreeMap<Place, Listed> {
     std::iter::successors(store.next_item(now, None), next).map(|item| (item.place(), item)).collect()
 }
 
-/// What is known from outside.
+/// What the test knows of the store.
 #[derive(Clone)]
 struct Known {
     values: BTreeMap<Place, Vec<u8>>,
@@ -203,7 +203,7 @@ impl Known {
         self.ended.clear();
     }
 
-    /// Whether an item may make way for what a step brings.
+    /// Returns whether a step may evict an item.
     fn may_make_way(&self, item: &Listed, step: &Step) -> bool {
         let Some((key, value)) = step.item() else { return false };
         let limits = limits();
@@ -219,7 +219,7 @@ impl Known {
         let blocks: usize = self.held.values().map(|item| (item.header.total_len as usize).div_ceil(488)).sum();
         let full =
             items >= limits.items || charge(len) + bytes > limits.bytes || blocks + value.len().div_ceil(488) > 12;
-        // Which one it is, the model of all stores knows.
+        // The model in `properties` tests which item it is.
         !item.own && !known && (crowded && item.key == key || full)
     }
 }
@@ -231,7 +231,7 @@ struct Run<F, const PAGES: usize> {
     cuts: u64,
 }
 
-/// What a test needs of a flash beyond the trait.
+/// What a test needs of a flash besides the trait.
 trait Cuttable: NorFlash + Clone {
     fn blank(sectors: usize, seed: u64) -> Self;
     fn cut_after(&mut self, operations: Option<u64>);

@@ -1,4 +1,4 @@
-//! The flash store runs the suite of all stores, and keeps over a restart what it has acknowledged.
+//! The flash store passes the conformance suite, and holds after a restart what it has acknowledged.
 
 use crate::mock;
 
@@ -22,7 +22,7 @@ fn limits() -> Limits {
     Limits { items: 64, bytes: 64 << 10, ..Limits::new(NodeId::from_bytes([0; 32])) }
 }
 
-/// Memory that a store borrows.
+/// The memory that a store borrows.
 struct Memory {
     records: Vec<FixedRecord>,
     blocks: Vec<FlashBlock>,
@@ -70,7 +70,7 @@ fn values_of_every_size_survive_a_restart() {
         let (status, _) = publish(&mut store, at(1000), &len.to_string(), 60_000, &value(len, seed as u8));
         assert_eq!(status, ItemStatus::Stored, "{len} bytes");
     }
-    // Read under way, the clock of the owner begins anew.
+    // The caller's clock begins anew.
     let mut memory = Memory::new();
     let mut store = memory.open(&mut flash, at(5)).expect("opens again");
     assert_eq!((store.usage().items, store.usage().bytes), (sizes.len(), sizes.iter().sum::<usize>() as u64));
@@ -92,7 +92,7 @@ fn values_of_every_size_survive_a_restart() {
 }
 
 #[test]
-fn lives_and_ages_go_on_after_a_restart() {
+fn lifetimes_and_ages_go_on_after_a_restart() {
     let mut flash = formatted();
     let mut memory = Memory::new();
     let mut store = memory.open(&mut flash, at(1_000_000)).expect("opens");
@@ -110,7 +110,7 @@ fn lives_and_ages_go_on_after_a_restart() {
     assert_eq!(listed(&store, at(10), &first), Some((70_000, 30_000, true)), "what was written last tells the time");
     assert_eq!(listed(&store, at(10), &second), Some((100_000, 0, true)));
     assert_eq!(listed(&store, at(70_010), &first), None);
-    // Who knows how long the power was off says so.
+    // The caller knows how long the power was off.
     let (mut memory, start, off) = (Memory::new(), 2 * 4096, Duration::from_secs(69));
     let Memory { records, blocks } = &mut memory;
     let store = Flashed::open_after(&mut flash, start, limits(), records, blocks, at(10), off).expect("opens");
@@ -144,7 +144,7 @@ fn what_was_acknowledged_about_an_item_survives() {
     publish(&mut store, at(0), "mine", 1_000_000, b"mine");
     publish(&mut store, at(0), "forgotten", 100_000_000, b"forgotten");
     let before = store.health();
-    // Republished every ten seconds: a write now and then, and no promise is broken.
+    // Republished every ten seconds: few writes, and no lifetime is shorter than answered.
     for second in 1..=500u64 {
         publish(&mut store, at(second * 10_000), "mine", 1_000_000, b"mine");
     }
@@ -163,7 +163,7 @@ fn what_was_acknowledged_about_an_item_survives() {
 }
 
 #[test]
-fn a_flash_that_is_no_store_is_left_alone() {
+fn a_flash_without_a_store_is_left_unchanged() {
     for fill in [|_| 0xff, |_| 0u8, |at: usize| (at as u32).wrapping_mul(2_654_435_761).to_le_bytes()[3]] {
         let mut flash = Flash::new(PAGES + 3);
         flash.bytes.iter_mut().enumerate().for_each(|(at, byte)| *byte = fill(at));
@@ -179,7 +179,7 @@ fn a_flash_that_is_no_store_is_left_alone() {
 }
 
 #[test]
-fn garbage_behind_the_title_is_an_error_or_an_empty_store() {
+fn garbage_behind_the_superblock_is_an_error_or_an_empty_store() {
     let mut dice = mock::Dice(7);
     for round in 0..200 {
         let mut flash = formatted();
@@ -198,7 +198,7 @@ fn garbage_behind_the_title_is_an_error_or_an_empty_store() {
 }
 
 #[test]
-fn bits_that_rot_cost_an_item_and_not_the_truth() {
+fn flipped_bits_lose_items_but_serve_no_wrong_bytes() {
     let mut dice = mock::Dice(11);
     let (mut damaged, mut formatted_anew) = (0, 0);
     let mut flash = formatted();
@@ -228,7 +228,7 @@ fn bits_that_rot_cost_an_item_and_not_the_truth() {
             let byte = 3 * 4096 + dice.roll(48 * 4096) as usize;
             flash.bytes[byte] ^= 1 << dice.roll(8);
         }
-        // Now and then a page's marks, a whole page, or an older copy of a page.
+        // Sometimes damages a page's marks or a whole page, or restores an older copy of a page.
         let page = (3 + dice.roll(48) as usize) * 4096;
         match dice.roll(12) {
             0 => flash.bytes[page..page + 4].fill(dice.byte()),
@@ -243,7 +243,7 @@ fn bits_that_rot_cost_an_item_and_not_the_truth() {
 }
 
 #[test]
-fn a_flash_that_fails_refuses_and_keeps() {
+fn a_store_on_a_failing_flash_refuses_items_and_keeps_others() {
     for worn in [false, true] {
         let mut flash = formatted();
         let mut memory = Memory::new();
@@ -293,7 +293,7 @@ fn memory_and_flash_must_fit_each_other() {
 }
 
 #[test]
-fn an_erase_that_fails_while_power_is_on_costs_nothing() {
+fn an_erase_that_fails_with_power_on_loses_no_item() {
     let start = 2 * 4096;
     for round in 0..150 {
         let mut flash = MockFlash::<4, 4, 4096>::new(8);
@@ -313,7 +313,7 @@ fn an_erase_that_fails_while_power_is_on_costs_nothing() {
                 assert_eq!(store.read(at(0), &key, &digest, 0, &mut bytes), 400, "{name} after {opening} openings");
             }
             for number in 0..200u64 {
-                // Three names stay, the others come and go.
+                // Three keys stay; the others change.
                 let name = if number < 3 { format!("stays {number}") } else { format!("goes {number}") };
                 let ttl_ms = if number < 3 { 3_600_000 } else { 300 };
                 let (status, _) = publish(&mut store, at(number * 100), &name, ttl_ms, &value(400, 1));
@@ -324,7 +324,7 @@ fn an_erase_that_fails_while_power_is_on_costs_nothing() {
             for name in &promised {
                 let (key, value): (Key, Vec<u8>) = (Key::hash(name), value(400, 1));
                 let digest = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 1, &value).digest;
-                // Finding it may need the repair that is not made yet.
+                // The store may not find it before the repair.
                 let len = store.read(at(20_000), &key, &digest, 0, &mut bytes);
                 assert!(len == 400 || len == 0 && opening == 0, "{name}, {opening}");
             }

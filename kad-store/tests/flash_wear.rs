@@ -21,7 +21,7 @@ struct Figures {
     erases: u64,
     /// Erases during one put, at the most.
     most_erases: u64,
-    /// Of any page.
+    /// Most erases of a page.
     fewest: u64,
     most: u64,
 }
@@ -37,13 +37,13 @@ fn figures(blocks: usize, rounds: u64, mean: usize, len: fn(&mut Dice) -> usize)
     let (mut records, mut blocks) = (vec![FixedRecord::EMPTY; RECORDS], vec![FlashBlock::EMPTY; blocks]);
     let limits = Limits { values_per_key: 1000, ..Limits::new(NodeId::from_bytes([0; 32])) };
     let mut figures = Figures::default();
-    // A put a second, and lives so long that the store is nearly full.
+    // One put a second, with a lifetime that keeps the store nearly full.
     let items = (blocks.len() / mean.div_ceil(FlashBlock::LEN)).min(RECORDS) * 9 / 10;
     let mut dice = Dice(5);
     let mut now = Instant::ZERO;
     let mut erases = 0;
     for part in 0..rounds + 40 {
-        // Opened anew now and then, which changes nothing, and lets the flash be looked at: at last after each put.
+        // Reopened at times, which changes nothing, to read the counters of the flash; near the end after each put.
         let mut store = Flashed::open(&mut flash, 0, limits.clone(), &mut records, &mut blocks, now).expect("opens");
         for number in 0..if part < rounds { 100 } else { 1 } {
             now = now.plus_millis(1000);

@@ -1,4 +1,4 @@
-//! All stores against a model of plain lists: any sequence of what can be asked of them, with little room.
+//! Random operations on all stores and on a model of plain lists, compared, with low limits.
 
 use crate::mock;
 
@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 const START_US: u64 = 1_000_000_000;
-/// Nothing is passed on in its last five seconds.
+/// Items are not passed on in their last five seconds.
 const TOO_LATE_US: u64 = 5_000_000;
 
 fn limits() -> Limits {
@@ -147,12 +147,12 @@ impl Held {
         u32::try_from((i128::from(now) - self.born).max(0).unsigned_abs().div_ceil(1000)).unwrap_or(u32::MAX)
     }
 
-    /// Readers' copies, and what this node has forgotten, make way before all others.
+    /// Cached copies and forgotten items are evicted before all others.
     fn goes_first(&self) -> bool {
         !self.own && (self.cached || self.subnet.is_none())
     }
 
-    /// In which order the items of a source make way: far from zero, soon over, early.
+    /// The order of eviction within a source: by distance from zero, expiry, arrival.
     fn rank(&self) -> (std::cmp::Reverse<Key>, u64, u64) {
         (std::cmp::Reverse(self.key), self.expires, self.arrival)
     }
@@ -182,7 +182,7 @@ impl Model {
         self.held.iter().position(|held| held.key == *key && held.digest == *digest && held.expires > self.now)
     }
 
-    /// What must go so that a newcomer has a place under its key; an error if it has none.
+    /// Returns the items to remove so that a new item fits under its key; an error if it does not fit.
     fn room_under_key(&self, newcomer: &Held) -> Result<Option<Digest>, ()> {
         let under_key: Vec<&Held> = self.held.iter().filter(|held| held.key == newcomer.key).collect();
         let bytes: u64 = under_key.iter().map(|held| held.bytes.len() as u64).sum();
@@ -213,7 +213,7 @@ impl Model {
         own_older.min_by_key(oldest_first).map(|held| Some(held.digest)).ok_or(())
     }
 
-    /// What must go so that a newcomer fits, by arrival; an error if it would have to go itself.
+    /// Returns the items to evict so that a new item fits, by arrival; an error if it would be evicted first.
     fn room(&self, newcomer: &Held) -> Result<Vec<u64>, ()> {
         let freed = self.room_under_key(newcomer)?;
         let is_freed = |held: &&Held| held.key == newcomer.key && Some(held.digest) == freed;
@@ -252,7 +252,7 @@ impl Model {
         goes.then_some(least.arrival)
     }
 
-    /// What a store must say of an offer: `None` is the wish for its bytes.
+    /// Returns a store's answer to an offer; `None`: send the bytes.
     fn offered(&mut self, offer: &Offer<'_>, bytes: &[u8], subnet: Option<u8>) -> Option<(ItemStatus, u32)> {
         let (now, own) = (self.now, subnet.is_none());
         let received = offer.received.as_micros();
@@ -313,7 +313,7 @@ impl Model {
         }
     }
 
-    /// What is about to end may have been passed over in silence, and is due again who knows when.
+    /// Forgets the schedule of an item that expires soon: the store may have skipped it, and the model does not know when.
     fn passed_over(&mut self, until: u64) {
         let (now, limits) = (self.now, self.limits.clone());
         for held in self.held.iter_mut().filter(|held| !held.passable(now)) {
@@ -333,12 +333,12 @@ fn address(subnet: u8) -> Ipv4Addr {
     Ipv4Addr::new(a, b, subnet, 7)
 }
 
-/// Where a source stands among those that have as much.
+/// The order of sources with equal shares.
 fn source(subnet: Option<u8>) -> (bool, Option<u8>) {
     (subnet.is_some_and(|subnet| subnet >= 2), subnet)
 }
 
-/// What two sources have in common if they are in one wide prefix.
+/// Returns the wide prefix of a source.
 fn wide_of(subnet: Option<u8>) -> Option<u8> {
     subnet.map(|subnet| subnet.min(2))
 }
@@ -459,7 +459,7 @@ fn find(
     Ok(())
 }
 
-/// Takes everything that is due, each with its neighbours.
+/// Takes all due items, each with those due together with it.
 fn pass_on(
     store: &mut dyn Store,
     model: &mut Model,
@@ -561,7 +561,7 @@ proptest! {
 
     #[test]
     fn the_disk_store_follows_the_model(steps in prop::collection::vec(step(), 0..120)) {
-        // In memory if the system can do that: what is asked here is not what survives.
+        // In memory if the system has such a directory: this test is not about durability.
         let memory = std::path::Path::new("/dev/shm");
         let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let directory = tempfile::tempdir_in(parent).expect("a directory");

@@ -1,7 +1,4 @@
-//! All stores.
-//!
-//! One program for all of them: linking costs more than running. A test of one's own goes into one of these files, or a new one with a
-//! line here.
+//! The tests of all stores, in one program, because linking takes longer than running. Add a new test file here.
 
 mod mock;
 

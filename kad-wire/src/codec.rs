@@ -1,10 +1,10 @@
-//! Reading and writing within a caller's buffer. Neither can panic or allocate.
+//! Reading from and writing to a caller's buffer, without panics or allocation.
 
 use serde::{Deserialize, Serialize};
 
 use crate::DecodeError;
 
-/// Takes a datagram apart from the front.
+/// Reads a datagram from front to back.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
@@ -15,7 +15,7 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
-    /// A run of fixed-width integers, described by a struct whose wider fields use [`postcard::fixint::le`].
+    /// Reads a run of fixed-width integers: a struct whose wider fields use [`postcard::fixint::le`].
     pub(crate) fn fields<T: Deserialize<'a>>(&mut self) -> Result<T, DecodeError> {
         let (fields, rest) = postcard::take_from_bytes(self.rest).map_err(|_| DecodeError::Malformed)?;
         self.rest = rest;
@@ -38,13 +38,13 @@ impl<'a> Reader<'a> {
         self.rest
     }
 
-    /// Fails unless everything was read.
+    /// Fails unless all bytes were read.
     pub(crate) fn end(self) -> Result<(), DecodeError> {
         if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Malformed) }
     }
 }
 
-/// Fills a buffer from the front. Every write answers `None`, and changes nothing, when it does not fit.
+/// Writes to a buffer from front to back. A write that does not fit returns `None` and changes nothing.
 pub(crate) struct Writer<'b> {
     out: &'b mut [u8],
     len: usize,
@@ -81,12 +81,12 @@ impl<'b> Writer<'b> {
         Some(())
     }
 
-    /// The next `N` bytes.
+    /// Returns the next `N` bytes, for the caller to fill.
     pub(crate) fn array<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
         self.hole(N)?.first_chunk_mut()
     }
 
-    /// The next `len` bytes, for somebody else to fill.
+    /// Returns the next `len` bytes, for the caller to fill.
     pub(crate) fn hole(&mut self, len: usize) -> Option<&mut [u8]> {
         let end = self.len.checked_add(len)?;
         let hole = self.out.get_mut(self.len..end)?;
@@ -94,7 +94,7 @@ impl<'b> Writer<'b> {
         Some(hole)
     }
 
-    /// Overwrites bytes that were written before.
+    /// Overwrites earlier bytes.
     pub(crate) fn patch(&mut self, at: usize, bytes: &[u8]) {
         let written = self.out.get_mut(..self.len).and_then(|written| written.get_mut(at..));
         if let Some(place) = written.and_then(|rest| rest.get_mut(..bytes.len())) {

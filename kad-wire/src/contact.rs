@@ -1,4 +1,4 @@
-//! Where a node is: endpoints, contacts, and lists of them.
+//! Addresses of nodes: endpoints and their scopes, contacts, and lists of contacts.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -8,11 +8,11 @@ use crate::codec::{Reader, Writer};
 use crate::key::NodeId;
 use crate::limits::CONTACT_LEN;
 
-/// A UDP address in the one form that the wire knows: 16 bytes of IP (IPv4 as `::ffff:a.b.c.d`) and a port.
+/// A UDP address as on the wire: 16 bytes of IP (IPv4 as `::ffff:a.b.c.d`, RFC 4291, section 2.5.5.2) and a port.
 ///
-/// Built from a [`SocketAddr`], which makes an IPv4 address and its mapped IPv6 form equal. The flow label is dropped. The scope
-/// id of a link-local IPv6 address is kept in the address itself, in four bytes that are zero on the wire, so that the same
-/// address on two links is two endpoints; of others it is dropped.
+/// Made from a [`SocketAddr`]; an IPv4 address and its mapped IPv6 form are equal. The scope id of a link-local IPv6 address is kept
+/// in four bytes of the address that are zero on the wire, so the same address on two links is two endpoints. Flow labels and
+/// other scope ids are dropped.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Endpoint {
     /// The IP address, IPv4 mapped.
@@ -21,11 +21,11 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-/// What an IPv4 address begins with in its mapped form.
+/// The first bytes of a mapped IPv4 address.
 const V4_MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
 impl Endpoint {
-    /// No address at all.
+    /// No address.
     pub const UNSPECIFIED: Self = Self { ip: [0; 16], port: 0 };
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -37,18 +37,18 @@ impl Endpoint {
         writer.bytes(&self.port.to_le_bytes())
     }
 
-    /// The address with IPv4 as such.
+    /// Returns the IP address, not mapped if it is IPv4.
     pub fn ip(&self) -> IpAddr {
         Ipv6Addr::from_octets(self.ip).to_canonical()
     }
 
-    /// Whether this is an IPv4 address.
+    /// Returns whether this is an IPv4 address.
     pub fn is_v4(&self) -> bool {
         self.ip.starts_with(&V4_MAPPED)
     }
 
-    /// Whether a node may keep this address and send to it: it has a port and is neither unspecified, multicast, broadcast,
-    /// reserved nor link-local IPv6 on a link that is not known.
+    /// Returns whether a node may keep this address and send to it: it has a port, and is not unspecified, multicast, broadcast,
+    /// reserved, nor link-local IPv6 on an unknown link.
     pub fn is_usable(&self) -> bool {
         let [.., first_of_v4, _, _, _] = self.ip;
         let ip = if self.is_v4() {
@@ -60,30 +60,30 @@ impl Endpoint {
         ip && self.port != 0
     }
 
-    /// Whether the address is one of the open Internet's: usable, and of [global](Scope::Global) scope.
+    /// Returns whether the address is usable and of [global](Scope::Global) scope.
     pub fn is_global(&self) -> bool {
         self.is_usable() && self.scope() == Scope::Global
     }
 
-    /// Returns how far the address reaches.
+    /// Returns the scope of the address.
     pub fn scope(&self) -> Scope {
         Scope::of(&self.ip)
     }
 
-    /// Returns whether a node at `peer` may be told of this address: the address is usable, and reaches at least as far as
-    /// the peer's own. A link-local IPv6 address is only for peers of the same link.
+    /// Returns whether to send this address to a node at `peer`: it is usable and its scope is at least the peer's. A link-local IPv6
+    /// address is only for peers on the same link.
     pub fn is_for(&self, peer: &Self) -> bool {
         self.is_usable() && if self.link() == 0 { self.scope() >= peer.scope() } else { self.link() == peer.link() }
     }
 
-    /// Returns this address as it is to be understood when a node at `peer` has named it: a link-local IPv6 address is on the
-    /// peer's link. `None`: a node there should not have named it, so it is not believed.
+    /// Returns this address as received from a node at `peer`: a link-local IPv6 address is on the peer's link. `None`: the peer
+    /// should not have sent it, so ignore it.
     pub fn named_by(&self, peer: &Self) -> Option<Self> {
         let meant = if self.is_link_local_v6() { self.on_link(peer.link()) } else { *self };
         meant.is_for(peer).then_some(meant)
     }
 
-    /// Returns the address as others may see it: without the number of this host's link.
+    /// Returns the address as on the wire: without the number of this host's link.
     #[must_use]
     pub fn without_link(&self) -> Self {
         if self.is_link_local_v6() { self.on_link(0) } else { *self }
@@ -94,8 +94,7 @@ impl Endpoint {
         a == 0xfe && b & 0xc0 == 0x80
     }
 
-    /// Returns the link of a link-local IPv6 address, as the system numbers it; 0 if it is not known, and for every other
-    /// address.
+    /// Returns the link of a link-local IPv6 address, as the system numbers it; 0 if it is unknown, and for all other addresses.
     fn link(&self) -> u32 {
         let [_, _, _, _, a, b, c, d, ..] = self.ip;
         if self.is_link_local_v6() { u32::from_be_bytes([a, b, c, d]) } else { 0 }
@@ -110,20 +109,20 @@ impl Endpoint {
     }
 }
 
-/// How far an address reaches, from the narrowest to the widest.
+/// The scope of an address, from the narrowest to the widest (cf. RFC 4007).
 ///
-/// An address means something only to those whom it reaches. So a node names to a peer only addresses that reach at least as
-/// far as the peer's, and believes no others from it: see [`Endpoint::is_for`] and [`Endpoint::named_by`].
+/// An address is useful only to nodes in its scope. So a node sends a peer only addresses whose scope is at least that of the peer's
+/// address, and ignores others that it receives from the peer: see [`Endpoint::is_for`] and [`Endpoint::named_by`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Scope {
     /// This host: `127.0.0.0/8`, `::1`.
     Loopback,
     /// One link: `169.254.0.0/16`, `fe80::/10`.
     Link,
-    /// A site's own network: `10.0.0.0/8`, `172.16.0.0/12`, `192.168.0.0/16`, `100.64.0.0/10`, `fc00::/7`, and all that is kept
-    /// for special purposes.
+    /// A private network: `10.0.0.0/8`, `172.16.0.0/12`, `192.168.0.0/16` (RFC 1918), `100.64.0.0/10` (RFC 6598), `fc00::/7`
+    /// (RFC 4193), and the ranges for special purposes (RFC 6890).
     Private,
-    /// The open Internet.
+    /// The Internet.
     Global,
 }
 
@@ -135,7 +134,7 @@ impl Scope {
                 (127, ..) => Self::Loopback,
                 (169, 254, _) => Self::Link,
                 (10, ..) | (192, 168, _) | (100, 64..=127, _) | (172, 16..=31, _) => Self::Private,
-                // Documentation, benchmarks, protocol assignments: labs.
+                // Documentation, benchmarks, protocol assignments: used in labs.
                 (192, 0, 0 | 2) | (198, 18..=19, _) | (198, 51, 100) | (203, 0, 113) => Self::Private,
                 _ => Self::Global,
             }
@@ -145,7 +144,7 @@ impl Scope {
                 _ if Ipv6Addr::from_octets(*ip).is_loopback() => Self::Loopback,
                 (0xfe, 0x80..=0xbf, ..) => Self::Link,
                 (0x20, 0x01, 0x0d, 0xb8) => Self::Private,
-                // Global unicast, and the well-known prefix of translators to IPv4.
+                // Global unicast, and the well-known prefix of IPv4 translators (RFC 6052).
                 (0x20..=0x3f, ..) | (0, 0x64, 0xff, 0x9b) => Self::Global,
                 _ => Self::Private,
             }
@@ -194,12 +193,12 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// A node and where it is reached: what the paper calls a triple of IP address, port and node id.
+/// A node's id and address: the Kademlia paper's triple of IP address, UDP port and node id (section 2.2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Contact {
-    /// Who.
+    /// The node's id.
     pub id: NodeId,
-    /// Where.
+    /// Its address.
     pub endpoint: Endpoint,
 }
 
@@ -214,7 +213,7 @@ impl Contact {
     }
 
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Option<()> {
-        // In one go: most of what a server writes is contacts.
+        // In one bounds check: most of the bytes that a server writes are contacts.
         let (id, endpoint) = writer.array::<CONTACT_LEN>()?.split_first_chunk_mut()?;
         let (ip, port) = endpoint.split_first_chunk_mut()?;
         *id = *self.id.as_bytes();
@@ -236,14 +235,14 @@ impl fmt::Debug for Contact {
     }
 }
 
-/// A list of contacts as it stands in a datagram: nothing is copied until one is read.
+/// A list of contacts in a datagram. Contacts are decoded as they are read.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Contacts<'a> {
     rows: &'a [[u8; CONTACT_LEN]],
 }
 
 impl<'a> Contacts<'a> {
-    /// The list that fills `bytes`, if they are a whole number of contacts.
+    /// Returns the list in `bytes`; `None` if they are not a whole number of contacts.
     pub(crate) fn new(bytes: &'a [u8]) -> Option<Self> {
         match bytes.as_chunks() {
             (rows, []) => Some(Self { rows }),
@@ -255,17 +254,17 @@ impl<'a> Contacts<'a> {
         self.rows.as_flattened()
     }
 
-    /// How many there are.
+    /// Returns the number of contacts.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The contacts, in the order of the datagram.
+    /// Returns the contacts in the order of the datagram.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Contact> + 'a {
         self.rows.iter().map(Contact::read)
     }
@@ -327,7 +326,7 @@ mod tests {
     ];
 
     #[test]
-    fn an_address_is_told_and_believed_only_where_it_reaches() {
+    fn an_address_is_sent_and_accepted_only_in_its_scope() {
         for (of_peer, peers) in SCOPES {
             for (scope, addresses) in SCOPES {
                 for (peer, address) in
@@ -349,7 +348,7 @@ mod tests {
         assert_eq!(SocketAddr::from(here).to_string(), "[fe80::1%7]:1");
         assert!(here.is_for(&peer) && !there.is_for(&peer) && !here.is_for(&endpoint("[::1]:1")));
         assert!(endpoint("10.0.0.1:1").is_for(&peer) && !endpoint("[::1]:1").is_for(&peer));
-        // On the wire it has no link, and its reader puts it on that of whoever named it; also what a liar writes there.
+        // On the wire it has no link; a reader puts it on the link of the sender, also if the sender has written another.
         let mut bytes = [0; CONTACT_LEN];
         let contact = Contact { id: NodeId::from_bytes([1; 32]), endpoint: here };
         contact.write(&mut Writer::new(&mut bytes)).unwrap();

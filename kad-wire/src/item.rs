@@ -1,4 +1,4 @@
-//! Items: a value's header, what makes it that value, and how it is checked.
+//! Items: types, digests, delete locks, headers, and the verification of values.
 
 use core::fmt;
 
@@ -10,7 +10,7 @@ use crate::codec::{Reader, Writer};
 use crate::key::Key;
 use crate::tombstone::Tombstone;
 
-/// What kind of record an item is, which fixes what its key must be and how many a key holds.
+/// The type of an item. It determines which keys are valid and how many items a key holds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ItemType(pub u8);
@@ -18,14 +18,14 @@ pub struct ItemType(pub u8);
 impl ItemType {
     /// Any bytes under any key; several per key, newest first.
     pub const RAW: Self = Self(0);
-    /// The key is the Keccak-256 hash of the value, so nobody can put another value there.
+    /// The key is the Keccak-256 hash of the value, so no other value is valid under it.
     pub const CONTENT: Self = Self(1);
     /// One per key and owner, with a signature and a sequence number. Reserved: answered UNSUPPORTED.
     pub const SIGNED: Self = Self(2);
-    /// The proof that an item was deleted by whoever published it: see [`Tombstone`](crate::Tombstone).
+    /// The proof that its publisher deleted an item: see [`Tombstone`](crate::Tombstone).
     pub const TOMBSTONE: Self = Self(3);
 
-    /// Whether this version of the crate can check items of this type.
+    /// Returns whether this version of the crate can verify items of this type.
     pub const fn is_known(self) -> bool {
         matches!(self, Self::RAW | Self::CONTENT | Self::TOMBSTONE)
     }
@@ -52,15 +52,15 @@ impl TypeMask {
     /// Every type.
     pub const ALL: Self = Self(0xff);
 
-    /// Every type but tombstones: what somebody who looks for values wants.
+    /// Every type but tombstones: for a lookup of values.
     pub const VALUES: Self = Self(!Self::only(ItemType::TOMBSTONE).0);
 
-    /// The set of one type; empty for a type past the eight that a mask can name.
+    /// Returns the set of one type; empty for a type above 7, which a mask cannot name.
     pub const fn only(item_type: ItemType) -> Self {
         if item_type.0 < 8 { Self(1 << item_type.0) } else { Self(0) }
     }
 
-    /// Whether the set has this type.
+    /// Returns whether the set has this type.
     pub const fn contains(self, item_type: ItemType) -> bool {
         self.0 & Self::only(item_type).0 != 0
     }
@@ -79,7 +79,7 @@ impl Default for TypeMask {
 pub struct Digest(pub [u8; 16]);
 
 impl Digest {
-    /// The digest of `value` published under `key` as `item_type` with `lock`.
+    /// Returns the digest of `value` published under `key` as `item_type` with `lock`.
     pub fn of(key: &Key, item_type: ItemType, lock: &Lock, value: &[u8]) -> Self {
         let value_hash = match item_type {
             ItemType::CONTENT => *key.as_bytes(),
@@ -88,7 +88,7 @@ impl Digest {
         Self::of_hash(item_type, lock, &value_hash)
     }
 
-    /// The digest of a value of which only the hash is known.
+    /// Returns the digest of a value from its hash.
     pub fn of_hash(item_type: ItemType, lock: &Lock, value_hash: &[u8; 32]) -> Self {
         let mut named = [0; 49];
         let mut places = named.iter_mut();
@@ -123,17 +123,18 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// What a tombstone has to open: the first 16 bytes of the SHA-256 of a secret that only the publisher knows. All zeros:
-/// nobody can delete the item, it can only lapse. Of a tombstone: the digest of the item that it deletes.
+/// A hash lock on deleting an item: the first 16 bytes of the SHA-256 of a secret that only the publisher knows. Revealing the secret
+/// in a [`Tombstone`] deletes the item. With all zeros the item cannot be deleted; it expires. In a tombstone: the digest of the item
+/// that it deletes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, Debug)]
 #[serde(transparent)]
 pub struct Lock(pub [u8; 16]);
 
 impl Lock {
-    /// No lock.
+    /// No lock: the item cannot be deleted.
     pub const NONE: Self = Self([0; 16]);
 
-    /// The lock that this secret opens.
+    /// Returns the lock of a secret.
     pub fn of(secret: &[u8; 32]) -> Self {
         let mut lock = [0; 16];
         for (to, from) in lock.iter_mut().zip(sha256(secret)) {
@@ -145,21 +146,21 @@ impl Lock {
 
 /// Bits of [`ItemHeader::flags`]. Unknown ones are kept and ignored.
 pub mod item_flags {
-    /// A copy left by a reader near the key, short-lived and never replicated.
+    /// A cached copy, which a reader has stored near the key (Kademlia paper, section 2.3): short-lived and never replicated.
     pub const CACHED: u8 = 1;
 }
 
-/// Everything about an item but its key and its bytes: 48 bytes on the wire.
+/// An item without its key and its bytes: 48 bytes on the wire.
 ///
-/// Lifetimes are relative. Whoever passes an item on rounds the remaining `ttl_ms` down and the `age_ms` up, so a value's
-/// life can only shrink on its way.
+/// Lifetimes are relative. A node that passes an item on rounds `ttl_ms` down and `age_ms` up, so a lifetime can only shrink on its
+/// way.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ItemHeader {
-    /// What kind of record it is.
+    /// The type of the item.
     pub item_type: ItemType,
     /// See [`item_flags`].
     pub flags: u8,
-    /// How many of the value's first bytes follow this header in the same datagram.
+    /// Number of the value's first bytes that follow this header in the same datagram.
     pub inline_len: u16,
     /// Length of the whole value in bytes.
     pub total_len: u32,
@@ -167,13 +168,13 @@ pub struct ItemHeader {
     pub ttl_ms: u32,
     /// Time since publication in milliseconds.
     pub age_ms: u32,
-    /// The item's identity.
+    /// Identifies the item under its key.
     pub digest: Digest,
-    /// What a tombstone must open.
+    /// The lock whose secret deletes the item.
     pub lock: Lock,
 }
 
-/// The integers at the front of a header, as they are laid out.
+/// The layout of the integers at the front of a header.
 #[derive(Serialize, Deserialize)]
 struct HeaderFields {
     item_type: ItemType,
@@ -189,7 +190,7 @@ struct HeaderFields {
 }
 
 impl ItemHeader {
-    /// A header of nothing, all zeros.
+    /// All zeros.
     pub const EMPTY: Self = Self {
         item_type: ItemType::RAW,
         flags: 0,
@@ -201,7 +202,7 @@ impl ItemHeader {
         lock: Lock::NONE,
     };
 
-    /// The header of a value that is published now, with nothing inline yet.
+    /// Returns the header of a value that is published now, with no inline bytes.
     pub fn publish(key: &Key, item_type: ItemType, lock: Lock, ttl_ms: u32, value: &[u8]) -> Self {
         Self {
             item_type,
@@ -215,22 +216,22 @@ impl ItemHeader {
         }
     }
 
-    /// The same header, announcing this many inline bytes.
+    /// Returns the header with this many inline bytes.
     #[must_use]
     pub const fn with_inline(mut self, inline_len: u16) -> Self {
         self.inline_len = inline_len;
         self
     }
 
-    /// Whether all of the value is inline.
+    /// Returns whether the whole value is inline.
     pub const fn is_whole(&self) -> bool {
         self.inline_len as u32 == self.total_len
     }
 
-    /// Checks that `value` is the value that this header names under `key`.
+    /// Verifies `value` against this header and `key`.
     ///
     /// # Errors
-    /// [`Invalid`] says what does not fit.
+    /// [`Invalid`]: the first check that failed.
     pub fn verify(&self, key: &Key, value: &[u8]) -> Result<(), Invalid> {
         if !self.item_type.is_known() {
             return Err(Invalid::Type);
@@ -250,7 +251,7 @@ impl ItemHeader {
         Ok(())
     }
 
-    /// The header as it is after `elapsed_ms` milliseconds (round them up): less left to live, older.
+    /// Returns the header as of `elapsed_ms` milliseconds later (round them up): with less lifetime and a greater age.
     #[must_use]
     pub const fn aged(mut self, elapsed_ms: u32) -> Self {
         self.ttl_ms = self.ttl_ms.saturating_sub(elapsed_ms);
@@ -276,29 +277,29 @@ impl ItemHeader {
     }
 }
 
-/// Why bytes are not the value that a header names.
+/// Why a value does not match its header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Invalid {
-    /// The type is unknown, so nothing can be said.
+    /// The type is unknown, so the value cannot be verified.
     Type,
-    /// Another length than announced.
+    /// The value has another length.
     Length,
-    /// A content item whose key is not the hash of its value.
+    /// The key of a content item is not the hash of the value.
     Key,
-    /// Other bytes than the digest names.
+    /// The value has another digest.
     Digest,
-    /// A tombstone that does not open the lock of what it deletes.
+    /// The secret in a tombstone does not open the lock of the item that it deletes.
     Proof,
 }
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Type => "the item's type is not known here",
-            Self::Length => "the value has another length than its header says",
+            Self::Type => "the item's type is unknown",
+            Self::Length => "the value has another length than its header",
             Self::Key => "the key is not the hash of the value",
-            Self::Digest => "the value is not the one that its digest names",
-            Self::Proof => "the tombstone does not open the lock of what it deletes",
+            Self::Digest => "the value does not match its digest",
+            Self::Proof => "the tombstone does not open the lock of the item",
         })
     }
 }

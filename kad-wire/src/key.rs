@@ -1,4 +1,4 @@
-//! Keys, node ids and the XOR metric between them.
+//! Keys, node ids and the XOR metric (Kademlia paper, section 2.1).
 
 use core::cmp::Ordering;
 use core::fmt;
@@ -8,7 +8,7 @@ use sha3::{Digest as _, Keccak256};
 
 use crate::limits::KEY_LEN;
 
-/// A 256-bit key: where in the key space a value lives.
+/// A 256-bit key: the point of the key space under which values are stored.
 ///
 /// ```
 /// use kad_wire::Key;
@@ -21,24 +21,24 @@ use crate::limits::KEY_LEN;
 pub struct Key([u8; KEY_LEN]);
 
 impl Key {
-    /// The key with exactly these bytes.
+    /// Returns the key with these bytes.
     pub const fn from_bytes(bytes: [u8; KEY_LEN]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes, most significant first.
+    /// Returns the bytes, most significant first.
     pub const fn as_bytes(&self) -> &[u8; KEY_LEN] {
         &self.0
     }
 
-    /// The Keccak-256 hash of anything byte-like.
+    /// Returns the Keccak-256 hash of bytes (the original Keccak padding, not SHA-3's).
     ///
-    /// For a value's own bytes this is the key of a [content](crate::ItemType::CONTENT) item.
+    /// The hash of a value's bytes is the key of a [content](crate::ItemType::CONTENT) item.
     pub fn hash(data: impl AsRef<[u8]>) -> Self {
         keccak(data.as_ref())
     }
 
-    /// The Keccak-256 hash of an integer's eight little-endian bytes.
+    /// Returns the Keccak-256 hash of an integer's eight little-endian bytes.
     ///
     /// ```
     /// use kad_wire::Key;
@@ -48,7 +48,7 @@ impl Key {
         Self::hash(number.to_le_bytes())
     }
 
-    /// The XOR distance to another point of the key space (Kademlia paper, section 2.1).
+    /// Returns the XOR distance to another point of the key space (Kademlia paper, section 2.1).
     #[inline(never)]
     pub fn distance(&self, other: &Self) -> Distance {
         let mut words = [0; WORDS];
@@ -59,14 +59,14 @@ impl Key {
         Distance(words)
     }
 
-    /// The most significant 64 bits of the [distance](Self::distance) to another point: enough to compare most distances.
+    /// Returns the most significant 64 bits of the [distance](Self::distance) to another point: enough to compare most distances.
     #[inline]
     pub fn near(&self, other: &Self) -> u64 {
         let leading = |key: &Self| key.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         leading(self) ^ leading(other)
     }
 
-    /// Number of leading bits that it shares with another point: 256 with itself.
+    /// Returns the number of leading bits that the key shares with another point: 256 with itself.
     #[inline(never)]
     pub fn shared_bits(&self, other: &Self) -> usize {
         let mut bits = 0usize;
@@ -80,7 +80,7 @@ impl Key {
         bits
     }
 
-    /// Whether bit `index` is set, counted from the most significant. Bits past the end are clear.
+    /// Returns whether bit `index` is set, counted from the most significant; `false` from 256 on.
     pub fn bit(&self, index: usize) -> bool {
         let byte = self.0.get(index / 8).copied().unwrap_or(0);
         byte & (0x80 >> (index % 8)) != 0
@@ -119,9 +119,9 @@ impl fmt::Debug for Key {
 /// Why a text is not a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ParseKeyError {
-    /// It has this many bytes instead of 64.
+    /// The text has this many bytes instead of 64.
     Length(usize),
-    /// It has a character that is no hexadecimal digit.
+    /// A character is no hexadecimal digit.
     Digit,
 }
 
@@ -139,7 +139,10 @@ impl core::error::Error for ParseKeyError {}
 impl FromStr for Key {
     type Err = ParseKeyError;
 
-    /// Reads exactly 64 hexadecimal digits, of either case.
+    /// Parses 64 hexadecimal digits, of either case.
+    ///
+    /// # Errors
+    /// [`ParseKeyError`]: another length, or another character.
     fn from_str(text: &str) -> Result<Self, ParseKeyError> {
         if text.len() != 2 * KEY_LEN {
             return Err(ParseKeyError::Length(text.len()));
@@ -153,7 +156,7 @@ impl FromStr for Key {
 }
 
 impl serde::Serialize for Key {
-    /// Hexadecimal text in human-readable formats, the bare bytes elsewhere.
+    /// Writes hexadecimal text in human-readable formats, 32 bytes in others.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
     }
@@ -185,22 +188,22 @@ impl<'de> serde::Deserialize<'de> for Key {
 pub struct NodeId(Key);
 
 impl NodeId {
-    /// The id with exactly these bytes.
+    /// Returns the id with these bytes.
     pub const fn from_bytes(bytes: [u8; KEY_LEN]) -> Self {
         Self(Key(bytes))
     }
 
-    /// Its bytes, most significant first.
+    /// Returns the bytes, most significant first.
     pub const fn as_bytes(&self) -> &[u8; KEY_LEN] {
         &self.0.0
     }
 
-    /// The id as a point of the key space, as the target of a lookup for the node itself.
+    /// Returns the id as a key, the target of a lookup for the node itself.
     pub const fn as_key(&self) -> &Key {
         &self.0
     }
 
-    /// The XOR distance to a key.
+    /// Returns the XOR distance to a key.
     pub fn distance(&self, key: &Key) -> Distance {
         self.0.distance(key)
     }
@@ -248,10 +251,10 @@ const WORDS: usize = KEY_LEN / 8;
 impl Distance {
     /// The distance from a point to itself.
     pub const ZERO: Self = Self([0; WORDS]);
-    /// Farther than any two points are, or exactly as far as two opposite ones.
+    /// The largest distance, between a point and its complement.
     pub const MAX: Self = Self([u64::MAX; WORDS]);
 
-    /// Number of leading bits that the two points share: 256 for a point and itself.
+    /// Returns the number of leading bits that the two points share: 256 for distance 0.
     pub fn shared_bits(&self) -> usize {
         let mut bits = 0usize;
         for word in self.0 {
@@ -263,13 +266,13 @@ impl Distance {
         bits
     }
 
-    /// Its most significant 64 bits: enough to compare most distances.
+    /// Returns the most significant 64 bits: enough to compare most distances.
     #[inline]
     pub const fn leading(&self) -> u64 {
         self.0[0]
     }
 
-    /// Its bytes, most significant first.
+    /// Returns the bytes, most significant first.
     pub fn to_bytes(&self) -> [u8; KEY_LEN] {
         let mut bytes = [0; KEY_LEN];
         for (chunk, word) in bytes.as_chunks_mut().0.iter_mut().zip(self.0) {
@@ -278,8 +281,8 @@ impl Distance {
         bytes
     }
 
-    /// Whether bit `index` is set, counted from the most significant: whether the two points differ there. Bits past the
-    /// end are clear.
+    /// Returns whether bit `index` is set, counted from the most significant: whether the two points differ there. `false` from
+    /// 256 on.
     pub fn bit(&self, index: usize) -> bool {
         let word = self.0.get(index / 64).copied().unwrap_or(0);
         word & ((1 << 63) >> (index % 64)) != 0

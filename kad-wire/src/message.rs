@@ -10,7 +10,7 @@ use crate::request::{Request, RequestFlags};
 /// Why bytes are not a datagram of this protocol.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum DecodeError {
-    /// Another version or mode of the protocol, or none.
+    /// Another version or mode of the protocol, or not the protocol.
     Version,
     /// A kind that this version does not know.
     Kind,
@@ -30,41 +30,41 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-/// A decoded datagram, borrowing what is variable in it.
+/// A decoded datagram. Borrows its lists and bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Datagram<'a> {
-    /// One node asks another.
+    /// A request.
     Request {
-        /// Who, from which network, with which token.
+        /// The sender, its network and token.
         envelope: Envelope,
-        /// How.
+        /// The request's flags.
         flags: RequestFlags,
-        /// What.
+        /// The body.
         request: Request<'a>,
     },
-    /// An asked node answers.
+    /// A reply other than CHUNK.
     Reply {
-        /// Who, from which network, with which token.
+        /// The sender, its network and token.
         envelope: Envelope,
-        /// How.
+        /// The flags, and the observed address of the requester.
         head: ReplyHead,
-        /// What.
+        /// The body.
         reply: Reply<'a>,
     },
-    /// A pulled piece of a value.
+    /// A CHUNK: a part of a value, in reply to a PULL.
     Chunk {
-        /// From which network and for which pull.
+        /// The network and the transaction of the PULL.
         prefix: Prefix,
-        /// The piece.
+        /// The part.
         chunk: Chunk<'a>,
     },
 }
 
 impl<'a> Datagram<'a> {
-    /// Reads a datagram. Every byte counts: there is one encoding per message, and nothing may follow it.
+    /// Decodes a datagram. Every message has one encoding, and no byte may follow it.
     ///
     /// # Errors
-    /// [`DecodeError`]; never a panic, whatever the bytes.
+    /// [`DecodeError`]. No input makes this panic.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let (kind, prefix) = Prefix::read(&mut reader)?;
@@ -81,7 +81,7 @@ impl<'a> Datagram<'a> {
         }
     }
 
-    /// Writes the datagram and says how long it is; `None` when it does not fit.
+    /// Writes the datagram and returns its length in bytes; `None` when it does not fit.
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
         match self {
             Self::Request { envelope, flags, request } => request.encode(envelope, *flags, out),
@@ -90,7 +90,7 @@ impl<'a> Datagram<'a> {
         }
     }
 
-    /// The prefix.
+    /// Returns the prefix.
     pub const fn prefix(&self) -> &Prefix {
         match self {
             Self::Request { envelope, .. } | Self::Reply { envelope, .. } => &envelope.prefix,

@@ -1,4 +1,4 @@
-//! The words in which a node and its store talk about items: what is offered, what is asked for, what is answered.
+//! Types shared by a node and its store: an offered item and the answer to it, a query and the sink for its result.
 
 use core::time::Duration;
 
@@ -9,79 +9,79 @@ use crate::reply::{ItemStatus, StoredItem};
 use crate::request::StoreMode;
 use crate::time::Instant;
 
-/// An item that somebody wants a holder to keep, already checked against its digest when it is whole.
+/// An item that another node, or this one, wants the store to hold. With its bytes, it has been verified.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Offer<'a> {
     /// The item's key.
     pub key: Key,
-    /// Its header, as it was at `received`.
+    /// Its header, with lifetime and age as of `received`.
     pub header: ItemHeader,
-    /// The whole value, or `None` while only the header is here.
+    /// The whole value; `None` while only the header has arrived.
     pub bytes: Option<&'a [u8]>,
-    /// Why it is stored.
+    /// Why the sender stores it.
     pub mode: StoreMode,
-    /// Who sent it.
+    /// The address of the sender; unspecified for this node itself.
     pub source: Endpoint,
-    /// When the STORE arrived. Lifetimes count from here, however long the bytes took.
+    /// When the STORE arrived. The lifetime counts from then, also if the bytes arrive later.
     pub received: Instant,
 }
 
-/// What a holder says of an offer: an entry of STORED without its index.
+/// A store's answer to an offer: an entry of STORED without its index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answer {
-    /// What became of it.
+    /// Whether the item is held, or why not.
     pub status: ItemStatus,
-    /// When to offer it again, in milliseconds, with [`ItemStatus::Busy`].
+    /// With [`ItemStatus::Busy`]: milliseconds after which to offer the item again. Otherwise 0.
     pub retry_ms: u16,
-    /// For how long it is kept, in milliseconds.
+    /// The remaining lifetime at the holder, in milliseconds; 0 if not held.
     pub ttl_ms: u32,
 }
 
 impl Answer {
-    /// It is held, for `ttl_ms` milliseconds more.
+    /// Returns the answer that the item is held, for `ttl_ms` milliseconds more.
     pub const fn held(status: ItemStatus, ttl_ms: u32) -> Self {
         Self { status, retry_ms: 0, ttl_ms }
     }
 
-    /// It is not taken.
+    /// Returns the answer that the item is not held.
     pub const fn refused(status: ItemStatus) -> Self {
         Self { status, retry_ms: 0, ttl_ms: 0 }
     }
 
-    /// Not now; try again after `retry_ms` milliseconds.
+    /// Returns the answer [`ItemStatus::Busy`]: try again after `retry_ms` milliseconds.
     pub const fn busy(retry_ms: u16) -> Self {
         Self { status: ItemStatus::Busy, retry_ms, ttl_ms: 0 }
     }
 
-    /// The entry of STORED that says so of item `index`.
+    /// Returns the entry of STORED with this answer for item `index`.
     pub const fn of_item(self, index: u8) -> StoredItem {
         StoredItem::new(index, self.status, self.retry_ms, self.ttl_ms)
     }
 }
 
-/// What a FIND_VALUE asks of a store.
+/// The items that a FIND_VALUE asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Query {
     /// The key.
     pub key: Key,
-    /// Which types of items.
+    /// The types of items.
     pub types: TypeMask,
-    /// Only items published at most this long ago; `None` for all.
+    /// The greatest age of items; `None` for any age.
     pub max_age: Option<Duration>,
-    /// 0, or where an earlier page said that the list goes on.
+    /// 0 for the first page, or the cursor that the previous page returned.
     pub cursor: u32,
 }
 
 impl Query {
-    /// Everything under a key.
+    /// Returns the query for all items under a key.
     pub const fn all(key: Key) -> Self {
         Self { key, types: TypeMask::ALL, max_age: None, cursor: 0 }
     }
 }
 
-/// Takes the items of a find, one by one: an answer that is being written, or a list of values.
+/// Receives the items of a find one by one: a reply that is being written, or a list of values.
 pub trait Sink {
-    /// Takes an item's header. What comes back is to be filled with the value's first bytes: all of them or none. `None`:
-    /// there is no room, and the item was not taken.
+    /// Takes an item's header and returns the buffer for the value's first bytes: for all of them, or of length 0. Returns `None`,
+    /// and does not take the item, when it does not fit.
     fn push(&mut self, header: &ItemHeader) -> Option<&mut [u8]>;
 }

@@ -1,4 +1,4 @@
-//! What stands at the front of every datagram.
+//! The prefix of every datagram, and the envelope of all but CHUNK.
 
 use core::fmt;
 
@@ -35,13 +35,13 @@ pub(crate) mod kind {
     pub(crate) const REFUSED: u8 = 0xff;
 }
 
-/// Which network a datagram belongs to. Nodes ignore datagrams of other networks.
+/// The network that a datagram belongs to. A node ignores datagrams of other networks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, Debug)]
 #[serde(transparent)]
 pub struct NetworkId(#[serde(with = "postcard::fixint::le")] pub u32);
 
 impl NetworkId {
-    /// The network with this name: the first four bytes of the name's Keccak-256, little-endian.
+    /// Returns the network with this name: the first four bytes of the name's Keccak-256, little-endian.
     pub fn named(name: &str) -> Self {
         let bytes = *crate::Key::hash(name).as_bytes();
         Self(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
@@ -72,23 +72,23 @@ impl Tag {
         self.0
     }
 
-    /// Which of the requester's cells waits for the reply.
+    /// Returns the number of the requester's slot that waits for the reply.
     pub const fn cell(self) -> u16 {
         self.0 as u16
     }
 
-    /// The attempt that the reply answers, modulo four.
+    /// Returns the attempt that the reply answers, modulo four.
     pub const fn attempt(self) -> u8 {
         ((self.0 >> 16) & 3) as u8
     }
 
-    /// The same exchange's tag for another attempt.
+    /// Returns the id of the same exchange for another attempt.
     #[must_use]
     pub const fn with_attempt(self, attempt: u8) -> Self {
         Self((self.0 & !Self::ATTEMPT_BITS) | (((attempt & 3) as u64) << 16))
     }
 
-    /// Whether both name the same exchange, of whichever attempt.
+    /// Returns whether both ids belong to the same exchange, of any attempts.
     pub const fn same_exchange(self, other: Self) -> bool {
         (self.0 ^ other.0) & !Self::ATTEMPT_BITS == 0
     }
@@ -100,13 +100,13 @@ impl fmt::Debug for Tag {
     }
 }
 
-/// What an address shows to prove that it receives what is sent to it: minted by the node that it is shown to, opaque to
-/// everybody else.
+/// Proves that a sender receives datagrams at its address (cf. the address validation of RFC 9000, section 8.1). The node to which
+/// the sender returns the token has issued it; it is opaque to all others.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Token(pub [u8; 8]);
 
 impl Token {
-    /// "I have none."
+    /// No token.
     pub const NONE: Self = Self([0; 8]);
 }
 
@@ -122,10 +122,10 @@ impl fmt::Debug for Token {
 pub struct Room(u8);
 
 impl Room {
-    /// The least that a node may announce.
+    /// The least that a node may announce: [`ROOM_MIN`] bytes.
     pub const SMALLEST: Self = Self(0);
 
-    /// The announcement for a receive buffer of `bytes` per datagram (rounded down, between 512 and 4080).
+    /// Returns the announcement for a receive buffer of `bytes` per datagram: rounded down to 16, between 512 and 4080.
     pub const fn of(bytes: usize) -> Self {
         let units = bytes / ROOM_UNIT;
         if units < ROOM_MIN / ROOM_UNIT {
@@ -137,13 +137,13 @@ impl Room {
         }
     }
 
-    /// The announced capacity in bytes, never below [`ROOM_MIN`].
+    /// Returns the announced capacity in bytes, at least [`ROOM_MIN`].
     pub const fn bytes(self) -> usize {
         let bytes = self.0 as usize * ROOM_UNIT;
         if bytes < ROOM_MIN { ROOM_MIN } else { bytes }
     }
 
-    /// The largest datagram other than a CHUNK to send to this node.
+    /// Returns the size in bytes of the largest datagram other than a CHUNK to send to this node: at most [`DATAGRAM_MAX`].
     pub const fn datagram(self) -> usize {
         if self.bytes() < DATAGRAM_MAX { self.bytes() } else { DATAGRAM_MAX }
     }
@@ -155,20 +155,20 @@ impl Default for Room {
     }
 }
 
-/// The first 16 bytes of every datagram, without version and kind, which follow from the message.
+/// The first 16 bytes of every datagram, without version and kind, which the message determines.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Prefix {
-    /// Which of the requester's workers asked; echoed in the reply.
+    /// The index of the requester's worker; echoed in the reply.
     pub lane: u8,
-    /// Largest datagram that the sender takes.
+    /// The largest datagram that the sender takes.
     pub room: Room,
-    /// Whose network this is.
+    /// The network.
     pub network: NetworkId,
-    /// Finds the request that a reply belongs to; echoed in the reply.
+    /// Identifies the request; echoed in the reply.
     pub tag: Tag,
 }
 
-/// The prefix as it is laid out.
+/// The layout of a prefix.
 #[derive(Serialize, Deserialize)]
 struct PrefixFields {
     version: u8,
@@ -180,7 +180,10 @@ struct PrefixFields {
 }
 
 impl Prefix {
-    /// Reads version, kind and the rest; of the versions only the plain one is known.
+    /// Reads a prefix and the kind.
+    ///
+    /// # Errors
+    /// Too short, or a version other than [`VERSION_PLAIN`].
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<(u8, Self), DecodeError> {
         let PrefixFields { version, kind, lane, room, network, tag } = reader.fields()?;
         if version != VERSION_PLAIN {
@@ -200,9 +203,9 @@ impl Prefix {
 pub struct Envelope {
     /// The prefix.
     pub prefix: Prefix,
-    /// In a request the token that the addressee gave the sender, or none; in a reply a fresh one for the requester.
+    /// In a request: the token that the addressee issued to the sender, or none. In a reply: a new one for the requester.
     pub token: Token,
-    /// Who sends.
+    /// The id of the sender.
     pub sender: NodeId,
 }
 

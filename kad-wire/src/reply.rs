@@ -1,4 +1,4 @@
-//! Replies: what an asked node answers.
+//! Replies: PONG, NODES, VALUE, STORED, CHUNK, REFUSED.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,20 +11,20 @@ use crate::prefix::{Envelope, Prefix, kind};
 
 /// Flags of a reply. Unknown ones are kept and ignored.
 pub mod reply_flags {
-    /// The list was cut because three times the request's length was reached.
+    /// The list was cut at the anti-amplification limit: three times the request's length.
     pub const CUT: u8 = 1;
-    /// The node has more work than it can do: ask others first.
+    /// The node is overloaded: prefer others.
     pub const LOADED: u8 = 2;
-    /// The node is a client: nobody should keep it as a contact.
+    /// The node is a client, which answers no requests: do not add it to the routing table.
     pub const CLIENT: u8 = 4;
 }
 
-/// What begins the body of every reply but CHUNK.
+/// The start of the body of every reply but CHUNK.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct ReplyHead {
     /// See [`reply_flags`].
     pub flags: u8,
-    /// Where the request came from, as the replying node saw it.
+    /// The source address of the request, as the replying node saw it.
     pub observed: Endpoint,
 }
 
@@ -40,20 +40,20 @@ impl ReplyHead {
     }
 }
 
-/// What became of one item of a STORE.
+/// The result for one item of a STORE.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[repr(u8)]
 #[serde(rename_all = "snake_case")]
 pub enum ItemStatus {
-    /// It is stored, and survives what the holder's store survives.
+    /// The item is stored, and durable if the holder's store is.
     Stored = 0,
-    /// It was held before.
+    /// The holder had the item already.
     Already = 1,
-    /// Not now: offer it again after `retry_ms`.
+    /// The holder is busy: offer the item again after `retry_ms`.
     Busy = 2,
-    /// Larger than the holder takes.
+    /// The value is larger than the holder accepts.
     TooLarge = 3,
-    /// The store is full of items that matter more to this holder.
+    /// The store is full, and the holder evicts no item for this one.
     Full = 4,
     /// The holder knows enough nodes nearer to the key.
     NotClose = 5,
@@ -61,13 +61,13 @@ pub enum ItemStatus {
     Older = 6,
     /// The held sequence number is not the expected one.
     CasFailed = 7,
-    /// The bytes are not what the digest, the key or the signature says.
+    /// The value does not match its digest, key or signature.
     BadProof = 8,
-    /// The holder cannot check items of this type.
+    /// The holder cannot verify items of this type.
     Unsupported = 9,
-    /// A tombstone for this item is held.
+    /// The holder has a tombstone of this item.
     Deleted = 10,
-    /// Nothing is left of its lifetime.
+    /// The lifetime is over.
     Expired = 11,
 }
 
@@ -88,28 +88,28 @@ impl ItemStatus {
         Self::Expired,
     ];
 
-    /// Whether the holder has the item.
+    /// Returns whether the holder has the item.
     pub const fn is_held(self) -> bool {
         matches!(self, Self::Stored | Self::Already)
     }
 }
 
-/// A status byte that may be one that this version does not know.
+/// One entry of a STORED: 8 bytes on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoredItem {
-    /// Which item, by its place in the STORE.
+    /// The index of the item in the STORE.
     pub index: u8,
-    /// What became of it; `None` for a status that this version does not know (treat it as a refusal).
+    /// The result; `None` for a status byte that this version does not know (treat it as a refusal).
     pub status: Option<ItemStatus>,
     status_byte: u8,
-    /// When to offer it again, in milliseconds, with [`ItemStatus::Busy`].
+    /// With [`ItemStatus::Busy`]: milliseconds after which to offer the item again.
     pub retry_ms: u16,
-    /// For how long the holder keeps it, in milliseconds.
+    /// The remaining lifetime at the holder, in milliseconds.
     pub ttl_granted_ms: u32,
 }
 
 impl StoredItem {
-    /// What became of item `index`.
+    /// Returns the entry for item `index`.
     pub const fn new(index: u8, status: ItemStatus, retry_ms: u16, ttl_granted_ms: u32) -> Self {
         Self { index, status: Some(status), status_byte: status as u8, retry_ms, ttl_granted_ms }
     }
@@ -127,7 +127,7 @@ struct StoredFields {
 
 const STORED_ITEM_LEN: usize = 8;
 
-/// The answers of a STORED, each naming its item.
+/// The entries of a STORED.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoredItems<'a> {
     rows: &'a [[u8; STORED_ITEM_LEN]],
@@ -141,17 +141,17 @@ impl<'a> StoredItems<'a> {
         }
     }
 
-    /// How many there are.
+    /// Returns how many there are.
     pub const fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Never: a STORED answers at least one item.
+    /// Returns `false`: a STORED has at least one entry.
     pub const fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The answers, in the order of the datagram.
+    /// Returns the entries in the order of the datagram.
     pub fn iter(&self) -> impl Iterator<Item = StoredItem> + use<'a> {
         self.rows.iter().filter_map(|row| {
             let StoredFields { status, index, retry_ms, ttl_granted_ms } = Reader::new(row).fields().ok()?;
@@ -165,17 +165,17 @@ impl<'a> StoredItems<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Refusal {
-    /// Show the token that this reply carries.
+    /// Send the request again with the token of this reply.
     NeedToken = 1,
-    /// Not now: try again after `argument` milliseconds.
+    /// The node is busy: try again after `argument` milliseconds.
     Busy = 2,
-    /// The value is not here.
+    /// The node does not hold the value.
     Gone = 3,
-    /// This node does not do that.
+    /// The node does not support the request.
     Unsupported = 4,
 }
 
-/// One item of a VALUE as it stands in the datagram.
+/// One item of a VALUE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ValueItem<'a> {
     /// Its header.
@@ -184,7 +184,7 @@ pub struct ValueItem<'a> {
     pub inline: &'a [u8],
 }
 
-/// The items of a VALUE: a walk over the datagram, checked when it was decoded.
+/// The items of a VALUE, which decoding the datagram has validated.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct ValueItems<'a> {
     count: u8,
@@ -192,17 +192,17 @@ pub struct ValueItems<'a> {
 }
 
 impl<'a> ValueItems<'a> {
-    /// How many there are.
+    /// Returns how many there are.
     pub const fn len(&self) -> usize {
         self.count as usize
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The items, in the order of the datagram.
+    /// Returns the items in the order of the datagram.
     pub fn iter(&self) -> impl Iterator<Item = ValueItem<'a>> + use<'a> {
         let mut reader = Reader::new(self.bytes);
         (0..self.count).map_while(move |_| Self::next(&mut reader).ok())
@@ -225,37 +225,37 @@ impl<'a> ValueItems<'a> {
     }
 }
 
-/// VALUE: items under the key, and contacts nearer to it.
+/// VALUE: items under the key, and contacts near it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Value<'a> {
-    /// How many items match at this holder.
+    /// Number of items that match at this holder, on all pages.
     pub total: u16,
-    /// The cursor for the next part of the list; 0 when this was all.
+    /// The cursor for the next page; 0 at the end of the list.
     pub next_cursor: u32,
-    /// The items of this part.
+    /// The items of this page.
     pub items: ValueItems<'a>,
     /// Contacts near the key.
     pub contacts: Contacts<'a>,
 }
 
-/// The body of a reply with identity.
+/// The body of a reply other than CHUNK.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reply<'a> {
-    /// To PING.
+    /// Answers PING.
     Pong,
-    /// To FIND_NODE.
+    /// Answers FIND_NODE.
     Nodes(Contacts<'a>),
-    /// To FIND_VALUE.
+    /// Answers FIND_VALUE.
     Value(Value<'a>),
-    /// To STORE.
+    /// Answers STORE.
     Stored(StoredItems<'a>),
-    /// To any request that needs something else first.
+    /// Refuses a request as a whole.
     Refused {
-        /// Why; `None` for a reason that this version does not know.
+        /// The reason; `None` for one that this version does not know.
         refusal: Option<Refusal>,
-        /// The reason as it stands on the wire.
+        /// The reason's byte on the wire.
         status: u8,
-        /// Milliseconds with [`Refusal::Busy`].
+        /// With [`Refusal::Busy`]: milliseconds after which to try again.
         argument: u32,
     },
 }
@@ -274,7 +274,7 @@ struct ValueFields {
 struct Argument(#[serde(with = "postcard::fixint::le")] u32);
 
 impl<'a> Reply<'a> {
-    /// A refusal with its argument.
+    /// Returns a refusal with its argument.
     pub const fn refused(refusal: Refusal, argument: u32) -> Self {
         Self::Refused { refusal: Some(refusal), status: refusal as u8, argument }
     }
@@ -312,7 +312,7 @@ impl<'a> Reply<'a> {
         Ok((head, reply))
     }
 
-    /// Writes the whole datagram and says how long it is; `None` when it does not fit.
+    /// Writes the whole datagram and returns its length in bytes; `None` when it does not fit.
     pub fn encode(&self, envelope: &Envelope, head: &ReplyHead, out: &mut [u8]) -> Option<usize> {
         let mut writer = Writer::new(out);
         let (kind, status) = match self {
@@ -347,7 +347,7 @@ pub struct NodesWriter<'b> {
 }
 
 impl<'b> NodesWriter<'b> {
-    /// Starts the datagram in `out`, which bounds its length.
+    /// Starts the datagram in `out`, whose length limits the datagram. `None` when the head does not fit.
     pub fn begin(envelope: &Envelope, head: &ReplyHead, out: &'b mut [u8]) -> Option<Self> {
         let mut writer = Writer::new(out);
         envelope.write(kind::NODES, &mut writer)?;
@@ -355,7 +355,7 @@ impl<'b> NodesWriter<'b> {
         Some(Self { writer })
     }
 
-    /// How many more contacts fit.
+    /// Returns how many more contacts fit.
     pub fn room(&self) -> usize {
         self.writer.remaining() / CONTACT_LEN
     }
@@ -373,7 +373,7 @@ impl<'b> NodesWriter<'b> {
         self.writer.patch(ENVELOPE_LEN, &[flags]);
     }
 
-    /// The datagram's length.
+    /// Returns the datagram's length in bytes.
     pub fn finish(self) -> usize {
         self.writer.len()
     }
@@ -392,7 +392,8 @@ pub struct ValueWriter<'b> {
 impl<'b> ValueWriter<'b> {
     const FIELDS_AT: usize = ENVELOPE_LEN + REPLY_HEAD_LEN;
 
-    /// Starts the datagram in `out`, which bounds its length. Items leave room for `reserved` contacts.
+    /// Starts the datagram in `out`, whose length limits the datagram. Items leave space for `reserved` contacts. `None` when the
+    /// head does not fit.
     pub fn begin(envelope: &Envelope, head: &ReplyHead, reserved: usize, out: &'b mut [u8]) -> Option<Self> {
         let mut writer = Writer::new(out);
         envelope.write(kind::VALUE, &mut writer)?;
@@ -401,13 +402,13 @@ impl<'b> ValueWriter<'b> {
         Some(Self { writer, reserved, total: 0, items: 0, contacts: 0, next_cursor: 0 })
     }
 
-    /// Bytes of a value that the next item can carry inline; `None` when not even its header fits.
+    /// Returns how many inline bytes the next item can have; `None` when not even its header fits.
     pub fn inline_room(&self) -> Option<usize> {
         let reserved = self.reserved.checked_mul(CONTACT_LEN)?;
         self.writer.remaining().checked_sub(reserved)?.checked_sub(ITEM_HEADER_LEN)
     }
 
-    /// Adds an item with `header.inline_len` bytes to be filled; `None`, and no item, when it does not fit.
+    /// Adds an item and returns the buffer for its `header.inline_len` inline bytes; `None`, and no item, when it does not fit.
     pub fn push(&mut self, header: &ItemHeader) -> Option<&mut [u8]> {
         if self.contacts != 0 || self.inline_room()? < usize::from(header.inline_len) {
             return None;
@@ -418,12 +419,12 @@ impl<'b> ValueWriter<'b> {
         self.writer.hole(header.inline_len.into())
     }
 
-    /// Items so far.
+    /// Returns the number of items so far.
     pub const fn items(&self) -> usize {
         self.items as usize
     }
 
-    /// How many more contacts fit.
+    /// Returns how many more contacts fit.
     pub fn contact_room(&self) -> usize {
         self.writer.remaining() / CONTACT_LEN
     }
@@ -439,7 +440,7 @@ impl<'b> ValueWriter<'b> {
         Some(())
     }
 
-    /// Says how many items match in all and where the list goes on.
+    /// Sets how many items match on all pages, and the cursor of the next page.
     pub fn set_total(&mut self, total: u16, next_cursor: u32) {
         self.total = total;
         self.next_cursor = next_cursor;
@@ -450,7 +451,7 @@ impl<'b> ValueWriter<'b> {
         self.writer.patch(ENVELOPE_LEN, &[flags]);
     }
 
-    /// The datagram's length.
+    /// Returns the datagram's length in bytes.
     pub fn finish(mut self) -> usize {
         let [total0, total1] = self.total.to_le_bytes();
         let [c0, c1, c2, c3] = self.next_cursor.to_le_bytes();
@@ -460,14 +461,14 @@ impl<'b> ValueWriter<'b> {
     }
 }
 
-/// Writes a STORED answer by answer.
+/// Writes a STORED entry by entry.
 pub struct StoredWriter<'b> {
     writer: Writer<'b>,
     count: u8,
 }
 
 impl<'b> StoredWriter<'b> {
-    /// Starts the datagram in `out`, which bounds its length.
+    /// Starts the datagram in `out`, whose length limits the datagram. `None` when the head does not fit.
     pub fn begin(envelope: &Envelope, head: &ReplyHead, out: &'b mut [u8]) -> Option<Self> {
         let mut writer = Writer::new(out);
         envelope.write(kind::STORED, &mut writer)?;
@@ -475,7 +476,7 @@ impl<'b> StoredWriter<'b> {
         Some(Self { writer, count: 0 })
     }
 
-    /// Adds an answer; `None` when it does not fit.
+    /// Adds an entry; `None` when it does not fit.
     pub fn push(&mut self, item: &StoredItem) -> Option<()> {
         let StoredItem { index, status_byte: status, retry_ms, ttl_granted_ms, .. } = *item;
         if usize::from(self.count) >= STORE_ITEMS_MAX {
@@ -486,18 +487,18 @@ impl<'b> StoredWriter<'b> {
         Some(())
     }
 
-    /// The datagram's length; `None` when there is no answer.
+    /// Returns the datagram's length in bytes; `None` when there is no entry.
     pub fn finish(self) -> Option<usize> {
         if self.count == 0 { None } else { Some(self.writer.len()) }
     }
 }
 
-/// CHUNK: some bytes of a value. The only datagram without an envelope, so that the chunks of one PULL are equally long.
+/// CHUNK: a part of a value. The only datagram with a prefix but no envelope.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Chunk<'a> {
-    /// Where the bytes start, from the start of the value.
+    /// The offset of the bytes in the value.
     pub offset: u32,
-    /// The bytes; none as the sign of life that an empty PULL asks for.
+    /// The bytes; none in reply to a PULL of no chunks.
     pub bytes: &'a [u8],
 }
 
@@ -507,7 +508,7 @@ impl<'a> Chunk<'a> {
         Ok(Self { offset, bytes: reader.rest() })
     }
 
-    /// Writes the datagram's head, so that the value's bytes can follow, and says how long the head is.
+    /// Writes the datagram's head, after which the value's bytes follow, and returns its length in bytes; `None` when it does not fit.
     pub fn encode_head(prefix: &Prefix, offset: u32, out: &mut [u8]) -> Option<usize> {
         let mut writer = Writer::new(out);
         prefix.write(kind::CHUNK, &mut writer)?;
@@ -515,7 +516,7 @@ impl<'a> Chunk<'a> {
         Some(writer.len())
     }
 
-    /// Writes the whole datagram and says how long it is; `None` when it does not fit.
+    /// Writes the whole datagram and returns its length in bytes; `None` when it does not fit.
     pub fn encode(&self, prefix: &Prefix, out: &mut [u8]) -> Option<usize> {
         let head = Self::encode_head(prefix, self.offset, out)?;
         let mut writer = Writer::new(out.get_mut(head..)?);

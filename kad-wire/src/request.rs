@@ -1,4 +1,4 @@
-//! Requests: what one node asks of another.
+//! Requests: PING, FIND_NODE, FIND_VALUE, PULL, STORE, GOODBYE.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,35 +16,35 @@ use crate::prefix::{Envelope, Room, Tag, kind};
 pub struct RequestFlags(pub u8);
 
 impl RequestFlags {
-    /// The sender answers no requests: nobody should keep it as a contact.
+    /// The sender is a client, which answers no requests: do not add it to the routing table.
     pub const CLIENT: u8 = 1;
     /// The sender can reach IPv4 contacts.
     pub const WANT_V4: u8 = 2;
     /// The sender can reach IPv6 contacts.
     pub const WANT_V6: u8 = 4;
-    /// No bytes of values, please: only their headers.
+    /// The reply should have headers only, no bytes of values.
     pub const HEADERS_ONLY: u8 = 8;
-    /// Of a PING: it names the address at which the sender wants to be known. Follows from the request.
+    /// Of a PING: it has the address at which the sender wants to be listed. Encoding sets or clears it.
     pub const ADVERTISED: u8 = 16;
 
-    /// Whether all bits of `flag` are set.
+    /// Returns whether all bits of `flag` are set.
     pub const fn has(self, flag: u8) -> bool {
         self.0 & flag == flag
     }
 }
 
-/// Why an item is stored, which decides what it may change at the holder.
+/// Why the sender stores an item. It determines what the STORE may change at a holder that has the item.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
 pub enum StoreMode {
-    /// By whoever published it. Only this can extend the life of an item that is held.
+    /// The publisher stores its own item. Only this extends the lifetime of an item that is held.
     #[default]
     Publish = 0,
-    /// By another holder, hourly (paper, section 2.5).
+    /// A holder replicates the item, hourly (Kademlia paper, section 2.5).
     Replicate = 1,
-    /// To a newcomer that is nearer the key, or by a holder that leaves.
+    /// A holder passes the item to a new node that is nearer to the key (Kademlia paper, section 2.5), or leaves.
     Handover = 2,
-    /// By a reader, at the closest node that did not have it (paper, section 2.3).
+    /// A reader stores a cached copy at the closest node that did not have the item (Kademlia paper, section 2.3).
     Cache = 3,
 }
 
@@ -61,81 +61,81 @@ impl TryFrom<u8> for StoreMode {
     }
 }
 
-/// FIND_NODE: the contacts nearest to a point of the key space.
+/// FIND_NODE: asks for the contacts nearest to a point of the key space.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FindNode {
-    /// Most contacts that the sender wants.
+    /// The most contacts to return.
     pub limit: u8,
-    /// The point.
+    /// The point of the key space.
     pub target: Key,
-    /// Zero bytes at the end, which make room for a reply of three times the length.
+    /// Number of zero bytes at the end. A longer request allows a longer reply: see [`AMPLIFICATION`].
     pub padding: usize,
 }
 
-/// FIND_VALUE: the items under a key and the contacts nearest to it.
+/// FIND_VALUE: asks for the items under a key and the contacts nearest to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FindValue {
-    /// Most contacts to leave room for when there are items. Without items the rest of the reply is contacts.
+    /// The number of contacts to reserve space for beside items. Without items the whole reply is contacts.
     pub limit: u8,
-    /// Which types of items.
+    /// The types of items.
     pub types: TypeMask,
-    /// Reserved, 0: chunks that may be sent unasked to an address with a valid token.
+    /// Reserved, 0: number of chunks to send without a PULL to an address with a valid token.
     pub burst: u8,
-    /// Only items that were published at most this many milliseconds ago; `u32::MAX` for all.
+    /// The greatest age of items, in milliseconds; `u32::MAX` for any age.
     pub max_age_ms: u32,
-    /// 0, or where an earlier reply said that the list goes on.
+    /// 0 for the first page, or the cursor that the previous page returned.
     pub cursor: u32,
     /// The key.
     pub key: Key,
-    /// Zero bytes at the end, which make room for a reply of three times the length.
+    /// Number of zero bytes at the end. A longer request allows a longer reply: see [`AMPLIFICATION`].
     pub padding: usize,
 }
 
-/// PULL: some chunks of a value. Answered by one CHUNK per set bit, in ascending order.
+/// PULL: asks for chunks of a value. The reply is one CHUNK per set bit, in ascending order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pull {
-    /// The [lane](crate::Prefix::lane) of the STORE that offered the value, so that the PULL finds the publisher's worker that
-    /// waits for it; zero without such a STORE.
+    /// The [lane](crate::Prefix::lane) of the STORE that offered the value, so that the worker that sent it gets the PULL; 0 without
+    /// such a STORE.
     pub lane: u8,
     /// Bytes per chunk.
     pub chunk_len: u16,
-    /// Where the chunk of bit 0 starts, in bytes from the start of the value.
+    /// The offset in the value of the chunk of bit 0, in bytes.
     pub offset: u32,
-    /// Bit i asks for the chunk at `offset + i * chunk_len`. No bit: the source only proves that it can receive.
+    /// Bit i asks for the chunk at `offset + i * chunk_len`. 0 asks for one empty CHUNK, as a sign of life.
     pub bitmap: u64,
     /// The tag of the STORE that offered the value, or zero when a token proves the sender's address.
     pub offer: Tag,
     /// The value's key.
     pub key: Key,
-    /// Which item under the key.
+    /// The item's digest.
     pub digest: Digest,
 }
 
-/// STORE: items to keep, each whole or with its first bytes only.
+/// STORE: items to hold, each whole or with its first bytes only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Store<'a> {
-    /// Why.
+    /// Why the sender stores them.
     pub mode: StoreMode,
-    /// Reserved for signed items: store only if the held sequence number is this; 0 for always.
+    /// Reserved for signed items: store only over this sequence number; 0 over any.
     pub if_sequence: u64,
-    /// What.
+    /// The items.
     pub items: StoreItems<'a>,
 }
 
 /// The body of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Request<'a> {
-    /// Are you there? Answered by PONG. With an address: list me there, not where this came from, if I answer there.
+    /// Answered by PONG. With an address: the sender wants to be listed there instead of at its source address, if it answers there.
     Ping(Option<Endpoint>),
     /// Answered by NODES.
     FindNode(FindNode),
     /// Answered by VALUE.
     FindValue(FindValue),
-    /// Answered by CHUNKs. Needs a token, or the tag of an offer.
+    /// Answered by CHUNKs. Requires a token, or the transaction id of an offer.
     Pull(Pull),
-    /// Answered by STORED. Needs a token.
+    /// Answered by STORED. Requires a token.
     Store(Store<'a>),
-    /// The sender leaves. Not answered.
+    /// The sender leaves the network. Not answered.
     Goodbye,
 }
 
@@ -174,16 +174,17 @@ struct StoreFields {
 
 fn padding(reader: Reader<'_>) -> Result<usize, DecodeError> {
     let padding = reader.rest();
-    // Without an early end, so that many bytes are looked at in one go.
+    // Without an early exit, so that the compiler vectorizes it.
     let ones = padding.iter().fold(0, |ones, byte| ones | byte);
     if ones == 0 { Ok(padding.len()) } else { Err(DecodeError::Malformed) }
 }
 
 impl<'a> Request<'a> {
-    /// A PING of a sender that is known by the address from which it sends.
+    /// A PING without an address: the sender is listed at its source address.
     pub const PING: Self = Self::Ping(None);
 
-    /// The length to pad a FIND_NODE or FIND_VALUE to, so that three times it covers the largest reply that fits `room`.
+    /// Returns the length in bytes to pad a FIND_NODE or FIND_VALUE to, so that the anti-amplification limit allows the largest reply
+    /// that the requester takes.
     pub const fn padded_len(room: Room) -> usize {
         room.datagram().div_ceil(AMPLIFICATION)
     }
@@ -199,7 +200,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Reads the body of a request of `kind`, flags first.
+    /// Reads the flags and the body of a request of `kind`.
     pub(crate) fn read(kind: u8, mut reader: Reader<'a>) -> Result<(RequestFlags, Self), DecodeError> {
         if kind == kind::STORE {
             return Store::read(reader).map(|(flags, store)| (flags, Self::Store(store)));
@@ -239,7 +240,7 @@ impl<'a> Request<'a> {
         Ok((RequestFlags(flags), request))
     }
 
-    /// Writes the whole datagram and says how long it is; `None` when it does not fit.
+    /// Writes the whole datagram and returns its length in bytes; `None` when it does not fit.
     pub fn encode(&self, envelope: &Envelope, flags: RequestFlags, out: &mut [u8]) -> Option<usize> {
         let mut writer = Writer::new(out);
         envelope.write(self.kind(), &mut writer)?;
@@ -291,7 +292,7 @@ impl<'a> Store<'a> {
     }
 }
 
-/// One item of a STORE as it stands in the datagram.
+/// One item of a STORE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoreItem<'a> {
     /// The item's key.
@@ -302,7 +303,7 @@ pub struct StoreItem<'a> {
     pub inline: &'a [u8],
 }
 
-/// The items of a STORE: a walk over the datagram, checked when it was decoded.
+/// The items of a STORE, which decoding the datagram has validated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoreItems<'a> {
     count: u8,
@@ -310,17 +311,17 @@ pub struct StoreItems<'a> {
 }
 
 impl<'a> StoreItems<'a> {
-    /// How many there are, from 1 to [`STORE_ITEMS_MAX`].
+    /// Returns how many there are, from 1 to [`STORE_ITEMS_MAX`].
     pub const fn len(&self) -> usize {
         self.count as usize
     }
 
-    /// Never: a STORE has at least one item.
+    /// Returns `false`: a STORE has at least one item.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The items, in the order of the datagram.
+    /// Returns the items in the order of the datagram.
     pub fn iter(&self) -> impl Iterator<Item = StoreItem<'a>> + use<'a> {
         let mut reader = Reader::new(self.bytes);
         (0..self.count).map_while(move |_| Self::next(&mut reader).ok())
@@ -338,7 +339,7 @@ impl<'a> StoreItems<'a> {
     }
 }
 
-/// Writes a STORE item by item, leaving holes for the values' bytes.
+/// Writes a STORE item by item, with space for the values' bytes.
 pub struct StoreWriter<'b> {
     writer: Writer<'b>,
     count: u8,
@@ -347,7 +348,7 @@ pub struct StoreWriter<'b> {
 impl<'b> StoreWriter<'b> {
     const COUNT_AT: usize = ENVELOPE_LEN + 2;
 
-    /// Starts the datagram in `out`, which bounds its length.
+    /// Starts the datagram in `out`, whose length limits the datagram. `None` when the head does not fit.
     pub fn begin(envelope: &Envelope, flags: RequestFlags, mode: StoreMode, out: &'b mut [u8]) -> Option<Self> {
         let mut writer = Writer::new(out);
         envelope.write(kind::STORE, &mut writer)?;
@@ -355,7 +356,7 @@ impl<'b> StoreWriter<'b> {
         Some(Self { writer, count: 0 })
     }
 
-    /// Bytes of a value that the next item can carry inline; `None` when not even its header fits.
+    /// Returns how many inline bytes the next item can have; `None` when not even its header fits.
     pub fn inline_room(&self) -> Option<usize> {
         let head = crate::limits::KEY_LEN + crate::limits::ITEM_HEADER_LEN;
         if usize::from(self.count) >= STORE_ITEMS_MAX {
@@ -364,7 +365,7 @@ impl<'b> StoreWriter<'b> {
         self.writer.remaining().checked_sub(head)
     }
 
-    /// Adds an item with `header.inline_len` bytes to be filled; `None`, and no item, when it does not fit.
+    /// Adds an item and returns the buffer for its `header.inline_len` inline bytes; `None`, and no item, when it does not fit.
     pub fn push(&mut self, key: &Key, header: &ItemHeader) -> Option<&mut [u8]> {
         if self.inline_room()? < usize::from(header.inline_len) {
             return None;
@@ -376,36 +377,36 @@ impl<'b> StoreWriter<'b> {
         self.writer.hole(header.inline_len.into())
     }
 
-    /// Items so far.
+    /// Returns the number of items so far.
     pub const fn count(&self) -> usize {
         self.count as usize
     }
 
-    /// The datagram's length; `None` when there is no item.
+    /// Returns the datagram's length in bytes; `None` when there is no item.
     pub fn finish(self) -> Option<usize> {
         if self.count == 0 { None } else { Some(self.writer.len()) }
     }
 }
 
-/// A place for a value's first bytes in a STORE that was just written.
+/// The space for a value's first bytes in an encoded STORE.
 #[derive(Debug)]
 pub struct Hole<'b> {
     /// The value's key.
     pub key: Key,
-    /// Which item under the key.
+    /// The item's digest.
     pub digest: Digest,
-    /// Where the bytes go, from the start of the value.
+    /// The space, for the bytes from the start of the value.
     pub bytes: &'b mut [u8],
 }
 
-/// The holes of a STORE datagram, found again by walking it.
+/// The [holes](Hole) of an encoded STORE.
 pub struct Holes<'b> {
     rest: &'b mut [u8],
     left: u8,
 }
 
 impl<'b> Holes<'b> {
-    /// The holes of `datagram`: none when it is no STORE.
+    /// Returns the holes of `datagram`; none when it is no STORE.
     pub fn of(datagram: &'b mut [u8]) -> Self {
         let head = crate::limits::STORE_HEAD_LEN;
         let is_store = datagram.get(1) == Some(&kind::STORE);

@@ -1,27 +1,27 @@
-//! Which of a node's workers a datagram is for.
+//! Steering: which of a node's workers gets a datagram.
 
 use crate::limits::{ENVELOPE_LEN, PREFIX_LEN};
 use crate::prefix::kind;
 
-/// Where the lane stands in a PULL: after the envelope and a byte of flags.
+/// The offset of the lane in a PULL: after the envelope and a byte of flags.
 const PULL_LANE_AT: usize = ENVELOPE_LEN + 1;
 
-/// Which of a node's workers a datagram is for, read from its bytes alone. Nothing else of the datagram is looked at.
+/// The worker that gets a datagram. Depends on the datagram's bytes alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Steering {
-    /// The worker of this lane, at least 1: it has asked, or has offered what is pulled.
+    /// The worker with this lane, at least 1: it has sent the request, or has offered the value that is pulled.
     Lane(u8),
-    /// Any worker: this number modulo their count spreads requests evenly, and all attempts of one to the same. It takes the
-    /// requester's nonce, so that one requester's requests are spread whatever its address and port.
+    /// The worker with this number modulo the number of workers. That spreads requests evenly, by their nonce, whatever their source
+    /// address; all attempts of one request go to the same worker.
     Spread(u32),
-    /// Every worker: it tells them something of its sender.
+    /// Every worker: a GOODBYE concerns the routing tables of all.
     All,
-    /// Any worker at all: it is no datagram of this protocol, or a reply to a node with one worker.
+    /// Any worker: not a datagram of this protocol, or a reply to a node with one worker.
     Any,
 }
 
 impl Steering {
-    /// Reads it. A node with several workers numbers their lanes from 1; 0 is the lane of a node with one.
+    /// Returns the steering of a datagram. A node with several workers numbers their lanes from 1; a node with one has lane 0.
     pub fn of(datagram: &[u8]) -> Self {
         let Some(prefix) = datagram.first_chunk::<PREFIX_LEN>() else { return Self::Any };
         let [_, kind, lane, ..] = *prefix;
@@ -39,7 +39,7 @@ impl Steering {
         (lane != 0).then_some(Self::Lane(lane))
     }
 
-    /// The nonce without the attempt, folded.
+    /// Folds the nonce, without the attempt, to 32 bits.
     fn spread(prefix: &[u8; PREFIX_LEN]) -> Self {
         let [.., low, middle, a, b, c, d] = *prefix;
         let high = u32::from_be_bytes([a, b, c, d]);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_short_is_anybodys() {
+    fn a_short_datagram_is_for_any_worker() {
         assert_eq!(Steering::of(&[0; 15]), Steering::Any);
         assert_eq!(Steering::of(&[]), Steering::Any);
     }

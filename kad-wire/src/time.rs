@@ -1,11 +1,11 @@
-//! A reading of the caller's clock.
+//! Points in time on the caller's clock.
 
 use core::time::Duration;
 
-/// A point on the caller's monotonic clock, in microseconds since any fixed moment (boot, say).
+/// A point in time on the caller's monotonic clock, in microseconds since any fixed moment, such as boot.
 ///
-/// The protocol has no wall clock: nothing on the wire is a date. Whoever drives a node passes the time in, which is what
-/// makes a node repeatable under simulation. All arithmetic saturates.
+/// The protocol has no wall clock: no field on the wire is a date. The driver of a node passes the time in, so a node under
+/// simulation is repeatable. All arithmetic saturates.
 ///
 /// ```
 /// use core::time::Duration;
@@ -20,40 +20,40 @@ pub struct Instant(u64);
 impl Instant {
     /// The origin of the clock.
     pub const ZERO: Self = Self(0);
-    /// Later than every real reading.
+    /// Later than every time that a clock shows.
     pub const FAR_FUTURE: Self = Self(u64::MAX);
 
-    /// The instant `micros` microseconds after the origin.
+    /// Returns the instant `micros` microseconds after the origin.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
-    /// Microseconds since the origin.
+    /// Returns the microseconds since the origin.
     pub const fn as_micros(self) -> u64 {
         self.0
     }
 
-    /// `micros` microseconds later.
+    /// Returns the instant `micros` microseconds later.
     #[must_use]
     #[inline(never)]
     pub const fn plus_micros(self, micros: u64) -> Self {
         Self(self.0.saturating_add(micros))
     }
 
-    /// `millis` milliseconds later.
+    /// Returns the instant `millis` milliseconds later.
     #[must_use]
     #[inline(never)]
     pub const fn plus_millis(self, millis: u64) -> Self {
         self.plus_micros(millis.saturating_mul(1000))
     }
 
-    /// Microseconds from `earlier` to here, 0 if `earlier` is later.
+    /// Returns the microseconds from `earlier` to this instant; 0 if `earlier` is later.
     #[inline(never)]
     pub const fn micros_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// The time from `earlier` to here, zero if `earlier` is later.
+    /// Returns the time from `earlier` to this instant; zero if `earlier` is later.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.micros_since(earlier))
     }

@@ -1,14 +1,14 @@
-//! Deleting without signatures: whoever published an item with a lock shows the secret that opens it.
+//! Deletes without signatures: the publisher of an item reveals the secret of its delete lock.
 
 use crate::item::{Digest, ItemHeader, ItemType, Lock, sha256};
 use crate::key::Key;
 use crate::limits::{TOMBSTONE_LEN, TTL_MAX_MS};
 
-/// The proof that an item was deleted by whoever published it: everything that its digest was made of, with the secret in
-/// place of its lock. Everybody can check it, and nobody can make it who does not know the secret.
+/// The proof that its publisher deleted an item: the inputs of the item's digest, with the secret in place of the lock. Every node
+/// can verify it; only a node that knows the secret can make it.
 ///
-/// It is published as an item of its own ([`ItemType::TOMBSTONE`]) under the same key, with the digest of the deleted item as
-/// its lock. Holders drop the item, and take it no more for as long as they hold the tombstone.
+/// The publisher stores it as an item of its own ([`ItemType::TOMBSTONE`]) under the same key, with the digest of the deleted item as
+/// its lock. Holders drop the deleted item, and refuse it as long as they hold the tombstone.
 ///
 /// ```
 /// use kad_wire::{ItemHeader, ItemType, Key, Lock, Tombstone};
@@ -21,16 +21,16 @@ use crate::limits::{TOMBSTONE_LEN, TTL_MAX_MS};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tombstone {
-    /// What kind of record the item was.
+    /// The type of the deleted item.
     pub item_type: ItemType,
-    /// What opens its lock. Once published it is a secret no more: another item should have another one.
+    /// The secret of the item's lock. Publishing the tombstone reveals it, so each item should have its own.
     pub secret: [u8; 32],
-    /// The hash of its value: SHA-256, or the key of a [content](ItemType::CONTENT) item.
+    /// The hash of the item's value: SHA-256, or the key of a [content](ItemType::CONTENT) item.
     pub value_hash: [u8; 32],
 }
 
 impl Tombstone {
-    /// The tombstone of `value`, published under `key` as `item_type` with [`Lock::of`] this secret.
+    /// Returns the tombstone of `value` that was published under `key` as `item_type` with [`Lock::of`] this secret.
     pub fn of(key: &Key, item_type: ItemType, secret: &[u8; 32], value: &[u8]) -> Self {
         let value_hash = match item_type {
             ItemType::CONTENT => *key.as_bytes(),
@@ -39,12 +39,12 @@ impl Tombstone {
         Self { item_type, secret: *secret, value_hash }
     }
 
-    /// The digest of the item that it deletes.
+    /// Returns the digest of the item that the tombstone deletes.
     pub fn deletes(&self) -> Digest {
         Digest::of_hash(self.item_type, &Lock::of(&self.secret), &self.value_hash)
     }
 
-    /// Its bytes, as they are published: type 1, secret 32, hash 32.
+    /// Returns the bytes to publish, 65: type 1, secret 32, hash 32.
     pub fn to_bytes(&self) -> [u8; TOMBSTONE_LEN] {
         let mut bytes = [self.item_type.0; TOMBSTONE_LEN];
         let from = self.secret.iter().chain(&self.value_hash);
@@ -54,7 +54,7 @@ impl Tombstone {
         bytes
     }
 
-    /// The tombstone that these bytes are; `None` if they are none.
+    /// Decodes a tombstone; `None` for other bytes, and for the tombstone of a tombstone.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let (item_type, rest) = bytes.split_first()?;
         let (secret, value_hash) = rest.split_first_chunk()?;
@@ -63,13 +63,13 @@ impl Tombstone {
         (item_type != ItemType::TOMBSTONE).then_some(Self { item_type, secret: *secret, value_hash })
     }
 
-    /// The header to publish it with. It lives as long as any item may, so that no copy outlives it.
+    /// Returns the header to publish the tombstone with. Its lifetime is [`TTL_MAX_MS`], so that no copy of the item outlives it.
     pub fn header(&self, key: &Key) -> ItemHeader {
         let lock = Lock(self.deletes().0);
         ItemHeader::publish(key, ItemType::TOMBSTONE, lock, TTL_MAX_MS, &self.to_bytes())
     }
 
-    /// Whether `value` is the proof that the item whose digest stands in `lock` is deleted.
+    /// Returns whether `value` is a tombstone of the item whose digest is in `lock`.
     pub(crate) fn is_proof(lock: &Lock, value: &[u8]) -> bool {
         Self::read(value).is_some_and(|tombstone| tombstone.deletes().0 == lock.0)
     }

@@ -1,9 +1,9 @@
-//! Any bytes at all: decoding never panics, and what it accepts has one encoding.
+//! Arbitrary bytes: decoding never panics, and each datagram that it accepts has one encoding.
 
 use kad_wire::*;
 use proptest::prelude::*;
 
-/// Bytes that look enough like a datagram to reach every branch.
+/// Bytes similar enough to a datagram to reach every branch.
 fn plausible() -> impl Strategy<Value = Vec<u8>> {
     let kinds = prop::sample::select(vec![1u8, 2, 3, 4, 5, 6, 0x81, 0x82, 0x83, 0x84, 0x85, 0xff]);
     let body = prop::collection::vec(prop_oneof![3 => Just(0u8), 1 => any::<u8>()], 0..1400);

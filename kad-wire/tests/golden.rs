@@ -1,7 +1,7 @@
 //! The wire, byte for byte: one file per message in `tests/golden`, which only a new protocol version may change.
 //!
-//! A vector says "these fields are these bytes". The tests hold both directions against it, then bend every vector: each
-//! truncation and each flipped bit either is refused or is another message with exactly those bytes. Run with
+//! A vector gives the bytes of a message. The tests encode and decode it, then truncate it everywhere and flip each bit: decoding
+//! either refuses the result or returns another message with exactly those bytes. Run with
 //! `KAD_WRITE_GOLDEN=1` to write the files for a new message.
 
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use kad_wire::*;
 
-/// A datagram that is built in place rather than from one value.
+/// A datagram that a writer builds in place.
 type Build = Box<dyn Fn(&mut [u8]) -> Option<usize>>;
 
 fn id(byte: u8) -> NodeId {
@@ -190,7 +190,7 @@ fn the_fields_of_the_vectors_are_read_back() {
     assert_eq!(read, [(0, Some(ItemStatus::Stored), 0), (1, Some(ItemStatus::Busy), 250)]);
 }
 
-/// Decoding what is not a vector must end in a refusal or in the one message with exactly these bytes.
+/// Asserts that decoding refuses these bytes or returns the one message with exactly these bytes.
 fn is_refused_or_canonical(name: &str, bytes: &[u8]) {
     if let Ok(datagram) = Datagram::decode(bytes) {
         let mut out = [0; 2048];

@@ -1,4 +1,4 @@
-//! Arbitrary messages: what is written is read back, whole and the same, and in no other way.
+//! Arbitrary messages: encoding and decoding are inverse, and each message has one encoding.
 
 use kad_wire::*;
 use proptest::prelude::*;
@@ -53,7 +53,7 @@ fn item() -> impl Strategy<Value = (ItemHeader, Vec<u8>)> {
     )
 }
 
-/// The requests that are no lists.
+/// The requests other than STORE.
 fn request() -> impl Strategy<Value = Request<'static>> {
     let find_node = (any::<u8>(), key(), 0usize..1100)
         .prop_map(|(limit, target, padding)| Request::FindNode(FindNode { limit, target, padding }));
@@ -77,7 +77,7 @@ fn head() -> impl Strategy<Value = ReplyHead> {
     (any::<u8>(), endpoint()).prop_map(|(flags, observed)| ReplyHead { flags, observed })
 }
 
-/// Encodes to exactly `len` bytes, decodes to itself, and in no way to anything else when it is cut or prolonged.
+/// Asserts that a message encodes to `len` bytes that decode to it, and that shorter and longer bytes do not.
 fn round_trip(datagram: &Datagram<'_>, written: Option<&[u8]>) -> Result<Vec<u8>, TestCaseError> {
     let mut out = vec![0xee; 2000];
     let len = datagram.encode(&mut out).unwrap();
@@ -93,7 +93,7 @@ proptest! {
 
     #[test]
     fn a_request_is_read_as_it_was_written(envelope in envelope(), flags in any::<u8>(), request in request()) {
-        // Of a PING one bit follows from whether it has an address.
+        // One flag of a PING depends on whether it has an address.
         let flags = match request {
             Request::Ping(Some(_)) => flags | RequestFlags::ADVERTISED,
             Request::Ping(None) => flags & !RequestFlags::ADVERTISED,
@@ -130,7 +130,7 @@ proptest! {
         let len = writer.finish();
         prop_assert!(len.is_some());
         let len = len.unwrap();
-        // The values come afterwards, as a node's owner fills them in.
+        // The values are filled in afterwards.
         let mut filled = 0;
         let with_bytes = items[..taken].iter().filter(|(_, (_, bytes))| !bytes.is_empty());
         for (hole, (key, (header, bytes))) in Holes::of(&mut out[..len]).zip(with_bytes.clone()) {
@@ -232,7 +232,7 @@ proptest! {
         }
     }
 
-    /// Also of no bytes: that is the sign of life which an empty PULL asks for.
+    /// Also without bytes, as in reply to a PULL with an empty bitmap.
     #[test]
     fn a_chunk_is_read_as_it_was_written(
         envelope in envelope(),

@@ -1,4 +1,4 @@
-//! The sizes that `docs/protocol.md` states, and what follows from them: nothing overflows, nothing amplifies.
+//! The sizes that `docs/protocol.md` states, and the anti-amplification limit.
 
 use kad_wire::limits::*;
 use kad_wire::*;
@@ -56,7 +56,7 @@ fn a_full_reply_is_at_most_three_times_a_padded_request() {
     const {
         // PONG, and the PING that probes an unknown sender.
         assert!(76 + 57 <= AMPLIFICATION * 57);
-        // The same of an advertised address: whoever is asked there gets less than was sent here.
+        // The same with an advertised address: the node there receives fewer bytes than the PING had.
         assert!(76 + 57 <= AMPLIFICATION * 75);
         // 20 contacts, and that PING.
         assert!(76 + 20 * 50 + 57 <= AMPLIFICATION * 411);

@@ -1,4 +1,4 @@
-//! A disk that fails at the worst moments.
+//! The disk store on a disk that fails.
 
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -13,12 +13,12 @@ use super::database::{Database, Opener};
 use super::{DiskStore, Moment};
 use crate::{Limits, NotDurable, Store};
 
-/// A disk in memory: it has so much room, fails every so many calls, and can be switched off.
+/// A disk in memory with a capacity, which can be made to fail at one call or at all.
 #[derive(Debug)]
 struct Disk {
     bytes: Mutex<Vec<u8>>,
-    room: AtomicU64,
-    /// Calls until one fails; negative: none does.
+    capacity: AtomicU64,
+    /// Number of calls before one fails; negative: none fails.
     calls: AtomicI64,
     off: AtomicI64,
 }
@@ -52,7 +52,7 @@ impl StorageBackend for Handle {
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.check()?;
-        if len > self.0.room.load(Ordering::Relaxed) {
+        if len > self.0.capacity.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.0.bytes.lock().unwrap().resize(len as usize, 0);
@@ -72,13 +72,13 @@ impl StorageBackend for Handle {
 fn disk() -> Arc<Disk> {
     Arc::new(Disk {
         bytes: Mutex::default(),
-        room: AtomicU64::new(u64::MAX),
+        capacity: AtomicU64::new(u64::MAX),
         calls: AtomicI64::new(-1),
         off: AtomicI64::new(0),
     })
 }
 
-/// What a crash would leave.
+/// Returns the disk as a crash now would leave it.
 fn copy_of(disk: &Disk) -> Arc<Disk> {
     let bytes = disk.bytes.lock().unwrap().clone();
     let copy = self::disk();
@@ -124,12 +124,12 @@ fn reads(store: &mut DiskStore, now: Instant, number: u32, len: usize) -> bool {
 }
 
 #[test]
-fn a_full_disk_refuses_and_serves_and_takes_again_when_there_is_room() {
+fn a_store_on_a_full_disk_serves_and_stores_again_when_there_is_space() {
     let disk = disk();
     let mut store = open(&disk, at(0));
     assert_eq!(publish(&mut store, at(0), 0, 9000), ItemStatus::Stored);
     assert_eq!(store.commit(), Ok(()));
-    disk.room.store(disk.bytes.lock().unwrap().len() as u64, Ordering::Relaxed);
+    disk.capacity.store(disk.bytes.lock().unwrap().len() as u64, Ordering::Relaxed);
     let (mut kept, mut failed) = (1, None);
     for number in 1..2000 {
         assert_eq!(publish(&mut store, at(1), number, 9000), ItemStatus::Stored);
@@ -139,28 +139,31 @@ fn a_full_disk_refuses_and_serves_and_takes_again_when_there_is_room() {
         }
         kept = number + 1;
     }
-    let failed = failed.expect("the disk is full at some point");
-    assert!(!reads(&mut store, at(1), failed, 9000), "what could not be written is not held");
+    let failed = failed.expect("the disk gets full");
+    assert!(!reads(&mut store, at(1), failed, 9000), "an item that could not be written is not held");
     assert_eq!((store.usage().items, store.usage().failed), (kept as usize, 1));
-    assert_eq!(publish(&mut store, at(500), failed, 9000), ItemStatus::Full, "it rests");
+    assert_eq!(publish(&mut store, at(500), failed, 9000), ItemStatus::Full, "the store is in backoff");
     assert_eq!(store.health().refused, 1);
     for number in 0..kept {
         assert!(reads(&mut store, at(500), number, 9000), "{number} is served");
     }
-    // Tried again, in vain: a longer rest.
+    // The next attempt fails: a longer delay.
     assert_eq!(publish(&mut store, at(1_100), failed, 9000), ItemStatus::Stored);
     assert_eq!(store.commit(), Err(NotDurable));
     assert_eq!(publish(&mut store, at(2_900), failed, 9000), ItemStatus::Full);
-    disk.room.store(u64::MAX, Ordering::Relaxed);
+    disk.capacity.store(u64::MAX, Ordering::Relaxed);
     assert_eq!(publish(&mut store, at(3_200), failed, 9000), ItemStatus::Stored);
     assert_eq!(store.commit(), Ok(()));
     drop(store);
     let mut store = open(&disk, at(3_200));
-    assert!((0..=failed).all(|number| reads(&mut store, at(3_200), number, 9000)), "all of it after a restart");
+    assert!(
+        (0..=failed).all(|number| reads(&mut store, at(3_200), number, 9000)),
+        "all items are there after a restart"
+    );
 }
 
 #[test]
-fn a_disk_that_goes_away_is_taken_back_when_it_returns() {
+fn a_disk_that_disappears_is_reopened_when_it_returns() {
     let disk = disk();
     let mut store = open(&disk, at(0));
     publish(&mut store, at(0), 1, 5000);
@@ -170,7 +173,7 @@ fn a_disk_that_goes_away_is_taken_back_when_it_returns() {
     assert_eq!(store.commit(), Err(NotDurable));
     assert!(!reads(&mut store, at(0), 1, 5000));
     assert_eq!(publish(&mut store, at(2_000), 1, 5000), ItemStatus::Full);
-    assert!(store.next_wake().is_some_and(|wake| wake <= at(5_000)), "it wants to try again");
+    assert!(store.next_wake().is_some_and(|wake| wake <= at(5_000)), "next_wake names the next attempt");
     disk.off.store(0, Ordering::Relaxed);
     store.expire(at(10_000));
     assert!(reads(&mut store, at(10_000), 1, 5000) && !reads(&mut store, at(10_000), 2, 5000));
@@ -178,7 +181,7 @@ fn a_disk_that_goes_away_is_taken_back_when_it_returns() {
     assert_eq!(store.commit(), Ok(()));
 }
 
-/// One failure at each call to the disk that a scenario makes: whatever was acknowledged is there after a restart.
+/// Fails at each call of a scenario in turn. Acknowledged items are there after a restart.
 #[test]
 fn one_failure_at_any_call_loses_nothing_that_was_acknowledged() {
     let mut failures = 0;
@@ -191,7 +194,7 @@ fn one_failure_at_any_call_loses_nothing_that_was_acknowledged() {
             let now = at(u64::from(number) * 2_000);
             let len = 3000 * number as usize + 1;
             let stored = publish(&mut store, now, number, len) == ItemStatus::Stored;
-            // A read that fails meanwhile must not make a promise be forgotten.
+            // A failed read rolls the store back; the commit must then fail.
             for (number, len) in &acknowledged {
                 reads(&mut store, now, *number, *len);
             }
@@ -200,7 +203,7 @@ fn one_failure_at_any_call_loses_nothing_that_was_acknowledged() {
             }
             for (number, len) in &acknowledged {
                 let mut served = || reads(&mut store, now, *number, *len);
-                // The failure itself may be a read.
+                // The first read may be the call that fails.
                 assert!(served() || served(), "{number} with a failure at {failing}");
             }
         }
@@ -216,10 +219,10 @@ fn one_failure_at_any_call_loses_nothing_that_was_acknowledged() {
             break;
         }
     }
-    assert!(failures > 20, "{failures} failures were noticed");
+    assert!(failures > 20, "{failures} failures were counted");
 }
 
-/// Bits that flip in the file while the store is closed: it says so, or what it says is right.
+/// Flips bits of the file while the store is closed. The store refuses the file, or serves the right bytes.
 #[test]
 fn a_flipped_bit_is_never_served() {
     let disk = disk();
@@ -252,13 +255,16 @@ fn a_flipped_bit_is_never_served() {
 }
 
 #[test]
-fn what_is_answered_while_a_commit_is_written_waits_for_the_next() {
+fn changes_during_a_commit_are_in_the_next() {
     let disk = disk();
     let mut store = open(&disk, at(0));
     publish(&mut store, at(0), 1, 5000);
-    let write = store.begin_commit().unwrap().expect("there is something to write");
+    let write = store.begin_commit().unwrap().expect("there are changes to write");
     publish(&mut store, at(0), 2, 5000);
-    assert!(reads(&mut store, at(0), 1, 5000) && reads(&mut store, at(0), 2, 5000), "both are served meanwhile");
+    assert!(
+        reads(&mut store, at(0), 1, 5000) && reads(&mut store, at(0), 2, 5000),
+        "both are served during the commit"
+    );
     let written = write();
     assert_eq!(store.end_commit(written), Ok(()));
     let mut crashed = open(&copy_of(&disk), at(0));
@@ -268,7 +274,7 @@ fn what_is_answered_while_a_commit_is_written_waits_for_the_next() {
 }
 
 #[test]
-fn what_goes_while_it_is_written_is_gone_afterwards() {
+fn an_item_that_expires_during_its_commit_is_deleted_afterwards() {
     let disk = disk();
     let mut store = open(&disk, at(0));
     publish(&mut store, at(0), 1, 5000);
@@ -276,14 +282,14 @@ fn what_goes_while_it_is_written_is_gone_afterwards() {
     assert_eq!(store.expire(at(4_000_000)), 1);
     let written = write();
     assert_eq!(store.end_commit(written), Ok(()));
-    // Nobody relies on its going, so that is written when something else is.
+    // No answer depends on the deletion, so it is written with the next commit.
     publish(&mut store, at(4_000_000), 2, 10);
     assert_eq!(store.commit(), Ok(()));
     assert_eq!(open(&copy_of(&disk), at(0)).usage().items, 1);
 }
 
 #[test]
-fn a_commit_that_fails_takes_back_what_came_since_too() {
+fn a_failed_commit_rolls_back_later_changes_too() {
     let disk = disk();
     let mut store = open(&disk, at(0));
     publish(&mut store, at(0), 1, 5000);
@@ -299,13 +305,13 @@ fn a_commit_that_fails_takes_back_what_came_since_too() {
     assert!(
         reads(&mut store, at(0), 1, 5000) && !reads(&mut store, at(0), 2, 5000) && !reads(&mut store, at(0), 3, 5000)
     );
-    assert_eq!(store.commit(), Err(NotDurable), "whoever was told that 3 is stored must not pass it on");
+    assert_eq!(store.commit(), Err(NotDurable), "the answer that 3 is stored must not be passed on");
     assert_eq!(publish(&mut store, at(2_000), 3, 5000), ItemStatus::Stored);
     assert_eq!(store.commit(), Ok(()));
 }
 
 #[test]
-fn a_read_that_fails_while_a_commit_is_written_breaks_no_promise() {
+fn a_read_that_fails_during_a_commit_loses_no_acknowledged_item() {
     let disk = disk();
     let mut store = open(&disk, at(0));
     publish(&mut store, at(0), 1, 5000);

@@ -1,5 +1,5 @@
-//! The bounds of the whole store, for stores in a caller's memory: which items make room for a new one, found by looking
-//! through all records.
+//! The bounds of the whole store, for stores in a caller's memory: which items to evict for a new one, found by looking through
+//! all records.
 
 use super::source::Source;
 use super::{Class, WIDE_DIVISOR};

@@ -1,4 +1,4 @@
-//! The bounds of the whole store, for stores with an allocator: which items make room for a new one, found through indexes.
+//! The bounds of the whole store, for stores with an allocator: which items to evict for a new one, found through indexes.
 
 use alloc::vec::Vec;
 use core::ops::Bound;

@@ -59,7 +59,7 @@ impl<E: fmt::Debug> fmt::Display for FlashError<E> {
             Self::NotFormatted => f.write_str("there is no flash store here"),
             Self::Corrupt => f.write_str("the flash store is damaged beyond repair"),
             Self::Geometry => f.write_str("the store cannot use a flash of this shape"),
-            Self::TooLittleFlash => f.write_str("the flash has less room than the memory that was handed in"),
+            Self::TooLittleFlash => f.write_str("the flash is too small for the memory that was handed in"),
             Self::TooLittleMemory => f.write_str("the flash holds more than the memory that was handed in"),
             Self::NotReady => f.write_str("the flash's driver is not ready"),
             Self::Internal => f.write_str("the flash library has reported an internal error"),

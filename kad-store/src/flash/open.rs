@@ -45,8 +45,8 @@ impl<'m, F: NorFlash, const PAGES: usize, const KEYS: usize> FlashStore<'m, F, P
     /// the flash lasts longer: see the figures above.
     #[must_use]
     pub const fn blocks_for(records: usize) -> usize {
-        let room = layout::capacity(PAGES, F::ERASE_SIZE, Self::WORD);
-        let left = room.saturating_sub(layout::bytes_needed(records, 0, Self::WORD));
+        let capacity = layout::capacity(PAGES, F::ERASE_SIZE, Self::WORD);
+        let left = capacity.saturating_sub(layout::bytes_needed(records, 0, Self::WORD));
         let blocks = left / layout::entry_size(layout::ENTRY_MAX, Self::WORD);
         if blocks < BLOCKS_MAX { blocks } else { BLOCKS_MAX }
     }

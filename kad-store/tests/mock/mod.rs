@@ -1,4 +1,4 @@
-//! A NOR flash for tests: it holds its user to the rules, counts, and loses power when it is told to.
+//! A NOR flash for tests: it checks the rules of access, counts operations, and loses power when told to.
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
@@ -43,18 +43,18 @@ pub struct MockFlash<const READ: usize, const WRITE: usize, const ERASE: usize> 
     pub bytes: Vec<u8>,
     pub writes: u64,
     pub written_bytes: u64,
-    /// Of each sector.
+    /// Erases of each sector.
     pub erases: Vec<u64>,
     /// Writes to words that were not erased.
     pub offences: u64,
-    /// Power goes at the operation after so many more.
+    /// Number of operations before the one at which power fails.
     pub until_cut: Option<u64>,
     pub off: bool,
-    /// Every write and erase fails, as if the flash were locked; reading goes on.
+    /// Every write and erase fails, as if the flash were write-protected.
     pub stuck: bool,
-    /// Words that a write leaves as they are, as worn cells do.
+    /// Words that writes do not change, as if worn.
     pub worn: bool,
-    /// The erase after so many more fails, once, with power on, and is torn.
+    /// Number of erases before one fails, torn, with power on.
     pub until_failed_erase: Option<u64>,
     pub dice: Dice,
 }
@@ -84,20 +84,20 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> MockFlash<READ, 
         self.writes + self.erases.iter().sum::<u64>()
     }
 
-    /// Whether the power goes now.
+    /// Counts an operation and returns whether power fails at it.
     fn cut(&mut self) -> bool {
         self.off = self.until_cut == Some(0);
         self.until_cut = self.until_cut.map(|left| left.saturating_sub(1));
         self.off
     }
 
-    /// Leaves a part of a write: the first words and some bits of the next one, or some bits of any.
+    /// Tears a write: writes the first words and some bits of the next one, or some bits of all.
     fn tear_write(&mut self, offset: usize, data: &[u8]) {
         let words = data.len() / WRITE;
         let torn = self.dice.roll(words as u64 + 1) as usize;
         let anywhere = self.dice.roll(3) == 0;
         for word in 0..words {
-            // All of the word, nothing, or some of its bits.
+            // All bits of the word, none, or some.
             let whole = match anywhere {
                 false if word == torn => None,
                 false => Some(word < torn),
@@ -115,7 +115,7 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> MockFlash<READ, 
         }
     }
 
-    /// Leaves a part of an erase: it began at either end, or everywhere at once and only some bits have flipped.
+    /// Tears an erase: it began at either end, or everywhere with only some bits erased.
     fn tear_erase(&mut self, from: usize, to: usize) {
         let torn = from + self.dice.roll((to - from) as u64 + 1) as usize;
         let (kind, rare) = (self.dice.roll(4), self.dice.roll(2) == 0);
@@ -124,7 +124,7 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> MockFlash<READ, 
                 0 if at < torn => 0xff,
                 1 if at >= torn => 0xff,
                 2 if !rare || self.dice.roll(200) == 0 => self.dice.byte(),
-                // All but a few.
+                // All but a few bits.
                 3 if self.dice.roll(500) != 0 => 0xff,
                 _ => 0,
             };
@@ -193,7 +193,7 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> NorFlash for Moc
             return Err(MockError::Worn);
         }
         let start = offset as usize;
-        // Twice may only be written what is zero throughout: the one thing that flash with error correction allows, too.
+        // A word may be written twice only with zeros, as on flash with error correction.
         let old = self.bytes[start..][..data.len()].chunks(WRITE);
         let twice = |(old, new): (&[u8], &[u8])| old.iter().any(|b| *b != 0xff) && new.iter().any(|b| *b != 0);
         if old.zip(data.chunks(WRITE)).any(twice) {
