@@ -3,9 +3,9 @@
 
 use kad_wire::limits::DATAGRAM_MAX;
 use kad_wire::{
-    Chunk, Contact, Datagram, Envelope, FindNode, FindValue, ItemHeader, ItemStatus, NetworkId, NodesWriter, Prefix,
-    Pull, Refusal, Reply, ReplyHead, Request, RequestFlags, Room, StoreMode, StoreWriter, StoredItem, StoredWriter,
-    Tag, Token, TypeMask, ValueWriter,
+    Chunk, Contact, Datagram, Envelope, FindNode, FindValue, ItemHeader, ItemStatus, MaxDatagram, NetworkId,
+    NodesWriter, Prefix, Pull, Refusal, Reply, ReplyHead, Request, RequestFlags, StoreMode, StoreWriter, StoredItem,
+    StoredWriter, Token, TransactionId, TypeMask, ValueWriter,
 };
 
 use crate::member::Packet;
@@ -18,7 +18,7 @@ pub(crate) fn reply(world: &mut World<'_>, request: &Packet, step: Step) -> Opti
     let Ok(Datagram::Request { envelope: asked, request: question, .. }) = Datagram::decode(&request.bytes) else {
         return None;
     };
-    let prefix = Prefix { room: Room::of(if step.b & 1 == 0 { 512 } else { DATAGRAM_MAX }), ..asked.prefix };
+    let prefix = Prefix { room: MaxDatagram::of(if step.b & 1 == 0 { 512 } else { DATAGRAM_MAX }), ..asked.prefix };
     let prefix = if step.b & 2 == 0 { prefix } else { Prefix { tag: prefix.tag.with_attempt(step.b >> 2), ..prefix } };
     let known = world.members.iter_mut().find(|member| member.address == request.to).map(|member| member.contact());
     let named = (0..STRANGERS).map(stranger).find(|contact| contact.endpoint == request.to.into());
@@ -143,7 +143,7 @@ impl Answer<'_> {
             key: item.key,
             digest: item.header.digest,
         };
-        let prefix = Prefix { tag: Tag::new(9, 9, 0), ..self.envelope.prefix };
+        let prefix = Prefix { tag: TransactionId::new(9, 9, 0), ..self.envelope.prefix };
         let envelope = Envelope { prefix, token: Token::NONE, ..self.envelope };
         Request::Pull(pull).encode(&envelope, RequestFlags::default(), out)
     }
@@ -158,9 +158,9 @@ pub(crate) fn request(world: &mut World<'_>, step: Step) -> Option<Packet> {
     let token = if step.a & 0x40 == 0 { world.token(number, node) } else { Token::NONE };
     let prefix = Prefix {
         lane: 0,
-        room: Room::of(DATAGRAM_MAX),
+        room: MaxDatagram::of(DATAGRAM_MAX),
         network: NetworkId::default(),
-        tag: Tag::new(step.c.into(), step.b.into(), step.c >> 6),
+        tag: TransactionId::new(step.c.into(), step.b.into(), step.c >> 6),
     };
     let envelope = Envelope { prefix, token, sender: from.id };
     let flags = RequestFlags(if step.c & 0x3f == 0x3f { RequestFlags::CLIENT } else { 0 });
@@ -184,7 +184,7 @@ pub(crate) fn request(world: &mut World<'_>, step: Step) -> Option<Packet> {
             chunk_len: 512,
             offset: u32::from(step.b >> 4 & 7) * 512,
             bitmap: step.c.into(),
-            offer: Tag::from_bits(0),
+            offer: TransactionId::from_bits(0),
             key: value.key,
             digest: value.header.digest,
         }),

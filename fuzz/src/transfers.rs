@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use kad_core::FindOptions;
-use kad_wire::{Digest, ItemHeader, ItemType, Key, Lock, StoreMode};
+use kad_wire::{DeleteLock, Digest, ItemHeader, ItemType, Key, StoreMode};
 
 use crate::ledger::Asked;
 use crate::member::Owner;
@@ -63,7 +63,7 @@ impl Story {
         let values = lengths.iter().enumerate().map(|(number, &len)| {
             let len = u32::from(len) % (VALUE_MAX + 1);
             let bytes: Vec<u8> = (0..len).map(|at| (at / 251 + at * 3 + number as u32) as u8).collect();
-            (ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, LIFE_MS, &bytes), bytes)
+            (ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, LIFE_MS, &bytes), bytes)
         });
         let mut values: Vec<_> = values.collect();
         values.dedup_by_key(|(header, _)| header.digest);

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use kad_wire::limits::{STORE_INLINE_MAX, VALUE_INLINE_MAX};
-use kad_wire::{Digest, ItemHeader, ItemType, Key, Lock};
+use kad_wire::{DeleteLock, Digest, ItemHeader, ItemType, Key};
 
 /// Largest value that the nodes here take.
 pub(crate) const VALUE_MAX: usize = 4096;
@@ -42,7 +42,7 @@ fn bytes(len: usize) -> Vec<u8> {
 
 fn value(key: Key, item_type: ItemType, len: usize) -> Value {
     let bytes = bytes(len);
-    Value { key, header: ItemHeader::publish(&key, item_type, Lock::NONE, 0, &bytes), bytes }
+    Value { key, header: ItemHeader::publish(&key, item_type, DeleteLock::NONE, 0, &bytes), bytes }
 }
 
 /// One of the stock.

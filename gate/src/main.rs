@@ -9,7 +9,9 @@
 use core::hint::black_box;
 use core::net::SocketAddr;
 
-use kad_core::wire::{Answer, Datagram, ItemHeader, ItemType, Key, Lock, NetworkId, Reply, Request, Sink, StoreMode};
+use kad_core::wire::{
+    Answer, Datagram, DeleteLock, ItemHeader, ItemType, Key, NetworkId, Reply, Request, Sink, StoreMode,
+};
 use kad_core::{Config, Contact, Event, FindOptions, Instant, Node, NodeId, Received};
 
 unsafe extern "C" {
@@ -79,7 +81,7 @@ fn wire(datagram: &[u8]) {
         Datagram::Reply { reply: Reply::Stored(items), .. } => items.iter().for_each(see),
         _ => {}
     }
-    black_box(ItemHeader::publish(&Key::hash(datagram), ItemType::RAW, Lock::NONE, 1, datagram));
+    black_box(ItemHeader::publish(&Key::hash(datagram), ItemType::RAW, DeleteLock::NONE, 1, datagram));
 }
 
 fn now() -> Instant {

@@ -13,8 +13,8 @@ use kad_store::{Limits, MemoryStore, Store};
 use kad_upkeep::{Shelves, next_transmit, receive};
 use kad_wire::limits::DATAGRAM_MAX;
 use kad_wire::{
-    Contact, Datagram, Envelope, FindNode, FindValue, Instant, ItemHeader, ItemType, Key, Lock, NodeId, NodesWriter,
-    Reply, ReplyHead, Request, RequestFlags, StoreMode, StoreWriter, Tag, Token, TypeMask,
+    Contact, Datagram, DeleteLock, Envelope, FindNode, FindValue, Instant, ItemHeader, ItemType, Key, NodeId,
+    NodesWriter, Reply, ReplyHead, Request, RequestFlags, StoreMode, StoreWriter, Token, TransactionId, TypeMask,
 };
 
 const NOW: Instant = Instant::from_micros(1_000_000);
@@ -83,12 +83,12 @@ fn key() -> Key {
 }
 
 fn header() -> ItemHeader {
-    ItemHeader::publish(&key(), ItemType::RAW, Lock::NONE, 3_600_000, &VALUE)
+    ItemHeader::publish(&key(), ItemType::RAW, DeleteLock::NONE, 3_600_000, &VALUE)
 }
 
 /// Whoever asks: a client, so that nobody asks it in turn.
 fn envelope(token: Token) -> Envelope {
-    let prefix = kad_wire::Prefix { tag: Tag::new(1, 2, 0), ..Default::default() };
+    let prefix = kad_wire::Prefix { tag: TransactionId::new(1, 2, 0), ..Default::default() };
     Envelope { prefix, token, sender: id(1) }
 }
 
@@ -128,7 +128,7 @@ fn a_store() -> Home {
     let mut writer =
         StoreWriter::begin(&envelope(of_reply.token), CLIENT, StoreMode::Publish, &mut out).expect("it fits");
     let (key, value) = (Key::hash("another"), [8; 64]);
-    let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 3_600_000, &value).with_inline(64);
+    let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 3_600_000, &value).with_inline(64);
     writer.push(&key, &header).expect("it fits").copy_from_slice(&value);
     let len = writer.finish().expect("an item");
     out.truncate(len);
@@ -146,7 +146,7 @@ fn a_lookup() -> Home {
 fn chunks() -> Home {
     let (mut holder, value) = (Home::new(0), vec![9; 16 * 1024]);
     let key = Key::hash("large");
-    let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 3_600_000, &value);
+    let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 3_600_000, &value);
     holder.store.publish(NOW, &key, &header, &value);
     let mut reader = Home::new(1);
     reader.slabs = Slabs::new(id(1), &Config::default(), &[2; 32], Capacity::SERVER).expect("the defaults fit");

@@ -1,8 +1,8 @@
 //! Requests to a node, as another node writes them, and what a right reply is.
 
 use kad_wire::{
-    Datagram, Envelope, FindNode, FindValue, Key, NetworkId, NodeId, Prefix, Reply, Request, RequestFlags, Room, Tag,
-    Token, TypeMask,
+    Datagram, Envelope, FindNode, FindValue, Key, MaxDatagram, NetworkId, NodeId, Prefix, Reply, Request, RequestFlags,
+    Token, TransactionId, TypeMask,
 };
 
 use crate::failure::Failure;
@@ -37,7 +37,7 @@ pub(crate) struct Requests {
 
 impl Requests {
     pub(crate) fn new(network: NetworkId, question: Question) -> Result<Self, Failure> {
-        let room = Room::default();
+        let room = MaxDatagram::default();
         let padding = Request::padded_len(room);
         let request = match &question {
             Question::Ping => Request::PING,
@@ -54,7 +54,7 @@ impl Requests {
                 padding: padding - FIND_VALUE,
             }),
         };
-        let prefix = Prefix { lane: 0, room, network, tag: Tag::default() };
+        let prefix = Prefix { lane: 0, room, network, tag: TransactionId::default() };
         let envelope =
             Envelope { prefix, token: Token::NONE, sender: NodeId::from_bytes(*Key::hash("loader").as_bytes()) };
         // Who only asks is not kept as a contact, and not asked in turn.
@@ -80,7 +80,7 @@ impl Requests {
 impl Exchange for Requests {
     fn request(&mut self, place: u16, nonce: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.template);
-        out[TAG].copy_from_slice(&Tag::new(place, nonce, 0).bits().to_le_bytes());
+        out[TAG].copy_from_slice(&TransactionId::new(place, nonce, 0).bits().to_le_bytes());
         if let Question::FindNode { .. } = self.question {
             // The targets need not be hashes; they must differ in their first bits.
             let target = FIND_NODE - kad_wire::limits::KEY_LEN;
@@ -92,7 +92,7 @@ impl Exchange for Requests {
     fn reply(&mut self, datagram: &[u8]) -> Option<(u16, u64)> {
         let Ok(Datagram::Reply { envelope, reply, .. }) = Datagram::decode(datagram) else { return None };
         let tag = envelope.prefix.tag;
-        self.is_right(&reply).then(|| (tag.cell(), tag.bits() >> 18))
+        self.is_right(&reply).then(|| (tag.slot(), tag.bits() >> 18))
     }
 }
 
@@ -112,7 +112,7 @@ mod tests {
             let Ok(Datagram::Request { envelope, request, .. }) = Datagram::decode(&out) else {
                 panic!("{question:?}")
             };
-            assert_eq!((envelope.prefix.tag, envelope.prefix.network), (Tag::new(5, 77, 0), NetworkId(3)));
+            assert_eq!((envelope.prefix.tag, envelope.prefix.network), (TransactionId::new(5, 77, 0), NetworkId(3)));
             assert!(out.len() == 411 || request == Request::PING);
             let mut reply = [0; 256];
             let len = Reply::Pong.encode(&envelope, &ReplyHead::default(), &mut reply).unwrap();

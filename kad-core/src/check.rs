@@ -134,9 +134,9 @@ impl Node<'_> {
             let most = settings.attempts.max(BOOTSTRAP_ATTEMPTS) + 1 + u8::from(candidate.probes);
             assert!(candidate.attempts <= most, "attempts are bounded");
             if candidate.is_in_flight() && candidate.attempts > 0 {
-                let cell = candidate.tag.cell();
+                let cell = candidate.tag.slot();
                 let of_others =
-                    lookup.candidates.iter().filter(|other| other.is_in_flight() && other.tag.cell() == cell);
+                    lookup.candidates.iter().filter(|other| other.is_in_flight() && other.tag.slot() == cell);
                 assert_eq!(of_others.count(), 1, "a tag names one request");
             }
             let twins = lookup

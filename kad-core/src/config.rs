@@ -5,7 +5,7 @@ use core::net::{SocketAddrV4, SocketAddrV6};
 use core::time::Duration;
 
 use kad_wire::limits::{DATAGRAM_MAX, VALUE_MAX};
-use kad_wire::{Endpoint, NetworkId, RequestFlags, Room, Scope};
+use kad_wire::{Endpoint, MaxDatagram, NetworkId, RequestFlags, Scope};
 
 /// Whether a node serves others.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -215,7 +215,7 @@ impl Settings {
             families: Families { v4: config.ipv4, v6: config.ipv6 },
             advertised: [config.advertise_v4.map(Into::into), config.advertise_v6.map(Into::into)]
                 .map(|address: Option<core::net::SocketAddr>| address.map_or(Endpoint::UNSPECIFIED, Endpoint::from)),
-            receive_max: Room::of(config.receive_max).bytes() as u16,
+            receive_max: MaxDatagram::of(config.receive_max).bytes() as u16,
             receive_window: config.receive_window,
             value_max: config.value_max,
             store_width: config.store_width.max(1),
@@ -271,8 +271,8 @@ impl Settings {
         able().find(|address| address.is_v4() == peer.is_v4()).or_else(|| able().next()).copied()
     }
 
-    pub(crate) fn room(&self) -> Room {
-        Room::of(self.receive_max.into())
+    pub(crate) fn room(&self) -> MaxDatagram {
+        MaxDatagram::of(self.receive_max.into())
     }
 }
 

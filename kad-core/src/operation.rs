@@ -1,7 +1,8 @@
 //! What an operation remembers: its slot, its shortlist's places, its items. The decisions are in `lookup` and `delivery`.
 
 use kad_wire::{
-    Contact, Distance, Endpoint, Instant, ItemHeader, ItemStatus, Key, NodeId, Room, StoreMode, Tag, Token, TypeMask,
+    Contact, Distance, Endpoint, Instant, ItemHeader, ItemStatus, Key, MaxDatagram, NodeId, StoreMode, Token,
+    TransactionId, TypeMask,
 };
 
 use crate::coverage::Coverage;
@@ -225,12 +226,12 @@ pub struct Candidate {
     pub(crate) depth: u8,
     /// How many requests of the operation went out before this one's first, plus one.
     pub(crate) order: u16,
-    pub(crate) room: Room,
+    pub(crate) room: MaxDatagram,
     /// Where it is asked from: through which address it answered, or what the table knew.
     pub(crate) via: Via,
     /// What it gave this node.
     pub(crate) token: Token,
-    pub(crate) tag: Tag,
+    pub(crate) tag: TransactionId,
     pub(crate) sent: Instant,
     pub(crate) deadline: Instant,
     /// Its round trip in this operation; before it answers, that which the table knew, if lookups look at it; 0 if unknown.
@@ -279,10 +280,10 @@ impl Candidate {
         attempts: 0,
         depth: 0,
         order: 0,
-        room: Room::SMALLEST,
+        room: MaxDatagram::SMALLEST,
         via: Via::ANY,
         token: Token::NONE,
-        tag: Tag::from_bits(0),
+        tag: TransactionId::from_bits(0),
         sent: Instant::ZERO,
         deadline: Instant::ZERO,
         rtt_us: 0,
@@ -335,8 +336,8 @@ impl Candidate {
     }
 
     /// The largest chunks to pull from it: also in an operation that knows more of the path than the table.
-    pub(crate) fn pull_room(&self) -> Room {
-        if self.limit == 0 { self.room } else { self.room.min(Room::of(self.size())) }
+    pub(crate) fn pull_room(&self) -> MaxDatagram {
+        if self.limit == 0 { self.room } else { self.room.min(MaxDatagram::of(self.size())) }
     }
 
     /// When something must be done about it if nothing comes.

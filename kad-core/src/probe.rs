@@ -1,7 +1,7 @@
 //! PINGs that no operation asked for: to unknown senders, and to contacts that somebody gave reason to doubt. They are few
 //! and budgeted, because their addressees did not ask for them.
 
-use kad_wire::{Endpoint, Instant, Tag};
+use kad_wire::{Endpoint, Instant, TransactionId};
 
 use crate::via::Via;
 
@@ -39,7 +39,7 @@ pub(crate) struct Probe {
     /// Where the contact that is known at this address has proven to be, too: it moves there if this address is silent.
     /// Unspecified if nowhere.
     pub(crate) elsewhere: Endpoint,
-    pub(crate) tag: Tag,
+    pub(crate) tag: TransactionId,
     pub(crate) attempts: u8,
     /// To be sent, for the first time or again.
     pub(crate) due: bool,
@@ -53,7 +53,7 @@ impl Probe {
         to: Endpoint::UNSPECIFIED,
         via: Via::ANY,
         elsewhere: Endpoint::UNSPECIFIED,
-        tag: Tag::from_bits(0),
+        tag: TransactionId::from_bits(0),
         attempts: 0,
         due: false,
         sent: Instant::ZERO,
@@ -136,7 +136,7 @@ impl Probes {
         }
         let mut places = self.places.iter_mut().enumerate();
         let (cell, place) = places.find(|(_, probe)| probe.reason == Reason::Free)?;
-        let tag = Tag::new(cell as u16, nonce, 0);
+        let tag = TransactionId::new(cell as u16, nonce, 0);
         *place = Probe { reason, to: *to, via, tag, due: true, ..Probe::EMPTY };
         if burst != UNLIMITED {
             self.full_at = self.full_at.max(now).plus_micros(INTERVAL_US);
@@ -158,7 +158,7 @@ impl Probes {
     }
 
     /// The probe that an answer with this tag from this address belongs to, which is over then.
-    pub(crate) fn answered(&mut self, cell: usize, tag: Tag, from: &Endpoint) -> Option<Probe> {
+    pub(crate) fn answered(&mut self, cell: usize, tag: TransactionId, from: &Endpoint) -> Option<Probe> {
         let probe = self.places.get_mut(cell)?;
         let ours =
             probe.reason != Reason::Free && probe.attempts > 0 && probe.tag.same_exchange(tag) && probe.to == *from;
@@ -237,7 +237,7 @@ mod tests {
         (probe.due, probe.attempts) = (false, 1);
         let tag = probe.tag;
         assert!(probes.answered(0, tag, &at(2)).is_none(), "from elsewhere");
-        assert!(probes.answered(0, Tag::new(0, 99, 0), &at(1)).is_none(), "wrong nonce");
+        assert!(probes.answered(0, TransactionId::new(0, 99, 0), &at(1)).is_none(), "wrong nonce");
         assert!(probes.answered(1, tag, &at(1)).is_none(), "wrong cell");
         assert!(probes.answered(0, tag.with_attempt(3), &at(1)).is_some());
         assert!(probes.answered(0, tag, &at(1)).is_none(), "only once");

@@ -1,6 +1,6 @@
 //! A value that this node pulls: as a reader, or as a holder to which it was offered.
 
-use kad_wire::{Contact, Endpoint, Instant, ItemHeader, Key, NodeId, Room, StoreMode, Tag, Token};
+use kad_wire::{Contact, Endpoint, Instant, ItemHeader, Key, MaxDatagram, NodeId, StoreMode, Token, TransactionId};
 
 use crate::via::Via;
 use crate::wake::{Link, Wake};
@@ -47,11 +47,11 @@ pub struct Transfer {
     /// Where it is pulled from: the source knows this node by that address.
     pub(crate) via: Via,
     /// The largest datagram that the source takes: it may have no room to write larger ones either.
-    pub(crate) room: Room,
+    pub(crate) room: MaxDatagram,
     /// What the source gave this node, when it reads.
     pub(crate) token: Token,
     /// The STORE that offered the value, when this node holds.
-    pub(crate) offer: Tag,
+    pub(crate) offer: TransactionId,
     /// The worker of the publisher that asked, for the final answer.
     pub(crate) lane: u8,
     pub(crate) key: Key,
@@ -62,7 +62,7 @@ pub struct Transfer {
     pub(crate) deadline: Instant,
     pub(crate) row: Link,
     pub(crate) window: Window,
-    pub(crate) tag: Tag,
+    pub(crate) tag: TransactionId,
     pub(crate) attempt: u8,
     pub(crate) sent: Instant,
     /// When what is on its way counts as lost; none while nothing is.
@@ -92,9 +92,9 @@ impl Transfer {
         purpose: Purpose::Own { operation: 0, item: 0 },
         source: Contact { id: NodeId::from_bytes([0; 32]), endpoint: Endpoint::UNSPECIFIED },
         via: Via::ANY,
-        room: Room::SMALLEST,
+        room: MaxDatagram::SMALLEST,
         token: Token::NONE,
-        offer: Tag::from_bits(0),
+        offer: TransactionId::from_bits(0),
         lane: 0,
         key: Key::from_bytes([0; 32]),
         header: ItemHeader::EMPTY,
@@ -102,7 +102,7 @@ impl Transfer {
         deadline: Instant::ZERO,
         row: Link::NONE,
         window: Window::EMPTY,
-        tag: Tag::from_bits(0),
+        tag: TransactionId::from_bits(0),
         attempt: 0,
         sent: Instant::ZERO,
         round_ends: Instant::ZERO,
@@ -130,7 +130,7 @@ impl Transfer {
     }
 
     /// Whether an answer with this tag from this address is for it.
-    pub(crate) fn awaits(&self, tag: Tag, from: &Endpoint) -> bool {
+    pub(crate) fn awaits(&self, tag: TransactionId, from: &Endpoint) -> bool {
         !self.is_free() && self.attempt > 0 && self.tag.same_exchange(tag) && self.source.endpoint == *from
     }
 

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use bench::{Bench, Peer, config, id};
 use kad_core::wire::limits::DATAGRAM_MAX;
 use kad_core::wire::{
-    Contact, Datagram, Endpoint, FindNode, FindValue, ItemHeader, ItemType, Lock, NodesWriter, Reply, ReplyHead,
-    Request, StoreMode, StoreWriter, Tag, Token, TypeMask,
+    Contact, Datagram, DeleteLock, Endpoint, FindNode, FindValue, ItemHeader, ItemType, NodesWriter, Reply, ReplyHead,
+    Request, StoreMode, StoreWriter, Token, TransactionId, TypeMask,
 };
 use kad_core::{Key, Node, Received, Sender, Via};
 
@@ -65,9 +65,9 @@ fn what_a_datagram_causes_leaves_from_the_address_that_it_came_to() {
     assert_eq!(probes.iter().map(|(to, via, _)| (*to, *via)).collect::<Vec<_>>(), [(peer.address, via)], "a PING");
 
     let (key, value) = (Key::hash("large"), [7; 5000]);
-    let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 3_600_000, &value).with_inline(0);
+    let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 3_600_000, &value).with_inline(0);
     let store = |nonce| {
-        let (mut out, envelope) = ([0; DATAGRAM_MAX], peer.envelope(Tag::new(1, nonce, 0), token));
+        let (mut out, envelope) = ([0; DATAGRAM_MAX], peer.envelope(TransactionId::new(1, nonce, 0), token));
         let mut writer = StoreWriter::begin(&envelope, Default::default(), StoreMode::Publish, &mut out).unwrap();
         writer.push(&key, &header).unwrap();
         let len = writer.finish().unwrap();

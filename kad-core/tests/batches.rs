@@ -3,7 +3,7 @@
 use crate::bench;
 
 use bench::{Bench, address, config};
-use kad_core::wire::{ItemHeader, ItemType, Key, Lock, StoreMode};
+use kad_core::wire::{DeleteLock, ItemHeader, ItemType, Key, StoreMode};
 use kad_core::{Contact, Instant};
 use kad_store::Store;
 
@@ -13,7 +13,7 @@ fn published(bench: &mut Bench, number: usize, count: usize, len: usize) -> Vec<
     let store = &mut bench.homes[number].store;
     let items = (0..count).map(|item| {
         let (key, value) = (Key::hash_int(item as u64), vec![item as u8; len]);
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 3_600_000, &value);
+        let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 3_600_000, &value);
         assert!(store.publish(now, &key, &header, &value).status.is_held());
         (key, header)
     });

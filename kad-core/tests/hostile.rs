@@ -4,7 +4,7 @@ use crate::bench;
 
 use bench::{Bench, Peer, address, config, id, outside};
 use kad_core::wire::{
-    Contact, Datagram, ItemHeader, ItemStatus, ItemType, Key, Lock, NodesWriter, Pull, Reply, Request, StoreMode,
+    Contact, Datagram, DeleteLock, ItemHeader, ItemStatus, ItemType, Key, NodesWriter, Pull, Reply, Request, StoreMode,
     StoreWriter, StoredItem, StoredWriter, Token, ValueWriter,
 };
 use kad_core::{Config, FindOptions};
@@ -29,7 +29,7 @@ fn storing(bench: &mut Bench, peer: &Peer) -> Vec<u8> {
     let now = bench.now;
     let items = [1u8, 2].map(|number| {
         let (key, value) = (Key::hash_int(number.into()), [number; 10]);
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 3_600_000, &value);
+        let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 3_600_000, &value);
         bench.homes[0].store.publish(now, &key, &header, &value);
         (key, header)
     });
@@ -77,11 +77,11 @@ fn the_answer_to_a_value_offered_twice_names_its_place_in_the_second_store() {
     let token = bench.token(&peer, 0);
     let value = |number: u8| vec![number; 2000];
     let header = |number: u8| {
-        ItemHeader::publish(&Key::hash_int(number.into()), ItemType::RAW, Lock::NONE, 60_000, &value(number))
+        ItemHeader::publish(&Key::hash_int(number.into()), ItemType::RAW, DeleteLock::NONE, 60_000, &value(number))
     };
     let store = |numbers: &[u8], nonce: u64| {
         let mut out = [0; 1232];
-        let envelope = peer.envelope(kad_core::wire::Tag::new(1, nonce, 0), token);
+        let envelope = peer.envelope(kad_core::wire::TransactionId::new(1, nonce, 0), token);
         let mut writer = StoreWriter::begin(&envelope, Default::default(), StoreMode::Publish, &mut out).unwrap();
         for &number in numbers {
             writer.push(&Key::hash_int(number.into()), &header(number)).unwrap();
@@ -112,7 +112,7 @@ fn the_answer_to_a_value_offered_twice_names_its_place_in_the_second_store() {
         _ => None,
     });
     let (answer, tag) = last.expect("it is answered");
-    assert_eq!(tag, kad_core::wire::Tag::new(1, 200, 0));
+    assert_eq!(tag, kad_core::wire::TransactionId::new(1, 200, 0));
     assert_eq!((answer.index, answer.status), (0, Some(ItemStatus::Stored)));
 }
 
@@ -124,9 +124,9 @@ fn a_silent_peer_gives_back_the_receive_window_that_it_held() {
         let peer = Peer { id: id(50 + u64::from(number)), address: outside(number.into()) };
         let token = bench.token(&peer, 0);
         let key = Key::hash_int(number.into());
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 60_000, &[number; 8000]);
+        let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 60_000, &[number; 8000]);
         let mut out = [0; 1232];
-        let envelope = peer.envelope(kad_core::wire::Tag::new(1, 7, 0), token);
+        let envelope = peer.envelope(kad_core::wire::TransactionId::new(1, 7, 0), token);
         let mut writer = StoreWriter::begin(&envelope, Default::default(), StoreMode::Publish, &mut out).unwrap();
         writer.push(&key, &header).unwrap();
         let len = writer.finish().unwrap();
@@ -145,14 +145,14 @@ fn a_silent_peer_gives_back_the_receive_window_that_it_held() {
 fn a_value_is_found_although_a_peer_describes_it_wrongly() {
     for wrong in [
         |header: ItemHeader| ItemHeader { total_len: header.total_len + 1, ..header },
-        |header: ItemHeader| ItemHeader { lock: Lock([9; 16]), ..header },
+        |header: ItemHeader| ItemHeader { lock: DeleteLock([9; 16]), ..header },
         |header: ItemHeader| ItemHeader { item_type: ItemType::CONTENT, ..header },
     ] {
         for options in [FindOptions::ALL, FindOptions::FIRST] {
             let mut bench = Bench::new(&[config(), config()]);
             let key = Key::hash("large");
             let value = vec![7; 5000];
-            let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 60_000, &value);
+            let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 60_000, &value);
             let now = bench.now;
             bench.homes[1].store.publish(now, &key, &header, &value);
             let liar = Peer { id: id(50), address: outside(1) };
@@ -214,7 +214,7 @@ fn a_node_with_the_least_room_finds_all_values() {
     let mut bench = Bench::joined(&[config(), Config { receive_max: 512, ..config() }]);
     let (now, key) = (bench.now, Key::hash("name"));
     for number in 0..3u8 {
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 60_000, &[number; 50]);
+        let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 60_000, &[number; 50]);
         bench.homes[0].store.publish(now, &key, &header, &[number; 50]);
     }
     bench.homes[1].node.find_value(now, now.plus_millis(10_000), key, FindOptions::ALL).unwrap();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kad_core::wire::limits::DATAGRAM_MAX;
-use kad_core::wire::{ItemHeader, ItemType, Lock, StoreMode};
+use kad_core::wire::{DeleteLock, ItemHeader, ItemType, StoreMode};
 use kad_core::{Config, Event, FindOptions, Instant, Key, Node, NodeId, Received};
 use kad_store::{FixedBlock, FixedRecord, FixedStore, Limits, Store};
 
@@ -166,7 +166,7 @@ impl World<'_> {
     fn publish(&mut self, number: usize, key: Key, value: &[u8]) {
         let now = self.now;
         let (node, store) = self.nodes[number].as_mut().unwrap();
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 600_000, value);
+        let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 600_000, value);
         assert!(store.publish(now, &key, &header, value).status.is_held());
         node.store(now, now.plus_millis(20_000), StoreMode::Publish, 0, &[(key, header)]).unwrap();
         self.settle();

@@ -3,7 +3,7 @@
 use crate::bench;
 
 use bench::{Bench, address, config};
-use kad_core::wire::{ItemHeader, ItemType, Key, Lock, StoreMode};
+use kad_core::wire::{DeleteLock, ItemHeader, ItemType, Key, StoreMode};
 use kad_core::{Config, Contact, FindOptions};
 use kad_store::Store;
 use proptest::prelude::*;
@@ -58,7 +58,7 @@ fn published(bench: &mut Bench, lens: &[usize]) -> Vec<(Key, ItemHeader)> {
     let store = &mut bench.homes[0].store;
     let items = lens.iter().enumerate().map(|(number, &len)| {
         let (key, value) = (Key::hash_int(number as u64), value(len, number as u8));
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 3_600_000, &value);
+        let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 3_600_000, &value);
         assert!(store.publish(now, &key, &header, &value).status.is_held());
         (key, header)
     });

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use kad_core::{Held, Receipt as CoreReceipt};
 use kad_wire::limits::TTL_MAX_MS;
-use kad_wire::{Contact, Digest, ItemHeader, ItemStatus, ItemType, Lock, NodeId};
+use kad_wire::{Contact, DeleteLock, Digest, ItemHeader, ItemStatus, ItemType, NodeId};
 
 use crate::error::Error;
 
@@ -25,7 +25,7 @@ pub struct StoreOptions {
     /// What kind of record it is.
     pub item_type: ItemType,
     /// Who may change it.
-    pub lock: Lock,
+    pub lock: DeleteLock,
     /// How many copies to wait for.
     pub copies: Copies,
 }
@@ -33,7 +33,12 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     /// A raw value that lives for an hour; waits for three copies.
     fn default() -> Self {
-        Self { ttl: Duration::from_secs(3600), item_type: ItemType::RAW, lock: Lock::NONE, copies: Copies::AtLeast(3) }
+        Self {
+            ttl: Duration::from_secs(3600),
+            item_type: ItemType::RAW,
+            lock: DeleteLock::NONE,
+            copies: Copies::AtLeast(3),
+        }
     }
 }
 

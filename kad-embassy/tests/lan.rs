@@ -14,7 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const ALL: StoreOptions = StoreOptions {
     ttl: Duration::from_secs(3600),
     item_type: kad_wire::ItemType::RAW,
-    lock: kad_wire::Lock::NONE,
+    lock: kad_wire::DeleteLock::NONE,
     copies: Copies::All,
 };
 

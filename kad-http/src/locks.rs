@@ -1,6 +1,6 @@
 //! Which values this gateway may delete: all that it published itself, because it derives their locks from a secret of its own.
 
-use kad_tokio::{Dht, Digest, Error, ItemStatus, Key, Lock, Receipt, StoreMany, StoreOne, Value};
+use kad_tokio::{DeleteLock, Dht, Digest, Error, ItemStatus, Key, Receipt, StoreMany, StoreOne, Value};
 
 use crate::api::Forgotten;
 
@@ -29,7 +29,7 @@ impl Locks {
     pub(crate) async fn store(&self, key: &Key, value: &[u8], store: StoreOne) -> Result<Receipt, Error> {
         for time in 0..TIMES {
             let Some(secret) = self.secret(key, value, time) else { break };
-            match store.clone().lock(Lock::of(&secret)).await {
+            match store.clone().lock(DeleteLock::of(&secret)).await {
                 Err(Error::Refused(ItemStatus::Deleted)) => {}
                 answer => return answer,
             }
@@ -42,7 +42,9 @@ impl Locks {
     /// # Errors
     /// Those of [`Dht::store_many`].
     pub(crate) async fn store_many(&self, store: StoreMany) -> Result<Vec<Receipt>, Error> {
-        let first = |key: &Key, value: &[u8]| self.secret(key, value, 0).map_or(Lock::NONE, |secret| Lock::of(&secret));
+        let first = |key: &Key, value: &[u8]| {
+            self.secret(key, value, 0).map_or(DeleteLock::NONE, |secret| DeleteLock::of(&secret))
+        };
         store.lock_each(first).await
     }
 

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use kad_wire::limits::DATAGRAM_MAX;
 use kad_wire::{
-    Contact, Datagram, Envelope, ItemStatus, Key, NodeId, NodesWriter, Prefix, Reply, ReplyHead, Request, RequestFlags,
-    Room, StoredItem, StoredWriter, Tag, Token, ValueWriter,
+    Contact, Datagram, Envelope, ItemStatus, Key, MaxDatagram, NodeId, NodesWriter, Prefix, Reply, ReplyHead, Request,
+    RequestFlags, StoredItem, StoredWriter, Token, TransactionId, ValueWriter,
 };
 
 use crate::dice::Dice;
@@ -41,14 +41,18 @@ impl Enemy {
     }
 
     fn envelope(&self, asked: &Envelope) -> Envelope {
-        let prefix = Prefix { room: Room::of(DATAGRAM_MAX), ..asked.prefix };
+        let prefix = Prefix { room: MaxDatagram::of(DATAGRAM_MAX), ..asked.prefix };
         Envelope { prefix, token: Token([7; 8]), sender: self.id }
     }
 
     /// A PING that brings it to somebody's attention.
     pub(crate) fn knock(&self, network: kad_wire::NetworkId, dice: &mut Dice) -> Option<Vec<u8>> {
-        let prefix =
-            Prefix { room: Room::of(DATAGRAM_MAX), network, tag: Tag::new(1, dice.below(1 << 46), 0), lane: 0 };
+        let prefix = Prefix {
+            room: MaxDatagram::of(DATAGRAM_MAX),
+            network,
+            tag: TransactionId::new(1, dice.below(1 << 46), 0),
+            lane: 0,
+        };
         self.ping(&Envelope { prefix, token: Token::default(), sender: self.id })
     }
 
@@ -64,7 +68,7 @@ impl Enemy {
             Ok(Datagram::Request { envelope, request, .. }) => self.answer(from, &envelope, &request, dice),
             // A PONG brought the token that proves its address: now it can become a contact.
             Ok(Datagram::Reply { envelope, reply: Reply::Pong, .. }) => {
-                let again = Tag::new(1, dice.below(1 << 46), 0);
+                let again = TransactionId::new(1, dice.below(1 << 46), 0);
                 let prefix = Prefix { tag: again, ..envelope.prefix };
                 self.ping(&Envelope { prefix, sender: self.id, ..envelope })
                     .filter(|_| envelope.token != Token::default() && dice.chance(500_000))

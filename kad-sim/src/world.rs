@@ -7,7 +7,7 @@ use std::time::Duration;
 use kad_core::{Capacity, Config, FindOptions, OperationId, PathLimits, StartError};
 use kad_store::{Limits, MemoryStore};
 use kad_upkeep::Upkeep;
-use kad_wire::{Contact, Instant, ItemHeader, ItemType, Key, Lock, NodeId, StoreMode};
+use kad_wire::{Contact, DeleteLock, Instant, ItemHeader, ItemType, Key, NodeId, StoreMode};
 use rustc_hash::FxHashMap;
 
 use crate::clock::Clock;
@@ -587,7 +587,7 @@ impl World {
         ttl: Duration,
     ) -> Result<OperationId, StartError> {
         let ttl_ms = u32::try_from(ttl.as_millis()).expect("a lifetime of at most seven days");
-        self.try_publish(number, key, ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, value), value)
+        self.try_publish(number, key, ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, ttl_ms, value), value)
     }
 
     /// A node starts to publish a value whose header is known, if it has a place for it.

@@ -7,9 +7,9 @@ use kad_core::{Config, FindOptions, Role};
 use kad_sim::{Dice, Settings, World};
 use kad_store::Store as _;
 use kad_wire::{
-    Chunk, Contact, Datagram, Digest, Envelope, FindNode, FindValue, ItemHeader, ItemType, Key, Lock, NetworkId,
-    NodeId, NodesWriter, Prefix, Pull, Refusal, Reply, ReplyHead, Request, RequestFlags, Room, StoreMode, StoreWriter,
-    Tag, Token, TypeMask,
+    Chunk, Contact, Datagram, DeleteLock, Digest, Envelope, FindNode, FindValue, ItemHeader, ItemType, Key,
+    MaxDatagram, NetworkId, NodeId, NodesWriter, Prefix, Pull, Refusal, Reply, ReplyHead, Request, RequestFlags,
+    StoreMode, StoreWriter, Token, TransactionId, TypeMask,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -19,7 +19,7 @@ fn stranger(number: u32) -> SocketAddr {
 }
 
 fn envelope(sender: u8) -> Envelope {
-    let prefix = Prefix { tag: Tag::new(1, 2, 0), ..Prefix::default() };
+    let prefix = Prefix { tag: TransactionId::new(1, 2, 0), ..Prefix::default() };
     Envelope { prefix, sender: NodeId::from_bytes([sender; 32]), token: Token::NONE }
 }
 
@@ -41,17 +41,17 @@ fn every_request() -> Vec<(&'static str, Vec<u8>)> {
         let types = TypeMask::ALL;
         Request::FindValue(FindValue { limit: 20, types, burst: 0, max_age_ms: u32::MAX, cursor: 0, key, padding })
     };
-    let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 1000, b"value");
+    let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 1000, b"value");
     let pull = Pull {
         lane: 0,
         chunk_len: 1200,
         offset: 0,
         bitmap: u64::MAX,
-        offer: Tag::default(),
+        offer: TransactionId::default(),
         key,
         digest: header.digest,
     };
-    let offered = Pull { offer: Tag::new(100, 7, 0), ..pull };
+    let offered = Pull { offer: TransactionId::new(100, 7, 0), ..pull };
     let store = encode(|out| {
         let mut writer = StoreWriter::begin(&from, RequestFlags::default(), StoreMode::Publish, out)?;
         writer.push(&key, &header.with_inline(0))?;
@@ -129,7 +129,7 @@ fn a_million_guessed_replies_are_all_refused() {
         let now = world.now();
         for _ in 0..10_000 {
             let (cell, nonce) = (dice.below(400) as u16, dice.below(1 << 46));
-            let prefix = Prefix { tag: Tag::new(cell, nonce, 0), ..Prefix::default() };
+            let prefix = Prefix { tag: TransactionId::new(cell, nonce, 0), ..Prefix::default() };
             let from = Envelope { prefix, sender: other.id, token: Token::NONE };
             let guess = match dice.below(3) {
                 0 => Reply::Pong.encode(&from, &ReplyHead::default(), &mut out),
@@ -190,7 +190,7 @@ fn a_token_is_bound_to_address_and_id_and_lapses() {
     let Ok(Datagram::Reply { envelope: answer, .. }) = Datagram::decode(&nodes) else { panic!("NODES") };
     let store = |sender: u8| {
         let from = Envelope { token: answer.token, ..envelope(sender) };
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 60_000, b"value").with_inline(5);
+        let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 60_000, b"value").with_inline(5);
         encode(|out| {
             let mut writer = StoreWriter::begin(&from, RequestFlags(RequestFlags::CLIENT), StoreMode::Publish, out)?;
             writer.push(&key, &header)?.copy_from_slice(b"value");
@@ -290,14 +290,16 @@ fn wrong_bytes_are_never_delivered() {
     let key = Key::hash("precious");
     let value = vec![5; 10_000];
     world.store(0, key, &value, HOUR);
-    let digest = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 1, &value).digest;
+    let digest = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 1, &value).digest;
     for liar in world.nearest(key, 6) {
         // The store of a liar: the same digest, other bytes.
         let now = world.now();
         let member = world.member(liar);
         member.store = kad_store::MemoryStore::new(kad_store::Limits::new(NodeId::default()));
-        let header =
-            ItemHeader { digest, ..ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 3_600_000, &[6; 10_000]) };
+        let header = ItemHeader {
+            digest,
+            ..ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 3_600_000, &[6; 10_000])
+        };
         member.store.publish(now, &key, &header, &[6; 10_000]);
     }
     for reader in [7, 13, 19] {
@@ -316,7 +318,7 @@ fn a_store_of_bytes_that_are_not_the_digests_is_refused() {
     let (key, now) = (Key::hash("k"), world.now());
     let header = ItemHeader {
         digest: Digest([1; 16]),
-        ..ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 60_000, b"value")
+        ..ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 60_000, b"value")
     };
     world.member(0).publish(now, &key, &header, b"value");
     let items = [(key, header)];
@@ -324,7 +326,7 @@ fn a_store_of_bytes_that_are_not_the_digests_is_refused() {
     let outcome = world.finish(0, operation);
     assert_eq!((outcome.copies, outcome.refusals), (0, 2));
     let junk = b"no hash of anything";
-    let forged = ItemHeader::publish(&key, ItemType::CONTENT, Lock::NONE, 60_000, junk);
+    let forged = ItemHeader::publish(&key, ItemType::CONTENT, DeleteLock::NONE, 60_000, junk);
     world.member(0).publish(now, &key, &forged, junk);
     let items = [(key, forged)];
     let operation = world.start(0, |node, now| node.store(now, now.plus_millis(5000), StoreMode::Publish, 0, &items));
@@ -388,7 +390,7 @@ fn a_reply_never_exceeds_its_budget_whatever_is_held() {
         world.store(usize::from(number), key, &vec![number; 60 * usize::from(number)], HOUR);
     }
     for (room, padding) in [(512, 0), (512, 71), (1232, 311), (4080, 900)] {
-        let prefix = Prefix { room: Room::of(room), ..envelope(0x55).prefix };
+        let prefix = Prefix { room: MaxDatagram::of(room), ..envelope(0x55).prefix };
         let from = Envelope { prefix, ..envelope(0x55) };
         let find =
             FindValue { limit: 8, types: TypeMask::ALL, burst: 0, max_age_ms: u32::MAX, cursor: 0, key, padding };

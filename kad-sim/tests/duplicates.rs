@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use kad_core::{Config, Duplicate};
 use kad_sim::{Settings, World};
-use kad_wire::{Envelope, FindNode, Key, NetworkId, NodeId, Prefix, Request, RequestFlags, Room, Tag, Token};
+use kad_wire::{
+    Envelope, FindNode, Key, MaxDatagram, NetworkId, NodeId, Prefix, Request, RequestFlags, Token, TransactionId,
+};
 
 fn found(world: &mut World, number: usize) -> Option<SocketAddr> {
     world.member(number).node().duplicate().map(|Duplicate { endpoint, .. }| endpoint.into())
@@ -42,8 +44,8 @@ fn whoever_only_writes_this_nodes_id_is_no_duplicate() {
     let (victim, id) = (world.member(0).address, world.id(0));
     let before = world.traffic().0;
     for number in 0..600u64 {
-        let tag = Tag::new(0, number, 0);
-        let prefix = Prefix { lane: 0, room: Room::of(1232), network: NetworkId(0), tag };
+        let tag = TransactionId::new(0, number, 0);
+        let prefix = Prefix { lane: 0, room: MaxDatagram::of(1232), network: NetworkId(0), tag };
         let envelope = Envelope { prefix, token: Token::NONE, sender: id };
         let find = Request::FindNode(FindNode { limit: 20, target: Key::hash_int(number), padding: 311 });
         let from = [world.member(1).address, address(7), address((number % 200) as usize)][number as usize % 3];

@@ -6,8 +6,8 @@ use std::time::Duration;
 use kad_core::{Capacity, Config, FindOptions};
 use kad_sim::{Network, Settings, World};
 use kad_wire::{
-    Datagram, Digest, Envelope, FindNode, ItemHeader, ItemType, Key, Lock, NodeId, Prefix, Reply, Request,
-    RequestFlags, StoreMode, StoreWriter, Tag, Token,
+    Datagram, DeleteLock, Digest, Envelope, FindNode, ItemHeader, ItemType, Key, NodeId, Prefix, Reply, Request,
+    RequestFlags, StoreMode, StoreWriter, Token, TransactionId,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -132,7 +132,7 @@ fn silent_publishers_do_not_starve_honest_ones() {
 /// An enemy fetches a token and offers as many values as fit a datagram.
 fn offer_without_serving(world: &mut World, enemy: u8, victim: usize, round: u8) {
     let from = SocketAddr::from((Ipv4Addr::new(11, 0, 0, enemy + 1), 7000));
-    let prefix = Prefix { tag: Tag::new(1, u64::from(round), 0), ..Prefix::default() };
+    let prefix = Prefix { tag: TransactionId::new(1, u64::from(round), 0), ..Prefix::default() };
     let ask = Envelope { prefix, sender: NodeId::from_bytes([0xe0 + enemy; 32]), token: Token::NONE };
     let client = RequestFlags(RequestFlags::CLIENT);
     let mut out = [0; 1232];
@@ -151,7 +151,7 @@ fn offer_without_serving(world: &mut World, enemy: u8, victim: usize, round: u8)
     };
     let mut writer = StoreWriter::begin(&Envelope { token, ..ask }, client, StoreMode::Publish, &mut out).unwrap();
     for number in 0..14u8 {
-        let header = ItemHeader::publish(&Key::hash("contended"), ItemType::RAW, Lock::NONE, 60_000, &[]);
+        let header = ItemHeader::publish(&Key::hash("contended"), ItemType::RAW, DeleteLock::NONE, 60_000, &[]);
         let header = ItemHeader { total_len: 30_000, digest: Digest([number ^ round; 16]), ..header };
         writer.push(&Key::hash("contended"), &header).unwrap();
     }
@@ -190,7 +190,7 @@ fn a_store_of_more_large_values_than_a_holder_has_places_for_gets_through() {
     let (now, mut items) = (world.now(), Vec::new());
     for number in 0..10 {
         let value = value(number, 3_000);
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 3_600_000, &value);
+        let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 3_600_000, &value);
         world.member(0).publish(now, &key, &header, &value);
         items.push((key, header));
     }

@@ -7,7 +7,7 @@ use kad_core::{Config, FindOptions};
 use kad_sim::{Settings, World};
 use kad_store::{Limits, Store};
 use kad_upkeep::UpkeepStats;
-use kad_wire::{ItemHeader, ItemType, Key, Lock, NodeId};
+use kad_wire::{DeleteLock, ItemHeader, ItemType, Key, NodeId};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -106,7 +106,7 @@ fn republishing_ten_thousand_values_costs_a_fraction_of_ten_thousand_stores_and_
     let single = (sent(&mut world) - before) as f64 / 20.0;
     for number in 0..10_000u64 {
         let (key, value) = (Key::hash_int(number), number.to_le_bytes());
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 86_400_000, &value);
+        let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 86_400_000, &value);
         let now = world.shown(0);
         world.member(0).publish(now, &key, &header, &value);
     }

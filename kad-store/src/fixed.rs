@@ -38,12 +38,12 @@ impl Block for FixedBlock {
 ///
 /// ```
 /// use kad_store::{FixedBlock, FixedRecord, FixedStore, Limits, Store};
-/// use kad_wire::{Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId};
+/// use kad_wire::{Instant, ItemHeader, ItemStatus, ItemType, Key, DeleteLock, NodeId};
 ///
 /// let (mut records, mut blocks) = ([FixedRecord::EMPTY; 8], [FixedBlock::EMPTY; 32]);
 /// let mut store = FixedStore::new(Limits::new(NodeId::from_bytes([7; 32])), &mut records, &mut blocks);
 /// let (now, key) = (Instant::ZERO, Key::hash("name"));
-/// let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 60_000, &[1; 1000]);
+/// let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 60_000, &[1; 1000]);
 /// assert_eq!(store.publish(now, &key, &header, &[1; 1000]).status, ItemStatus::Stored);
 /// assert_eq!(store.usage().bytes, 1000);
 /// ```

@@ -14,11 +14,11 @@ use crate::{Due, Limits, Listed, Page, Store, Usage};
 ///
 /// ```
 /// use kad_store::{Limits, MemoryStore, Store};
-/// use kad_wire::{Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId};
+/// use kad_wire::{Instant, ItemHeader, ItemStatus, ItemType, Key, DeleteLock, NodeId};
 ///
 /// let mut store = MemoryStore::new(Limits::new(NodeId::from_bytes([7; 32])));
 /// let (now, key) = (Instant::ZERO, Key::hash("name"));
-/// let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 60_000, b"value");
+/// let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 60_000, b"value");
 /// assert_eq!(store.publish(now, &key, &header, b"value").status, ItemStatus::Stored);
 ///
 /// let mut bytes = [0; 5];

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use kad_wire::limits::TTL_MAX_MS;
 use kad_wire::{
-    Answer, Digest, Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, Offer, Query, StoreMode, item_flags,
+    Answer, DeleteLock, Digest, Instant, ItemHeader, ItemStatus, ItemType, Key, Offer, Query, StoreMode, item_flags,
 };
 
 use crate::eviction::source::Source;
@@ -23,7 +23,7 @@ pub(crate) struct Record {
     pub(crate) has_deleted: bool,
     pub(crate) len: u32,
     pub(crate) digest: Digest,
-    pub(crate) lock: Lock,
+    pub(crate) lock: DeleteLock,
     /// When the item was published, in microseconds of this node's clock; negative if that was before the clock's origin.
     pub(crate) born_us: i64,
     pub(crate) expires: Instant,
@@ -43,7 +43,7 @@ impl Record {
         has_deleted: false,
         len: 0,
         digest: Digest([0; 16]),
-        lock: Lock::NONE,
+        lock: DeleteLock::NONE,
         born_us: 0,
         expires: Instant::ZERO,
         replicate_at: Instant::ZERO,

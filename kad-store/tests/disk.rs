@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use kad_store::{DiskError, DiskHealth, DiskStore, Limits, Moment, Store, conformance};
-use kad_wire::{Endpoint, Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId, Offer, Query, StoreMode};
+use kad_wire::{DeleteLock, Endpoint, Instant, ItemHeader, ItemStatus, ItemType, Key, NodeId, Offer, Query, StoreMode};
 
 const START_SECS: i64 = 1_800_000_000;
 const HOUR_MS: u32 = 3_600_000;
@@ -34,13 +34,13 @@ fn value(len: usize, seed: u8) -> Vec<u8> {
 
 fn publish(store: &mut dyn Store, now: Instant, name: &str, ttl_ms: u32, value: &[u8]) -> (ItemStatus, ItemHeader) {
     let key = Key::hash(name);
-    let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, value);
+    let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, ttl_ms, value);
     (store.publish(now, &key, &header, value).status, header)
 }
 
 fn offer(store: &mut dyn Store, now: Instant, mode: StoreMode, name: &str, ttl_ms: u32, value: &[u8]) -> ItemStatus {
     let key = Key::hash(name);
-    let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, value);
+    let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, ttl_ms, value);
     let source = Endpoint::from((std::net::Ipv4Addr::new(10, 1, 2, 3), 9000));
     let offer = Offer { key, header, bytes: Some(value), mode, source, received: now };
     store.offer(now, &offer).expect("an answer").status

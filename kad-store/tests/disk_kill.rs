@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kad_store::conformance::Collect;
 use kad_store::{DiskStore, Limits, Moment, Store};
-use kad_wire::{Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId, Query};
+use kad_wire::{DeleteLock, Instant, ItemHeader, ItemStatus, ItemType, Key, NodeId, Query};
 
 const FILE: &str = "KAD_DISK_KILL_FILE";
 const FIRST: &str = "KAD_DISK_KILL_FIRST";
@@ -34,7 +34,7 @@ fn child() {
     loop {
         for _ in 0..1 + number % 17 {
             let (key, value) = (key(number), value(number));
-            let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 86_400_000, &value);
+            let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 86_400_000, &value);
             let status = store.publish(Instant::ZERO, &key, &header, &value).status;
             assert!(status.is_held(), "{status:?}");
             assert!(number != first.parse().unwrap() || status != ItemStatus::Full);

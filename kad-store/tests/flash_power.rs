@@ -13,7 +13,7 @@ use std::time::Duration;
 use embedded_storage::nor_flash::NorFlash;
 use kad_store::{FixedRecord, FlashBlock, FlashStore, Limits, Listed, Store};
 use kad_wire::{
-    Digest, Endpoint, Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId, Offer, StoreMode, TypeMask,
+    DeleteLock, Digest, Endpoint, Instant, ItemHeader, ItemStatus, ItemType, Key, NodeId, Offer, StoreMode, TypeMask,
 };
 use mock::{Dice, MockFlash};
 
@@ -114,7 +114,7 @@ impl Step {
 }
 
 fn header(key: &Key, ttl_ms: u32, value: &[u8]) -> ItemHeader {
-    ItemHeader::publish(key, ItemType::RAW, Lock::NONE, ttl_ms, value)
+    ItemHeader::publish(key, ItemType::RAW, DeleteLock::NONE, ttl_ms, value)
 }
 
 fn list(store: &dyn Store, now: Instant) -> BTreeMap<Place, Listed> {
@@ -402,7 +402,7 @@ fn types_are_told_apart_after_a_restart() {
         let (mut records, mut blocks) = ([FixedRecord::EMPTY; RECORDS], [FlashBlock::EMPTY; 12]);
         let mut store =
             FlashStore::<_, 5, 24>::open(&mut flash, 0, limits(), &mut records, &mut blocks, now).expect("opens");
-        let (key, lock) = (Key::hash(b"content"), Lock([7; 16]));
+        let (key, lock) = (Key::hash(b"content"), DeleteLock([7; 16]));
         let header = ItemHeader::publish(&key, ItemType::CONTENT, lock, 60_000, b"content");
         let answer = store.publish(now, &key, &header, b"content");
         assert_eq!(answer.status, if round == 0 { ItemStatus::Stored } else { ItemStatus::Already });

@@ -5,7 +5,7 @@ use crate::mock;
 use std::time::Duration;
 
 use kad_store::{FixedRecord, FlashBlock, FlashError, FlashStore, Limits, Listed, Store, conformance};
-use kad_wire::{Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId};
+use kad_wire::{DeleteLock, Instant, ItemHeader, ItemStatus, ItemType, Key, NodeId};
 use mock::{MockError, MockFlash};
 
 type Flash = MockFlash<4, 4, 4096>;
@@ -48,7 +48,7 @@ fn value(len: usize, seed: u8) -> Vec<u8> {
 
 fn publish(store: &mut dyn Store, now: Instant, name: &str, ttl_ms: u32, value: &[u8]) -> (ItemStatus, ItemHeader) {
     let key = Key::hash(name);
-    let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, value);
+    let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, ttl_ms, value);
     (store.publish(now, &key, &header, value).status, header)
 }
 
@@ -76,7 +76,7 @@ fn values_of_every_size_survive_a_restart() {
     assert_eq!((store.usage().items, store.usage().bytes), (sizes.len(), sizes.iter().sum::<usize>() as u64));
     for (seed, len) in sizes.into_iter().enumerate() {
         let (key, value) = (Key::hash(len.to_string()), value(len, seed as u8));
-        let digest = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 1, &value).digest;
+        let digest = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 1, &value).digest;
         let mut read = vec![0; len + 9];
         assert_eq!(store.read(at(5), &key, &digest, 0, &mut read), len);
         assert_eq!(read[..len], value);
@@ -214,8 +214,10 @@ fn flipped_bits_lose_items_but_serve_no_wrong_bytes() {
         for number in 0..60u64 {
             let value = value(number as usize * 40, number as u8);
             let name = number.to_string();
-            let (key, digest) =
-                (Key::hash(&name), ItemHeader::publish(&Key::hash(&name), ItemType::RAW, Lock::NONE, 1, &value).digest);
+            let (key, digest) = (
+                Key::hash(&name),
+                ItemHeader::publish(&Key::hash(&name), ItemType::RAW, DeleteLock::NONE, 1, &value).digest,
+            );
             let mut read = vec![0; value.len()];
             let len = store.read(at(100), &key, &digest, 0, &mut read);
             assert!(len == 0 || read == value, "never a wrong byte");
@@ -309,7 +311,7 @@ fn an_erase_that_fails_with_power_on_loses_no_item() {
             let mut bytes = [0; 500];
             for name in &promised {
                 let (key, value): (Key, Vec<u8>) = (Key::hash(name), value(400, 1));
-                let digest = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 1, &value).digest;
+                let digest = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 1, &value).digest;
                 assert_eq!(store.read(at(0), &key, &digest, 0, &mut bytes), 400, "{name} after {opening} openings");
             }
             for number in 0..200u64 {
@@ -323,7 +325,7 @@ fn an_erase_that_fails_with_power_on_loses_no_item() {
             }
             for name in &promised {
                 let (key, value): (Key, Vec<u8>) = (Key::hash(name), value(400, 1));
-                let digest = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 1, &value).digest;
+                let digest = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 1, &value).digest;
                 // The store may not find it before the repair.
                 let len = store.read(at(20_000), &key, &digest, 0, &mut bytes);
                 assert!(len == 400 || len == 0 && opening == 0, "{name}, {opening}");

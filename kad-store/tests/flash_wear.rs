@@ -4,7 +4,7 @@
 use crate::mock;
 
 use kad_store::{FixedRecord, FlashBlock, FlashStore, Limits, Store};
-use kad_wire::{Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId, Offer, StoreMode};
+use kad_wire::{DeleteLock, Instant, ItemHeader, ItemStatus, ItemType, Key, NodeId, Offer, StoreMode};
 use mock::{Dice, MockFlash};
 
 type Flash = MockFlash<4, 4, 4096>;
@@ -50,7 +50,7 @@ fn figures(blocks: usize, rounds: u64, mean: usize, len: fn(&mut Dice) -> usize)
             let len = len(&mut dice);
             let value: Vec<u8> = (0..len).map(|at| (at as u64 * 7 + part * 100 + number) as u8).collect();
             let key = Key::hash((part * 100 + number).to_le_bytes());
-            let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, items as u32 * 1000, &value);
+            let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, items as u32 * 1000, &value);
             let source = (std::net::Ipv4Addr::new(10, 1, dice.byte(), 7), 9000).into();
             let (mode, bytes) = (StoreMode::Publish, Some(&value[..]));
             let answer = store.offer(now, &Offer { key, header, bytes, mode, source, received: now });

@@ -12,7 +12,8 @@ use kad_store::{
 };
 use kad_wire::limits::TTL_MAX_MS;
 use kad_wire::{
-    Digest, Endpoint, Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId, Offer, Query, StoreMode, TypeMask,
+    DeleteLock, Digest, Endpoint, Instant, ItemHeader, ItemStatus, ItemType, Key, NodeId, Offer, Query, StoreMode,
+    TypeMask,
 };
 use mock::MockFlash;
 use proptest::prelude::*;
@@ -51,7 +52,7 @@ struct Item {
 
 impl Item {
     fn header(&self, ttl_ms: u32, age_ms: u32) -> ItemHeader {
-        let lock = if self.locked { Lock([1; 16]) } else { Lock::NONE };
+        let lock = if self.locked { DeleteLock([1; 16]) } else { DeleteLock::NONE };
         let header = ItemHeader::publish(&key(self.key), ItemType::RAW, lock, ttl_ms, &self.value);
         ItemHeader { age_ms, ..header }
     }

@@ -33,5 +33,5 @@ pub use kad_core::{Capacity, Config, Role, Walk};
 pub use kad_store::{self as store, DiskError, DiskStore, Limits, MemoryStore, Moment, Store};
 pub use kad_upkeep::UpkeepStats;
 pub use kad_wire::{
-    self as wire, Contact, Digest, Endpoint, ItemStatus, ItemType, Key, Lock, NetworkId, NodeId, TypeMask,
+    self as wire, Contact, DeleteLock, Digest, Endpoint, ItemStatus, ItemType, Key, NetworkId, NodeId, TypeMask,
 };

@@ -8,8 +8,8 @@ use kad_store::{Limits, MemoryStore, Store};
 use kad_upkeep::Upkeep;
 use kad_wire::limits::DATAGRAM_MAX;
 use kad_wire::{
-    Datagram, Envelope, ItemHeader, ItemType, Lock, NetworkId, Offer, Prefix, Request, RequestFlags, Room, StoreMode,
-    Tag, Token,
+    Datagram, DeleteLock, Envelope, ItemHeader, ItemType, MaxDatagram, NetworkId, Offer, Prefix, Request, RequestFlags,
+    StoreMode, Token, TransactionId,
 };
 
 const OWN: NodeId = NodeId::from_bytes([0; 32]);
@@ -32,7 +32,12 @@ fn peer(number: u32) -> (NodeId, SocketAddr) {
 /// Hands a request of a peer's to the node, and answers with the token of the reply.
 fn ask(slabs: &mut Slabs, now: Instant, number: u32, token: Token, request: &Request<'_>) -> Token {
     let (id, address) = peer(number);
-    let prefix = Prefix { lane: 0, room: Room::default(), network: NetworkId::default(), tag: Tag::new(1, 2, 0) };
+    let prefix = Prefix {
+        lane: 0,
+        room: MaxDatagram::default(),
+        network: NetworkId::default(),
+        tag: TransactionId::new(1, 2, 0),
+    };
     let (mut datagram, mut reply) = ([0; DATAGRAM_MAX], [0; DATAGRAM_MAX]);
     let envelope = Envelope { prefix, token, sender: id };
     let len = request.encode(&envelope, RequestFlags::default(), &mut datagram).unwrap();
@@ -67,7 +72,7 @@ fn holding(limits: Limits, now: Instant, items: u32, key: fn(u32) -> Key) -> Mem
     let mut store = MemoryStore::new(limits);
     for number in 0..items {
         let (key, value) = (key(number), number.to_le_bytes());
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 36_000_000, &value);
+        let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 36_000_000, &value);
         let source = (Ipv4Addr::new(10, 1, 0, 1), 9000).into();
         let offer = Offer { key, header, bytes: Some(&value), mode: StoreMode::Publish, source, received: now };
         assert!(store.offer(now, &offer).is_some_and(|answer| answer.status.is_held()));

@@ -80,7 +80,7 @@ pub struct Digest(pub [u8; 16]);
 
 impl Digest {
     /// Returns the digest of `value` published under `key` as `item_type` with `lock`.
-    pub fn of(key: &Key, item_type: ItemType, lock: &Lock, value: &[u8]) -> Self {
+    pub fn of(key: &Key, item_type: ItemType, lock: &DeleteLock, value: &[u8]) -> Self {
         let value_hash = match item_type {
             ItemType::CONTENT => *key.as_bytes(),
             _ => sha256(value),
@@ -89,7 +89,7 @@ impl Digest {
     }
 
     /// Returns the digest of a value from its hash.
-    pub fn of_hash(item_type: ItemType, lock: &Lock, value_hash: &[u8; 32]) -> Self {
+    pub fn of_hash(item_type: ItemType, lock: &DeleteLock, value_hash: &[u8; 32]) -> Self {
         let mut named = [0; 49];
         let mut places = named.iter_mut();
         let parts: [&[u8]; 3] = [&[item_type.0], &lock.0, value_hash];
@@ -128,9 +128,9 @@ impl fmt::Debug for Digest {
 /// that it deletes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, Debug)]
 #[serde(transparent)]
-pub struct Lock(pub [u8; 16]);
+pub struct DeleteLock(pub [u8; 16]);
 
-impl Lock {
+impl DeleteLock {
     /// No lock: the item cannot be deleted.
     pub const NONE: Self = Self([0; 16]);
 
@@ -171,7 +171,7 @@ pub struct ItemHeader {
     /// Identifies the item under its key.
     pub digest: Digest,
     /// The lock whose secret deletes the item.
-    pub lock: Lock,
+    pub lock: DeleteLock,
 }
 
 /// The layout of the integers at the front of a header.
@@ -199,11 +199,11 @@ impl ItemHeader {
         ttl_ms: 0,
         age_ms: 0,
         digest: Digest([0; 16]),
-        lock: Lock::NONE,
+        lock: DeleteLock::NONE,
     };
 
     /// Returns the header of a value that is published now, with no inline bytes.
-    pub fn publish(key: &Key, item_type: ItemType, lock: Lock, ttl_ms: u32, value: &[u8]) -> Self {
+    pub fn publish(key: &Key, item_type: ItemType, lock: DeleteLock, ttl_ms: u32, value: &[u8]) -> Self {
         Self {
             item_type,
             flags: 0,
@@ -265,7 +265,7 @@ impl ItemHeader {
             return Err(DecodeError::Malformed);
         }
         let digest = Digest(*reader.array()?);
-        let lock = Lock(*reader.array()?);
+        let lock = DeleteLock(*reader.array()?);
         Ok(Self { item_type, flags, inline_len, total_len, ttl_ms, age_ms, digest, lock })
     }
 
@@ -313,13 +313,13 @@ mod tests {
     #[test]
     fn a_value_is_checked_against_length_digest_lock_and_key() {
         let (key, value) = (Key::hash("name"), b"value");
-        let raw = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 1000, value);
+        let raw = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 1000, value);
         assert_eq!(raw.verify(&key, value), Ok(()));
         assert_eq!(raw.verify(&key, b"valu"), Err(Invalid::Length));
         assert_eq!(raw.verify(&key, b"valuf"), Err(Invalid::Digest));
-        let locked = ItemHeader { lock: Lock([1; 16]), ..raw };
+        let locked = ItemHeader { lock: DeleteLock([1; 16]), ..raw };
         assert_eq!(locked.verify(&key, value), Err(Invalid::Digest));
-        let content = ItemHeader::publish(&Key::hash(value), ItemType::CONTENT, Lock::NONE, 1000, value);
+        let content = ItemHeader::publish(&Key::hash(value), ItemType::CONTENT, DeleteLock::NONE, 1000, value);
         assert_eq!(content.verify(&Key::hash(value), value), Ok(()));
         assert_eq!(content.verify(&key, value), Err(Invalid::Key));
         assert_ne!(content.digest, ItemHeader { item_type: ItemType::RAW, ..content }.digest_of(&key, value));

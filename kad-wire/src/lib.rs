@@ -18,11 +18,14 @@ mod time;
 mod tombstone;
 
 pub use contact::{Contact, Contacts, Endpoint, Scope};
-pub use item::{Digest, Invalid, ItemHeader, ItemType, Lock, TypeMask, item_flags};
+pub use item::{DeleteLock, Digest, Invalid, ItemHeader, ItemType, TypeMask, item_flags};
 pub use key::{Distance, Key, NodeId, ParseKeyError};
 pub use message::{Datagram, DecodeError};
 pub use offer::{Answer, Offer, Query, Sink};
-pub use prefix::{Envelope, NetworkId, Prefix, Room, Tag, Token, VERSION_AUTHENTICATED, VERSION_PLAIN, VERSION_SEALED};
+pub use prefix::{
+    Envelope, MaxDatagram, NetworkId, Prefix, Token, TransactionId, VERSION_AUTHENTICATED, VERSION_PLAIN,
+    VERSION_SEALED,
+};
 pub use reply::{
     Chunk, ItemStatus, NodesWriter, Refusal, Reply, ReplyHead, StoredItem, StoredItems, StoredWriter, Value, ValueItem,
     ValueItems, ValueWriter, reply_flags,

@@ -48,32 +48,32 @@ impl NetworkId {
     }
 }
 
-/// What a reply echoes so that it finds its request: the requester's cell (16 bits) and a nonce (48 bits), of which the low
-/// two count attempts, so that a round-trip sample is never ambiguous.
+/// The transaction id of a request, which its reply echoes: the requester's slot (16 bits) and a nonce (48 bits), whose low two
+/// bits count attempts, so that a round-trip sample is never ambiguous (cf. BEP 5's transaction id).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Tag(#[serde(with = "postcard::fixint::le")] u64);
+pub struct TransactionId(#[serde(with = "postcard::fixint::le")] u64);
 
-impl Tag {
+impl TransactionId {
     const ATTEMPT_BITS: u64 = 0x3_0000;
 
-    /// A tag for `cell`; of `nonce` the low 46 bits count, of `attempt` the low two.
-    pub const fn new(cell: u16, nonce: u64, attempt: u8) -> Self {
-        Self((nonce << 18) | (((attempt & 3) as u64) << 16) | cell as u64)
+    /// Returns the id for a slot, the low 46 bits of `nonce` and the low two of `attempt`.
+    pub const fn new(slot: u16, nonce: u64, attempt: u8) -> Self {
+        Self((nonce << 18) | (((attempt & 3) as u64) << 16) | slot as u64)
     }
 
-    /// The tag that this integer is.
+    /// Returns the id with these bits.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// The tag as an integer.
+    /// Returns the bits.
     pub const fn bits(self) -> u64 {
         self.0
     }
 
     /// Returns the number of the requester's slot that waits for the reply.
-    pub const fn cell(self) -> u16 {
+    pub const fn slot(self) -> u16 {
         self.0 as u16
     }
 
@@ -94,9 +94,9 @@ impl Tag {
     }
 }
 
-impl fmt::Debug for Tag {
+impl fmt::Debug for TransactionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}#{:x}.{}", self.cell(), self.0 >> 18, self.attempt())
+        write!(f, "{}#{:x}.{}", self.slot(), self.0 >> 18, self.attempt())
     }
 }
 
@@ -116,12 +116,13 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Largest UDP payload that a node takes, in units of 16 bytes, as one byte of the prefix.
+/// The largest UDP payload that a node takes, in units of 16 bytes: one byte of the prefix (cf. `max_udp_payload_size`, RFC 9000,
+/// section 18.2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Debug)]
 #[serde(transparent)]
-pub struct Room(u8);
+pub struct MaxDatagram(u8);
 
-impl Room {
+impl MaxDatagram {
     /// The least that a node may announce: [`ROOM_MIN`] bytes.
     pub const SMALLEST: Self = Self(0);
 
@@ -149,7 +150,7 @@ impl Room {
     }
 }
 
-impl Default for Room {
+impl Default for MaxDatagram {
     fn default() -> Self {
         Self::of(DATAGRAM_MAX)
     }
@@ -161,11 +162,11 @@ pub struct Prefix {
     /// The index of the requester's worker; echoed in the reply.
     pub lane: u8,
     /// The largest datagram that the sender takes.
-    pub room: Room,
+    pub room: MaxDatagram,
     /// The network.
     pub network: NetworkId,
     /// Identifies the request; echoed in the reply.
-    pub tag: Tag,
+    pub tag: TransactionId,
 }
 
 /// The layout of a prefix.
@@ -174,9 +175,9 @@ struct PrefixFields {
     version: u8,
     kind: u8,
     lane: u8,
-    room: Room,
+    room: MaxDatagram,
     network: NetworkId,
-    tag: Tag,
+    tag: TransactionId,
 }
 
 impl Prefix {
@@ -227,18 +228,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_keeps_its_parts_apart() {
-        let tag = Tag::new(0xabcd, u64::MAX, 6);
-        assert_eq!((tag.cell(), tag.attempt(), tag.bits() >> 18), (0xabcd, 2, u64::MAX >> 18));
+    fn a_transaction_id_has_slot_nonce_and_attempt() {
+        let tag = TransactionId::new(0xabcd, u64::MAX, 6);
+        assert_eq!((tag.slot(), tag.attempt(), tag.bits() >> 18), (0xabcd, 2, u64::MAX >> 18));
         assert!(tag.same_exchange(tag.with_attempt(1)) && tag != tag.with_attempt(1));
-        assert!(!tag.same_exchange(Tag::new(0xabcd, 1, 2)) && !tag.same_exchange(Tag::new(1, u64::MAX, 2)));
+        assert!(
+            !tag.same_exchange(TransactionId::new(0xabcd, 1, 2))
+                && !tag.same_exchange(TransactionId::new(1, u64::MAX, 2))
+        );
     }
 
     #[test]
-    fn room_is_clamped_to_what_a_byte_and_the_protocol_allow() {
-        assert_eq!(Room::of(100).bytes(), 512);
-        assert_eq!(Room::of(1472).bytes(), 1472);
-        assert_eq!(Room::of(1 << 20).bytes(), 4080);
-        assert_eq!((Room::of(4080).datagram(), Room::of(600).datagram()), (1232, 592));
+    fn max_datagram_is_clamped_to_a_byte_and_the_protocol() {
+        assert_eq!(MaxDatagram::of(100).bytes(), 512);
+        assert_eq!(MaxDatagram::of(1472).bytes(), 1472);
+        assert_eq!(MaxDatagram::of(1 << 20).bytes(), 4080);
+        assert_eq!((MaxDatagram::of(4080).datagram(), MaxDatagram::of(600).datagram()), (1232, 592));
     }
 }

@@ -8,7 +8,7 @@ use crate::contact::Endpoint;
 use crate::item::{Digest, ItemHeader, TypeMask};
 use crate::key::Key;
 use crate::limits::{AMPLIFICATION, ENVELOPE_LEN, STORE_ITEMS_MAX};
-use crate::prefix::{Envelope, Room, Tag, kind};
+use crate::prefix::{Envelope, MaxDatagram, TransactionId, kind};
 
 /// Flags of a request. Unknown ones are kept and ignored.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Debug)]
@@ -103,8 +103,8 @@ pub struct Pull {
     pub offset: u32,
     /// Bit i asks for the chunk at `offset + i * chunk_len`. 0 asks for one empty CHUNK, as a sign of life.
     pub bitmap: u64,
-    /// The tag of the STORE that offered the value, or zero when a token proves the sender's address.
-    pub offer: Tag,
+    /// The transaction id of the STORE that offered the value; 0 when a token proves the sender's address.
+    pub offer: TransactionId,
     /// The value's key.
     pub key: Key,
     /// The item's digest.
@@ -159,7 +159,7 @@ struct PullFields {
     offset: u32,
     #[serde(with = "postcard::fixint::le")]
     bitmap: u64,
-    offer: Tag,
+    offer: TransactionId,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -185,7 +185,7 @@ impl<'a> Request<'a> {
 
     /// Returns the length in bytes to pad a FIND_NODE or FIND_VALUE to, so that the anti-amplification limit allows the largest reply
     /// that the requester takes.
-    pub const fn padded_len(room: Room) -> usize {
+    pub const fn padded_len(room: MaxDatagram) -> usize {
         room.datagram().div_ceil(AMPLIFICATION)
     }
 

@@ -50,21 +50,24 @@ impl Steering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Digest, Envelope, Key, NetworkId, Prefix, Pull, Reply, ReplyHead, Request, RequestFlags, Room, Tag};
+    use crate::{
+        Digest, Envelope, Key, MaxDatagram, NetworkId, Prefix, Pull, Reply, ReplyHead, Request, RequestFlags,
+        TransactionId,
+    };
 
-    fn envelope(lane: u8, tag: Tag) -> Envelope {
-        let prefix = Prefix { lane, room: Room::default(), network: NetworkId(1), tag };
+    fn envelope(lane: u8, tag: TransactionId) -> Envelope {
+        let prefix = Prefix { lane, room: MaxDatagram::default(), network: NetworkId(1), tag };
         Envelope { prefix, ..Envelope::default() }
     }
 
-    fn request(request: Request<'_>, lane: u8, tag: Tag) -> Steering {
+    fn request(request: Request<'_>, lane: u8, tag: TransactionId) -> Steering {
         let mut buffer = [0; 200];
         let len = request.encode(&envelope(lane, tag), RequestFlags::default(), &mut buffer).unwrap();
         Steering::of(&buffer[..len])
     }
 
     fn pull(lane: u8) -> Request<'static> {
-        let (offer, key, digest) = (Tag::default(), Key::default(), Digest::default());
+        let (offer, key, digest) = (TransactionId::default(), Key::default(), Digest::default());
         Request::Pull(Pull { lane, chunk_len: 1200, offset: 0, bitmap: 1, offer, key, digest })
     }
 
@@ -72,7 +75,7 @@ mod tests {
     fn a_reply_goes_to_the_lane_that_asked() {
         let mut buffer = [0; 200];
         let mut reply = |lane| {
-            let envelope = envelope(lane, Tag::new(1, 2, 0));
+            let envelope = envelope(lane, TransactionId::new(1, 2, 0));
             let len = Reply::Pong.encode(&envelope, &ReplyHead::default(), &mut buffer).unwrap();
             Steering::of(&buffer[..len])
         };
@@ -82,21 +85,21 @@ mod tests {
 
     #[test]
     fn a_pull_goes_to_the_lane_that_offered() {
-        assert_eq!(request(pull(2), 7, Tag::new(1, 2, 0)), Steering::Lane(2));
-        assert!(matches!(request(pull(0), 7, Tag::new(1, 2, 0)), Steering::Spread(_)));
+        assert_eq!(request(pull(2), 7, TransactionId::new(1, 2, 0)), Steering::Lane(2));
+        assert!(matches!(request(pull(0), 7, TransactionId::new(1, 2, 0)), Steering::Spread(_)));
     }
 
     #[test]
     fn a_goodbye_is_for_all() {
-        assert_eq!(request(Request::Goodbye, 0, Tag::new(1, 2, 0)), Steering::All);
+        assert_eq!(request(Request::Goodbye, 0, TransactionId::new(1, 2, 0)), Steering::All);
     }
 
     #[test]
     fn requests_are_spread_evenly_and_attempts_stay_together() {
         let mut hits = [0; 3];
         for nonce in 0..3000 {
-            let first = request(Request::PING, 9, Tag::new(5, nonce, 0));
-            assert_eq!(first, request(Request::PING, 9, Tag::new(5, nonce, 3)));
+            let first = request(Request::PING, 9, TransactionId::new(5, nonce, 0));
+            assert_eq!(first, request(Request::PING, 9, TransactionId::new(5, nonce, 3)));
             let Steering::Spread(number) = first else { panic!("{first:?}") };
             hits[number as usize % 3] += 1;
         }

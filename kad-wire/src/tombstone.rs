@@ -1,6 +1,6 @@
 //! Deletes without signatures: the publisher of an item reveals the secret of its delete lock.
 
-use crate::item::{Digest, ItemHeader, ItemType, Lock, sha256};
+use crate::item::{DeleteLock, Digest, ItemHeader, ItemType, sha256};
 use crate::key::Key;
 use crate::limits::{TOMBSTONE_LEN, TTL_MAX_MS};
 
@@ -11,10 +11,10 @@ use crate::limits::{TOMBSTONE_LEN, TTL_MAX_MS};
 /// its lock. Holders drop the deleted item, and refuse it as long as they hold the tombstone.
 ///
 /// ```
-/// use kad_wire::{ItemHeader, ItemType, Key, Lock, Tombstone};
+/// use kad_wire::{ItemHeader, ItemType, Key, DeleteLock, Tombstone};
 ///
 /// let (key, secret) = (Key::hash("name"), [7; 32]);
-/// let header = ItemHeader::publish(&key, ItemType::RAW, Lock::of(&secret), 60_000, b"value");
+/// let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::of(&secret), 60_000, b"value");
 /// let tombstone = Tombstone::of(&key, ItemType::RAW, &secret, b"value");
 /// assert_eq!(tombstone.deletes(), header.digest);
 /// assert_eq!(tombstone.header(&key).verify(&key, &tombstone.to_bytes()), Ok(()));
@@ -30,7 +30,7 @@ pub struct Tombstone {
 }
 
 impl Tombstone {
-    /// Returns the tombstone of `value` that was published under `key` as `item_type` with [`Lock::of`] this secret.
+    /// Returns the tombstone of `value` that was published under `key` as `item_type` with [`DeleteLock::of`] this secret.
     pub fn of(key: &Key, item_type: ItemType, secret: &[u8; 32], value: &[u8]) -> Self {
         let value_hash = match item_type {
             ItemType::CONTENT => *key.as_bytes(),
@@ -41,7 +41,7 @@ impl Tombstone {
 
     /// Returns the digest of the item that the tombstone deletes.
     pub fn deletes(&self) -> Digest {
-        Digest::of_hash(self.item_type, &Lock::of(&self.secret), &self.value_hash)
+        Digest::of_hash(self.item_type, &DeleteLock::of(&self.secret), &self.value_hash)
     }
 
     /// Returns the bytes to publish, 65: type 1, secret 32, hash 32.
@@ -65,12 +65,12 @@ impl Tombstone {
 
     /// Returns the header to publish the tombstone with. Its lifetime is [`TTL_MAX_MS`], so that no copy of the item outlives it.
     pub fn header(&self, key: &Key) -> ItemHeader {
-        let lock = Lock(self.deletes().0);
+        let lock = DeleteLock(self.deletes().0);
         ItemHeader::publish(key, ItemType::TOMBSTONE, lock, TTL_MAX_MS, &self.to_bytes())
     }
 
     /// Returns whether `value` is a tombstone of the item whose digest is in `lock`.
-    pub(crate) fn is_proof(lock: &Lock, value: &[u8]) -> bool {
+    pub(crate) fn is_proof(lock: &DeleteLock, value: &[u8]) -> bool {
         Self::read(value).is_some_and(|tombstone| tombstone.deletes().0 == lock.0)
     }
 }
@@ -94,7 +94,7 @@ mod tests {
     fn it_names_the_item_that_was_published_with_its_lock() {
         for item_type in [ItemType::RAW, ItemType::CONTENT] {
             let key = Key::hash("value");
-            let header = ItemHeader::publish(&key, item_type, Lock::of(&SECRET), 1000, b"value");
+            let header = ItemHeader::publish(&key, item_type, DeleteLock::of(&SECRET), 1000, b"value");
             assert_eq!(Tombstone::of(&key, item_type, &SECRET, b"value").deletes(), header.digest);
             assert_ne!(Tombstone::of(&key, item_type, &[8; 32], b"value").deletes(), header.digest);
         }
@@ -103,9 +103,9 @@ mod tests {
     #[test]
     fn without_the_secret_there_is_no_proof() {
         let key = Key::hash("k");
-        let victim = ItemHeader::publish(&key, ItemType::RAW, Lock::of(&SECRET), 1000, b"value");
+        let victim = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::of(&SECRET), 1000, b"value");
         let guess = Tombstone::of(&key, ItemType::RAW, &[1; 32], b"value");
-        let lock = Lock(victim.digest.0);
+        let lock = DeleteLock(victim.digest.0);
         let forged = ItemHeader::publish(&key, ItemType::TOMBSTONE, lock, 1000, &guess.to_bytes());
         assert_eq!(forged.verify(&key, &guess.to_bytes()), Err(Invalid::Proof));
     }

@@ -25,9 +25,9 @@ fn envelope() -> Envelope {
     Envelope {
         prefix: Prefix {
             lane: 3,
-            room: Room::of(1472),
+            room: MaxDatagram::of(1472),
             network: NetworkId(0x4433_2211),
-            tag: Tag::new(0x0201, 0x2aaa_bbbb_cccc, 1),
+            tag: TransactionId::new(0x0201, 0x2aaa_bbbb_cccc, 1),
         },
         token: Token(*b"token-01"),
         sender: id(0xa5),
@@ -40,7 +40,7 @@ fn head() -> ReplyHead {
 
 fn item(value: &[u8]) -> ItemHeader {
     let mut header =
-        ItemHeader::publish(&Key::hash("name"), ItemType::RAW, Lock([0x10; 16]), 3_600_000, value).aged(1500);
+        ItemHeader::publish(&Key::hash("name"), ItemType::RAW, DeleteLock([0x10; 16]), 3_600_000, value).aged(1500);
     header.inline_len = u16::try_from(value.len()).unwrap();
     header
 }
@@ -64,7 +64,7 @@ fn vectors() -> Vec<(&'static str, Build)> {
         chunk_len: 1200,
         offset: 1084,
         bitmap: 0x07ff_ffff,
-        offer: Tag::new(9, 77, 0),
+        offer: TransactionId::new(9, 77, 0),
         key: Key::hash("name"),
         digest: item(b"value").digest,
     };

@@ -26,7 +26,12 @@ fn contact() -> impl Strategy<Value = Contact> {
 fn envelope() -> impl Strategy<Value = Envelope> {
     (any::<u8>(), 512usize..5000, any::<u32>(), any::<u64>(), any::<[u8; 8]>(), key()).prop_map(
         |(lane, room, network, tag, token, sender)| Envelope {
-            prefix: Prefix { lane, room: Room::of(room), network: NetworkId(network), tag: Tag::from_bits(tag) },
+            prefix: Prefix {
+                lane,
+                room: MaxDatagram::of(room),
+                network: NetworkId(network),
+                tag: TransactionId::from_bits(tag),
+            },
             token: Token(token),
             sender: NodeId::from_bytes(*sender.as_bytes()),
         },
@@ -46,7 +51,7 @@ fn item() -> impl Strategy<Value = (ItemHeader, Vec<u8>)> {
                 ttl_ms,
                 age_ms,
                 digest: Digest(digest),
-                lock: Lock(lock),
+                lock: DeleteLock(lock),
             };
             (header, inline)
         },
@@ -65,7 +70,7 @@ fn request() -> impl Strategy<Value = Request<'static>> {
     );
     let pull = (any::<(u8, u16, u32, u64, u64)>(), key(), any::<[u8; 16]>()).prop_map(
         |((lane, chunk_len, offset, bitmap, offer), key, digest)| {
-            let (offer, digest) = (Tag::from_bits(offer), Digest(digest));
+            let (offer, digest) = (TransactionId::from_bits(offer), Digest(digest));
             Request::Pull(Pull { lane, chunk_len, offset, bitmap, offer, key, digest })
         },
     );

@@ -23,7 +23,7 @@ fn fixed_sizes_are_those_of_the_protocol() {
         chunk_len: 0,
         offset: 0,
         bitmap: 0,
-        offer: Tag::default(),
+        offer: TransactionId::default(),
         key: Key::default(),
         digest: Digest::default(),
     };
@@ -34,8 +34,8 @@ fn fixed_sizes_are_those_of_the_protocol() {
     let sizes = replies.map(|reply| reply.encode(&Envelope::default(), &ReplyHead::default(), &mut [0; 200]).unwrap());
     assert_eq!(sizes, [76, 80]);
     assert_eq!((STORE_INLINE_MAX, VALUE_INLINE_MAX, STORE_ITEMS_MAX), (1084, 1100, 14));
-    assert_eq!(Request::padded_len(Room::of(DATAGRAM_MAX)), 411);
-    assert_eq!(Request::padded_len(Room::of(ROOM_MIN)), 171);
+    assert_eq!(Request::padded_len(MaxDatagram::of(DATAGRAM_MAX)), 411);
+    assert_eq!(Request::padded_len(MaxDatagram::of(ROOM_MIN)), 171);
 }
 
 #[test]

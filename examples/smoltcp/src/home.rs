@@ -7,7 +7,7 @@ use heapless::Vec;
 use kad_core::{Event, FindOptions, Node, OperationId};
 use kad_store::{FixedStore, Store};
 use kad_upkeep::{Joining, Response, Shelves, Upkeep};
-use kad_wire::{Instant, ItemHeader, ItemType, Key, Lock, Query, Sink, StoreMode};
+use kad_wire::{DeleteLock, Instant, ItemHeader, ItemType, Key, Query, Sink, StoreMode};
 
 use crate::call::{Call, Error, Outcome, Request};
 use crate::memory::REJOIN;
@@ -168,7 +168,7 @@ impl Home {
         if value.len() > self.node.value_max() as usize {
             return Err(Error::TooLarge);
         }
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, TTL_MS, value);
+        let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, TTL_MS, value);
         let answer = self.store.publish(now, &key, &header, value);
         if !answer.status.is_held() {
             return Err(Error::Refused(answer.status));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant as Clock};
 
 use kad_tokio::{DiskStore, ItemStatus, ItemType, Key, Limits, Moment, NodeId, Store};
-use kad_wire::{Instant, ItemHeader, Lock};
+use kad_wire::{DeleteLock, Instant, ItemHeader};
 use serde::{Deserialize, Serialize};
 
 use super::fresh;
@@ -114,7 +114,7 @@ fn put(
         let one = Clock::now();
         for _ in 0..size.min(most - number) {
             let key = Key::hash_int(number);
-            let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, TTL_MS, &value);
+            let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, TTL_MS, &value);
             let answer = store.publish(Instant::ZERO, &key, &header, &value);
             if answer.status != ItemStatus::Stored {
                 return Err(Failure::Void(format!("the store says {:?} to a value", answer.status)));
@@ -130,7 +130,7 @@ fn put(
 /// Reads values all over the file. Answers with the microseconds that one takes.
 fn read(store: &mut DiskStore, bytes: usize, count: u64) -> Result<f64, Failure> {
     let (value, mut out) = (vec![7; bytes], vec![0; READ_MAX]);
-    let digest = |key: &Key| ItemHeader::publish(key, ItemType::RAW, Lock::NONE, 0, &value).digest;
+    let digest = |key: &Key| ItemHeader::publish(key, ItemType::RAW, DeleteLock::NONE, 0, &value).digest;
     let keys = (0..READS).map(|at| Key::hash_int(at * 7919 % count));
     let places: Vec<_> = keys.map(|key| (key, digest(&key))).collect();
     let begun = Clock::now();

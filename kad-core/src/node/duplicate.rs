@@ -120,7 +120,7 @@ impl Node<'_> {
     /// Whether a reply belongs to a request of this node, which is over then: nobody else is at that address.
     fn was_asked(&mut self, now: Instant, from: Endpoint, envelope: &Envelope) -> bool {
         let tag = envelope.prefix.tag;
-        match self.memory.cell(tag.cell()) {
+        match self.memory.cell(tag.slot()) {
             Cell::Probe(cell) => self.memory.head.probes.answered(cell, tag, &from).is_some(),
             Cell::Candidate(operation, place) => {
                 let asked = self.memory.candidate(operation, place).is_some_and(|(slot, candidate)| {

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 
 use kad_wire::limits::{CONTACT_LEN, ENVELOPE_LEN, REPLY_HEAD_LEN, ROOM_UNIT, VALUE_INLINE_MAX};
-use kad_wire::{Contact, Endpoint, Instant, Reply, Tag};
+use kad_wire::{Contact, Endpoint, Instant, Reply, TransactionId};
 
 use super::Node;
 use super::transmit::way_of;
@@ -100,7 +100,14 @@ impl Node<'_> {
     }
 
     /// An answer that is no longer needed, to the larger one of two attempts: it was not lost, but late.
-    pub(crate) fn size_answered_late(&mut self, operation: usize, place: usize, tag: Tag, from: &Endpoint, len: usize) {
+    pub(crate) fn size_answered_late(
+        &mut self,
+        operation: usize,
+        place: usize,
+        tag: TransactionId,
+        from: &Endpoint,
+        len: usize,
+    ) {
         let Some((slot, candidate)) = self.memory.candidate(operation, place) else { return };
         let ours = candidate.tag.same_exchange(tag) && candidate.contact.endpoint == *from;
         if ours && tag.attempt() < candidate.larger {
@@ -114,7 +121,14 @@ impl Node<'_> {
     }
 
     /// A request was answered: what that says of the path.
-    pub(crate) fn size_answered(&mut self, operation: usize, place: usize, tag: Tag, reply: &Reply<'_>, len: usize) {
+    pub(crate) fn size_answered(
+        &mut self,
+        operation: usize,
+        place: usize,
+        tag: TransactionId,
+        reply: &Reply<'_>,
+        len: usize,
+    ) {
         let Some((slot, candidate)) = self.memory.candidate(operation, place) else { return };
         let Some(way) = way_of(slot.kind, slot.phase) else { return };
         let (contact, limit) = (candidate.contact, candidate.size());

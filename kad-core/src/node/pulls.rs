@@ -2,8 +2,8 @@
 
 use kad_wire::limits::{CHUNK_HEAD_LEN, DATAGRAM_MAX};
 use kad_wire::{
-    Answer, Chunk, Contact, Endpoint, Envelope, Instant, ItemStatus, Offer, Prefix, ReplyHead, Room, StoredWriter, Tag,
-    ValueItems,
+    Answer, Chunk, Contact, Endpoint, Envelope, Instant, ItemStatus, MaxDatagram, Offer, Prefix, ReplyHead,
+    StoredWriter, TransactionId, ValueItems,
 };
 
 use super::{Node, Received};
@@ -76,7 +76,7 @@ impl Node<'_> {
     pub(crate) fn pull_offer(&mut self, offer: &Offer<'_>, ticket: &StoreTicket<'_>, index: u8) -> Result<(), Answer> {
         let source = &ticket.asker.contact;
         let Prefix { tag: store, lane, .. } = ticket.asker.envelope.prefix;
-        let room = Room::of(ticket.asker.room);
+        let room = MaxDatagram::of(ticket.asker.room);
         let purpose = Purpose::Offered { index, mode: offer.mode };
         if self.is_pulled_already(offer, &ticket.asker, purpose) {
             return Ok(());
@@ -135,7 +135,7 @@ impl Node<'_> {
     /// Starts a transfer of which is written down what to pull from whom.
     fn start_transfer(&mut self, place: usize, now: Instant) {
         let cell = self.memory.transfer_cell(place);
-        let tag = Tag::new(cell, self.memory.head.random.next(), 0);
+        let tag = TransactionId::new(cell, self.memory.head.random.next(), 0);
         if let Some(transfer) = self.memory.transfers.get_mut(place) {
             (transfer.state, transfer.tag, transfer.received) = (State::Waiting, tag, now);
             transfer.deadline = Transfer::deadline(now, transfer.header.total_len);
@@ -257,7 +257,7 @@ impl Node<'_> {
         chunk: &Chunk<'_>,
         reply: &mut [u8],
     ) -> Received<'s, 'static> {
-        let crate::memory::Cell::Transfer(index) = self.memory.cell(prefix.tag.cell()) else {
+        let crate::memory::Cell::Transfer(index) = self.memory.cell(prefix.tag.slot()) else {
             count!(self.memory.head.stats, dropped_unsolicited);
             return Received::Nothing;
         };
@@ -277,7 +277,7 @@ impl Node<'_> {
         now: Instant,
         index: usize,
         from: &Endpoint,
-        tag: Tag,
+        tag: TransactionId,
         chunk: &Chunk<'_>,
     ) -> Option<bool> {
         let was_short = self.is_short_of_credit();

@@ -245,7 +245,7 @@ impl Node<'_> {
     }
 
     /// The envelope of a request of this node.
-    pub(crate) fn envelope(&self, tag: kad_wire::Tag, token: Token) -> Envelope {
+    pub(crate) fn envelope(&self, tag: kad_wire::TransactionId, token: Token) -> Envelope {
         let Self { memory } = self;
         let settings = &memory.head.settings;
         let prefix = Prefix { lane: settings.lane, room: settings.room(), network: settings.network, tag };

@@ -1,8 +1,8 @@
 //! Replies to this node's own requests: found by their tag, believed by nonce and source.
 
 use kad_wire::{
-    Contact, Contacts, Endpoint, Envelope, Instant, ItemHeader, NodeId, Refusal, Reply, ReplyHead, StoredItems, Tag,
-    Value, ValueItems, reply_flags,
+    Contact, Contacts, Endpoint, Envelope, Instant, ItemHeader, NodeId, Refusal, Reply, ReplyHead, StoredItems,
+    TransactionId, Value, ValueItems, reply_flags,
 };
 
 use super::receive::Heard;
@@ -29,7 +29,7 @@ impl Node<'_> {
     ) -> Received<'static, 'd> {
         let tag = envelope.prefix.tag;
         let contact = Contact { id: envelope.sender, endpoint: from };
-        let known = match self.memory.cell(tag.cell()) {
+        let known = match self.memory.cell(tag.slot()) {
             Cell::Probe(cell) => self.probe_answered(now, cell, tag, (&contact, via), head),
             Cell::Transfer(index) => {
                 let gone = matches!(reply, Reply::Refused { refusal: Some(Refusal::Gone), .. });
@@ -58,7 +58,7 @@ impl Node<'_> {
         &mut self,
         now: Instant,
         cell: usize,
-        tag: Tag,
+        tag: TransactionId,
         (contact, via): (&Contact, Via),
         head: &ReplyHead,
     ) -> bool {
@@ -353,7 +353,7 @@ impl Node<'_> {
     }
 
     /// A PULL was refused: the value cannot be had there, or is no longer there.
-    fn pull_refused(&mut self, now: Instant, index: usize, tag: Tag, from: &Endpoint, gone: bool) -> bool {
+    fn pull_refused(&mut self, now: Instant, index: usize, tag: TransactionId, from: &Endpoint, gone: bool) -> bool {
         let ours = self.memory.transfers.get(index).is_some_and(|transfer| transfer.awaits(tag, from));
         if ours {
             self.fail_transfer(now, index, gone);

@@ -134,7 +134,7 @@ impl<'m> Node<'m> {
     /// Whether a PULL names a STORE that this node sent to that address and waits on. If so its holder is alive, and gets
     /// time.
     fn offer_is_pulled(&mut self, now: Instant, asker: &Asker, pull: &Pull) -> bool {
-        let Cell::Candidate(operation, place) = self.memory.cell(pull.offer.cell()) else { return false };
+        let Cell::Candidate(operation, place) = self.memory.cell(pull.offer.slot()) else { return false };
         let Some(lookup) = self.memory.lookup(operation) else { return false };
         let Some(item) = lookup.item(&pull.key, &pull.digest) else { return false };
         let running = lookup.operation.is_running() && lookup.operation.kind == Kind::Store;

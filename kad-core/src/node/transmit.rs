@@ -1,8 +1,8 @@
 //! Requests of this node: which is next for a slot that is ready, and its bytes.
 
 use kad_wire::{
-    Contact, Endpoint, FindNode, FindValue, Instant, ItemHeader, NodeId, Pull, Request, RequestFlags, Room, StoreMode,
-    StoreWriter, Tag, Token,
+    Contact, Endpoint, FindNode, FindValue, Instant, ItemHeader, MaxDatagram, NodeId, Pull, Request, RequestFlags,
+    StoreMode, StoreWriter, Token, TransactionId,
 };
 
 use super::{Node, Transmit};
@@ -108,7 +108,7 @@ impl Node<'_> {
         if again {
             candidate.tag = candidate.tag.with_attempt(candidate.attempts);
         } else {
-            candidate.tag = Tag::new(cell, nonce, 0);
+            candidate.tag = TransactionId::new(cell, nonce, 0);
             candidate.attempts = 0;
             candidate.late = false;
             (candidate.limit, candidate.larger, candidate.longest) = (0, 0, 0);
@@ -171,7 +171,7 @@ impl Node<'_> {
         let many_doors = candidate.anonymous && many_doors;
         let (kind, phase, target) = (slot.kind, slot.phase, slot.target);
         let Candidate { tag, token, cursor, names_only, .. } = *candidate;
-        let room = room.min(Room::of(candidate.size()));
+        let room = room.min(MaxDatagram::of(candidate.size()));
         let to = candidate.contact.endpoint;
         match (kind, phase) {
             (Kind::Leave, Phase::Give) => {
@@ -196,7 +196,7 @@ impl Node<'_> {
         }
     }
 
-    fn find_value_request(&mut self, operation: usize, cursor: u32, room: Room) -> Option<FindValue> {
+    fn find_value_request(&mut self, operation: usize, cursor: u32, room: MaxDatagram) -> Option<FindValue> {
         let operation = self.memory.operations.get(operation)?;
         Some(FindValue {
             limit: if operation.all { contacts_with_values(room) } else { 0 },
@@ -213,7 +213,7 @@ impl Node<'_> {
         &mut self,
         to: &Endpoint,
         request: &Request<'_>,
-        tag: Tag,
+        tag: TransactionId,
         token: Token,
         flags: RequestFlags,
         out: &mut [u8],
@@ -225,10 +225,10 @@ impl Node<'_> {
     /// Writes a request whose reply must be no larger than this.
     fn write_within(
         &mut self,
-        room: Room,
+        room: MaxDatagram,
         to: &Endpoint,
         request: &Request<'_>,
-        tag: Tag,
+        tag: TransactionId,
         flags: RequestFlags,
         out: &mut [u8],
     ) -> Option<Transmit> {
@@ -239,7 +239,7 @@ impl Node<'_> {
     }
 
     /// Writes a PING, which tells where this node is to be listed if that is not where it comes from.
-    fn write_ping(&mut self, to: &Endpoint, tag: Tag, token: Token, out: &mut [u8]) -> Option<Transmit> {
+    fn write_ping(&mut self, to: &Endpoint, tag: TransactionId, token: Token, out: &mut [u8]) -> Option<Transmit> {
         let advertised = self.memory.head.settings.advertised_to(to);
         let flags = match advertised {
             Some(_) => RequestFlags(self.flags().0 & !RequestFlags::CLIENT),
@@ -255,7 +255,7 @@ impl Node<'_> {
         let candidate = self.memory.lookup(operation)?.candidates.get(place).copied()?;
         let mut envelope = self.envelope(candidate.tag, candidate.token);
         // The holder pulls what is offered in chunks that pass, too.
-        envelope.prefix.room = envelope.prefix.room.min(Room::of(candidate.size()));
+        envelope.prefix.room = envelope.prefix.room.min(MaxDatagram::of(candidate.size()));
         let (expected, latest) = self.arrival(now, &candidate);
         let lookup = self.memory.lookup(operation)?;
         let mode = lookup.operation.mode;
@@ -311,7 +311,7 @@ impl Node<'_> {
         let slot = self.memory.operations.get_mut(operation)?;
         slot.cursor = u16::try_from(index.saturating_add(1)).unwrap_or(u16::MAX);
         count!(self.memory.head.stats, requests_out);
-        let tag = Tag::new(0, nonce, 0);
+        let tag = TransactionId::new(0, nonce, 0);
         let transmit = self.write(&contact.endpoint, &Request::Goodbye, tag, Token::NONE, flags, out)?;
         Some(transmit.through(via))
     }
@@ -410,7 +410,7 @@ impl Node<'_> {
 
 /// Contacts that a find of all values wants besides the values: they take a third of the room, so that a value is left a
 /// place in the smallest reply too.
-fn contacts_with_values(room: Room) -> u8 {
+fn contacts_with_values(room: MaxDatagram) -> u8 {
     let contacts = room.datagram() / (3 * kad_wire::limits::CONTACT_LEN);
     u8::try_from(contacts).unwrap_or(u8::MAX)
 }

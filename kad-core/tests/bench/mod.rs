@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 
 use kad_core::wire::limits::DATAGRAM_MAX;
 use kad_core::wire::{
-    Chunk, Contact, Datagram, Envelope, ItemHeader, NetworkId, Prefix, Reply, ReplyHead, Request, RequestFlags, Room,
-    Tag, Token,
+    Chunk, Contact, Datagram, Envelope, ItemHeader, MaxDatagram, NetworkId, Prefix, Reply, ReplyHead, Request,
+    RequestFlags, Token, TransactionId,
 };
 use kad_core::{Config, Event, Instant, Key, Node, NodeId, OperationId, Received};
 use kad_store::{Limits, MemoryStore, Store};
@@ -277,14 +277,16 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn envelope(&self, tag: Tag, token: Token) -> Envelope {
-        let prefix = Prefix { lane: 0, room: Room::default(), network: NetworkId::default(), tag };
+    pub fn envelope(&self, tag: TransactionId, token: Token) -> Envelope {
+        let prefix = Prefix { lane: 0, room: MaxDatagram::default(), network: NetworkId::default(), tag };
         Envelope { prefix, token, sender: self.id }
     }
 
     pub fn request(&self, token: Token, request: &Request<'_>) -> Vec<u8> {
         let mut out = [0; DATAGRAM_MAX];
-        let len = request.encode(&self.envelope(Tag::new(1, 2, 0), token), RequestFlags::default(), &mut out).unwrap();
+        let len = request
+            .encode(&self.envelope(TransactionId::new(1, 2, 0), token), RequestFlags::default(), &mut out)
+            .unwrap();
         out[..len].to_vec()
     }
 

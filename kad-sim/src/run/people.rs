@@ -1,7 +1,7 @@
 //! What people do: store, read, look up.
 
 use kad_core::{FindOptions, OperationId};
-use kad_wire::{Instant, ItemHeader, ItemType, Key, Lock, StoreMode};
+use kad_wire::{DeleteLock, Instant, ItemHeader, ItemType, Key, StoreMode};
 
 use super::{Pending, Run};
 use crate::member::Outcome;
@@ -71,7 +71,7 @@ impl Run {
         let number = self.published;
         let (key, bytes) = (Key::hash(format!("value {number}")), value(number, len));
         let ttl_ms = (self.workload.ttl_secs * 1000) as u32;
-        let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, ttl_ms, &bytes);
+        let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, ttl_ms, &bytes);
         let expires = self.world.now().plus_millis(ttl_ms.into());
         let published = Published {
             key,

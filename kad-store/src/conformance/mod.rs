@@ -18,7 +18,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
-use kad_wire::{Answer, Endpoint, Instant, ItemHeader, ItemType, Key, Lock, NodeId, Offer, Query, Sink, StoreMode};
+use kad_wire::{
+    Answer, DeleteLock, Endpoint, Instant, ItemHeader, ItemType, Key, NodeId, Offer, Query, Sink, StoreMode,
+};
 
 use crate::{Limits, Store};
 
@@ -89,7 +91,7 @@ fn public(a: u8, b: u8, c: u8) -> Endpoint {
 }
 
 fn header(key: &Key, ttl_ms: u32, age_ms: u32, value: &[u8]) -> ItemHeader {
-    ItemHeader { age_ms, ..ItemHeader::publish(key, ItemType::RAW, Lock::NONE, ttl_ms, value) }
+    ItemHeader { age_ms, ..ItemHeader::publish(key, ItemType::RAW, DeleteLock::NONE, ttl_ms, value) }
 }
 
 fn offer<'a>(now: Instant, mode: StoreMode, key: &Key, header: ItemHeader, value: &'a [u8]) -> Offer<'a> {

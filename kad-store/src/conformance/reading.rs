@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use kad_wire::{Digest, ItemHeader, ItemStatus, ItemType, Lock, Query, StoreMode, TypeMask};
+use kad_wire::{DeleteLock, Digest, ItemHeader, ItemStatus, ItemType, Query, StoreMode, TypeMask};
 
 use super::{Collect, HOUR_MS, at_ms, find, header, key, offer, put, values};
 use crate::Store;
@@ -38,7 +38,7 @@ pub(super) fn finds_newest_first_by_age_and_type(store: &mut impl Store) {
     // An item may be published before the clock's origin.
     let ancient = header(&key, HOUR_MS, u32::MAX, b"z");
     store.offer(now, &offer(now, StoreMode::Replicate, &key, ancient, b"z"));
-    let content = ItemHeader::publish(&key, ItemType::CONTENT, Lock::NONE, HOUR_MS, b"content");
+    let content = ItemHeader::publish(&key, ItemType::CONTENT, DeleteLock::NONE, HOUR_MS, b"content");
     store.offer(now, &offer(now, StoreMode::Publish, &key, content, b"content"));
     assert_eq!(values(store, now, &key), [&b"content"[..], b"a", b"b", b"c", b"z"]);
     let later = at_ms(12_000);

@@ -3,14 +3,14 @@
 use alloc::vec::Vec;
 
 use kad_wire::limits::TTL_MAX_MS;
-use kad_wire::{ItemHeader, ItemStatus, ItemType, Lock, Offer, Query, StoreMode, Tombstone, TypeMask};
+use kad_wire::{DeleteLock, ItemHeader, ItemStatus, ItemType, Offer, Query, StoreMode, Tombstone, TypeMask};
 
 use super::{HOUR_MS, at_ms, find, key, offer, public, put};
 use crate::Store;
 
 pub(super) fn a_tombstone_that_has_deleted_something_stays(store: &mut impl Store) {
     let (now, key, secret) = (at_ms(0), key(1), [7; 32]);
-    let item = ItemHeader::publish(&key, ItemType::RAW, Lock::of(&secret), HOUR_MS, b"value");
+    let item = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::of(&secret), HOUR_MS, b"value");
     store.offer(now, &Offer { header: item, ..offer(now, StoreMode::Publish, &key, item, b"value") });
     let delete = |store: &mut dyn Store, secret: [u8; 32], value: &[u8], source| {
         let tombstone = Tombstone::of(&key, ItemType::RAW, &secret, value);
@@ -26,7 +26,7 @@ pub(super) fn a_tombstone_that_has_deleted_something_stays(store: &mut impl Stor
     let answer = store.offer(now, &again).map(|answer| answer.status);
     assert_eq!(answer, Some(ItemStatus::Deleted), "made-up tombstones do not displace it");
     // A tombstone that deletes an item still finds a place.
-    let other = ItemHeader::publish(&key, ItemType::RAW, Lock::of(&[9; 32]), HOUR_MS, b"other");
+    let other = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::of(&[9; 32]), HOUR_MS, b"other");
     store.offer(now, &offer(now, StoreMode::Publish, &key, other, b"other"));
     assert_eq!(delete(store, [9; 32], b"other", public(21, 1, 1)), Some(ItemStatus::Stored));
     assert!(find(store, now, &Query { types: TypeMask::VALUES, ..Query::all(key) }).is_empty());
@@ -35,7 +35,7 @@ pub(super) fn a_tombstone_that_has_deleted_something_stays(store: &mut impl Stor
 
 pub(super) fn a_tombstone_ends_what_it_deletes_and_keeps_it_away(store: &mut impl Store) {
     let (now, key, secret) = (at_ms(0), key(1), [7; 32]);
-    let locked = |value: &[u8]| ItemHeader::publish(&key, ItemType::RAW, Lock::of(&secret), HOUR_MS, value);
+    let locked = |value: &[u8]| ItemHeader::publish(&key, ItemType::RAW, DeleteLock::of(&secret), HOUR_MS, value);
     let give = |store: &mut dyn Store, header: ItemHeader, value: &[u8]| {
         store
             .offer(now, &offer(now, StoreMode::Publish, &key, header, value))
@@ -79,7 +79,7 @@ pub(super) fn a_tombstone_ends_what_it_deletes_and_keeps_it_away(store: &mut imp
 
 pub(super) fn a_tombstone_takes_the_place_of_what_it_deletes(store: &mut impl Store) {
     let (now, key, secret) = (at_ms(0), key(200), [7; 32]);
-    let header = ItemHeader::publish(&key, ItemType::RAW, Lock::of(&secret), HOUR_MS, &[1; 100]);
+    let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::of(&secret), HOUR_MS, &[1; 100]);
     assert_eq!(store.publish(now, &key, &header, &[1; 100]).status, ItemStatus::Stored);
     let tombstone = Tombstone::of(&key, ItemType::RAW, &secret, &[1; 100]);
     let (header, bytes) = (tombstone.header(&key), tombstone.to_bytes());

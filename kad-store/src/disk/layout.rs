@@ -2,7 +2,7 @@
 
 use std::vec::Vec;
 
-use kad_wire::{Digest, Instant, ItemType, Key, Lock};
+use kad_wire::{DeleteLock, Digest, Instant, ItemType, Key};
 
 use super::clock::Clock;
 use crate::eviction::source::Source;
@@ -60,7 +60,7 @@ pub(super) fn item_read(cursor: u32, row: &[u8], clock: Clock) -> Option<Record>
         len: u32::from_le_bytes(take(bytes)?),
         key: Key::from_bytes(take(bytes)?),
         digest: Digest(take(bytes)?),
-        lock: Lock(take(bytes)?),
+        lock: DeleteLock(take(bytes)?),
         source: Source(take(bytes)?),
         born_us: clock.callers_us(i64::from_le_bytes(take(bytes)?)),
         expires: time(bytes, clock)?,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::vec;
 use std::vec::Vec;
 
-use kad_wire::{Instant, ItemHeader, ItemStatus, ItemType, Key, Lock, NodeId};
+use kad_wire::{DeleteLock, Instant, ItemHeader, ItemStatus, ItemType, Key, NodeId};
 use redb::StorageBackend;
 
 use super::database::{Database, Opener};
@@ -112,13 +112,13 @@ fn value(number: u32, len: usize) -> Vec<u8> {
 
 fn publish(store: &mut DiskStore, now: Instant, number: u32, len: usize) -> ItemStatus {
     let (key, value) = (Key::hash_int(u64::from(number)), value(number, len));
-    let header = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 3_600_000, &value);
+    let header = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 3_600_000, &value);
     store.publish(now, &key, &header, &value).status
 }
 
 fn reads(store: &mut DiskStore, now: Instant, number: u32, len: usize) -> bool {
     let (key, value) = (Key::hash_int(u64::from(number)), value(number, len));
-    let digest = ItemHeader::publish(&key, ItemType::RAW, Lock::NONE, 0, &value).digest;
+    let digest = ItemHeader::publish(&key, ItemType::RAW, DeleteLock::NONE, 0, &value).digest;
     let mut out = vec![0; len];
     store.read(now, &key, &digest, 0, &mut out) == len && out == value
 }

@@ -2,7 +2,7 @@
 //!
 //! Integers are little-endian. Times are microseconds of the store clock, see [`FlashStore`](super::FlashStore).
 
-use kad_wire::{Digest, Instant, ItemType, Key, Lock};
+use kad_wire::{DeleteLock, Digest, Instant, ItemType, Key};
 use sequential_storage::map::{SerializationError, Value};
 
 use super::FlashBlock;
@@ -156,7 +156,7 @@ pub(crate) fn header_read(mut bytes: &[u8]) -> Option<FixedRecord> {
         len: u32::from_le_bytes(take(bytes)?),
         key: Key::from_bytes(take(bytes)?),
         digest: Digest(take(bytes)?),
-        lock: Lock(take(bytes)?),
+        lock: DeleteLock(take(bytes)?),
         source: Source(take(bytes)?),
         born_us: i64::from_le_bytes(take(bytes)?),
         expires: Instant::from_micros(u64::from_le_bytes(take(bytes)?)),

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use kad_wire::{Digest, ItemType, Key, Lock, Tombstone};
+use kad_wire::{DeleteLock, Digest, ItemType, Key, Tombstone};
 
 use super::Dht;
 use crate::error::Error;
 use crate::report::{Copies, Receipt, Value};
 
 impl Value {
-    /// Whether it was published under `key` with [`Lock::of`] this secret.
+    /// Whether it was published under `key` with [`DeleteLock::of`] this secret.
     pub fn is_locked_with(&self, key: &Key, secret: &[u8; 32]) -> bool {
-        Digest::of(key, self.item_type, &Lock::of(secret), &self.bytes) == self.digest
+        Digest::of(key, self.item_type, &DeleteLock::of(secret), &self.bytes) == self.digest
     }
 }
 
@@ -24,11 +24,11 @@ impl Dht {
     /// Answers with a receipt for each value that was deleted; with none, there was nothing to delete.
     ///
     /// ```
-    /// # use kad_tokio::{Dht, Key, Lock};
+    /// # use kad_tokio::{Dht, Key, DeleteLock};
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// # let dht = Dht::builder().listen(([127, 0, 0, 1], 0).into()).start()?;
     /// let (key, secret) = (Key::hash("name"), [7; 32]);
-    /// dht.store(key, "value").lock(Lock::of(&secret)).await?;
+    /// dht.store(key, "value").lock(DeleteLock::of(&secret)).await?;
     ///
     /// let deleted = dht.delete(key, |value| value.is_locked_with(&key, &secret).then_some(secret)).await?;
     /// assert_eq!(deleted.len(), 1);

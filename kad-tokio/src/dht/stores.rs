@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kad_wire::limits::TTL_MAX_MS;
-use kad_wire::{ItemHeader, ItemType, Key, Lock};
+use kad_wire::{DeleteLock, ItemHeader, ItemType, Key};
 use tracing::Instrument as _;
 
 use super::{Boxed, Dht};
@@ -18,7 +18,7 @@ use crate::report::{Copies, Receipt};
 #[must_use = "nothing is stored until it is awaited"]
 pub struct StoreMany {
     dht: Dht,
-    items: Vec<(Key, Bytes, Lock)>,
+    items: Vec<(Key, Bytes, DeleteLock)>,
     item_type: ItemType,
     ttl: Duration,
     copies: Copies,
@@ -30,7 +30,7 @@ impl StoreMany {
         let timeout = dht.shared.timeout;
         Self {
             dht,
-            items: items.into_iter().map(|(key, value)| (key, value, Lock::NONE)).collect(),
+            items: items.into_iter().map(|(key, value)| (key, value, DeleteLock::NONE)).collect(),
             item_type: ItemType::RAW,
             ttl: Duration::from_secs(3600),
             copies: Copies::AtLeast(3),
@@ -56,13 +56,13 @@ impl StoreMany {
         self
     }
 
-    /// What [`Dht::delete`] has to open: [`Lock::of`] a secret of the publisher's. Without one the values can only lapse.
-    pub fn lock(self, lock: Lock) -> Self {
+    /// What [`Dht::delete`] has to open: [`DeleteLock::of`] a secret of the publisher's. Without one the values can only lapse.
+    pub fn lock(self, lock: DeleteLock) -> Self {
         self.lock_each(|_, _| lock)
     }
 
     /// The same with a lock for each value, made of its key and its bytes: opening one opens no other.
-    pub fn lock_each(mut self, lock: impl Fn(&Key, &[u8]) -> Lock) -> Self {
+    pub fn lock_each(mut self, lock: impl Fn(&Key, &[u8]) -> DeleteLock) -> Self {
         for (key, value, own) in &mut self.items {
             *own = lock(key, value);
         }
@@ -83,7 +83,7 @@ impl StoreMany {
         if let Some((_, large, _)) = self.items.iter().find(|(_, value, _)| value.len() > max) {
             return Err(Error::TooLarge { len: large.len(), max });
         }
-        let publication = |(key, bytes, lock): &(Key, Bytes, Lock)| Publication {
+        let publication = |(key, bytes, lock): &(Key, Bytes, DeleteLock)| Publication {
             key: *key,
             header: ItemHeader::publish(key, self.item_type, *lock, ttl_ms, bytes),
             bytes: bytes.clone(),
@@ -128,8 +128,8 @@ impl StoreOne {
         Self { inner: self.inner.copies(copies) }
     }
 
-    /// What [`Dht::delete`] has to open: [`Lock::of`] a secret of the publisher's. Without one the value can only lapse.
-    pub fn lock(self, lock: Lock) -> Self {
+    /// What [`Dht::delete`] has to open: [`DeleteLock::of`] a secret of the publisher's. Without one the value can only lapse.
+    pub fn lock(self, lock: DeleteLock) -> Self {
         Self { inner: self.inner.lock(lock) }
     }
 

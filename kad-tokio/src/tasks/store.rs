@@ -193,10 +193,10 @@ pub(crate) fn note_item(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kad_wire::{ItemType, Lock};
+    use kad_wire::{DeleteLock, ItemType};
 
     fn call(keys: &[[u8; 32]]) -> StoreCall {
-        let header = |key: &Key| ItemHeader::publish(key, ItemType::RAW, Lock::NONE, 60_000, b"value");
+        let header = |key: &Key| ItemHeader::publish(key, ItemType::RAW, DeleteLock::NONE, 60_000, b"value");
         let headers = keys.iter().map(|bytes| Key::from_bytes(*bytes)).map(|key| (key, header(&key))).collect();
         let (answer, _) = tokio::sync::oneshot::channel();
         StoreCall::new(headers, true, Copies::All, Instant::ZERO, Instant::ZERO, answer)
