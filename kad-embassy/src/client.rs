@@ -6,17 +6,15 @@ use core::time::Duration;
 use embassy_net::Stack;
 use heapless::Vec;
 use kad_core::{Config, FindOptions, Role};
-use kad_upkeep::{Aside, copy_part};
+use kad_upkeep::{
+    Aside, Copies, Driver, Exchange, Found, Outcome, Receipt, Request, StoreOptions, Visitor, copy_part, lifetime_ms,
+};
 use kad_wire::{Digest, ItemHeader, Key, NodeId};
 
-use crate::calls::{Outcome, Request};
-use crate::duties::{BOOTSTRAP, Visitor};
 use crate::error::{Error, StartError};
-use crate::exchange::Exchange;
-use crate::home::Home;
-use crate::net::Neighbours;
-use crate::report::{Copies, Found, Receipt, StoreOptions, ttl_ms};
-use crate::runner::{Assembly, Options, Parts, assemble, now};
+use crate::home::{BOOTSTRAP, NodeDriver};
+use crate::net::{Link, Neighbours};
+use crate::runner::{Assembly, Options, Parts, assemble, close, now, ready};
 
 /// What an operation may cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,8 +48,8 @@ pub struct Cost {
 ///
 /// It runs in the task that calls it; there is nothing to spawn but the network stack's own task.
 pub struct Client {
-    home: Home<Visitor>,
-    exchange: Exchange,
+    driver: NodeDriver<Visitor>,
+    exchange: Exchange<'static, Link>,
     bootstrap: Vec<SocketAddr, BOOTSTRAP>,
     cost: Cost,
 }
@@ -70,15 +68,15 @@ impl Client {
         let config = Config { role: Role::Client, ..parts.config.clone() };
         let Assembly { node, store, calls, found, mut exchange } =
             assemble(stack, neighbours, Parts { config: &config, ..parts }, options)?;
-        exchange.close();
-        let home = Home::new(node, store, Visitor, calls, found);
+        close(&mut exchange);
+        let driver = Driver::new(node, store, Visitor, calls, found);
         let bootstrap = options.bootstrap.iter().take(BOOTSTRAP).copied().collect();
-        Ok(Self { home, exchange, bootstrap, cost: Cost::default() })
+        Ok(Self { driver, exchange, bootstrap, cost: Cost::default() })
     }
 
     /// Who this node is.
-    pub fn id(&self) -> NodeId {
-        self.home.node.id()
+    pub fn id(&mut self) -> NodeId {
+        self.driver.with_node(|node| node.id())
     }
 
     /// What the last operation cost.
@@ -112,11 +110,8 @@ impl Client {
     ) -> Result<Option<(Found, R)>, Error> {
         let request = Request::Find { key, options: FindOptions::FIRST };
         let ended = self.operate(&request, &(), limit).await;
-        let found = self.home.call(0).and_then(|(call, buffer)| {
-            let (found, bytes) = call.values(buffer).next()?;
-            Some((*found, look(bytes)))
-        });
-        self.home.end_call(now(), 0);
+        let found = self.driver.values(0).next().map(|(found, bytes)| (*found, look(bytes)));
+        self.driver.end_call(now(), 0);
         ended.map(|_| found)
     }
 
@@ -137,14 +132,14 @@ impl Client {
         if value.len() > max {
             return Err(Error::TooLarge { len: value.len(), max });
         }
-        let header = ItemHeader::publish(&key, options.item_type, options.lock, ttl_ms(options.ttl)?, value);
+        let header = ItemHeader::publish(&key, options.item_type, options.lock, lifetime_ms(options.ttl)?, value);
         let copies = match options.copies {
-            Copies::AtLeast(0) => Copies::AtLeast(1),
+            Copies::AtLeast(0) | Copies::UpTo(0) => Copies::AtLeast(1),
             copies => copies,
         };
         let value = Offered { digest: header.digest, bytes: value };
         let ended = self.operate(&Request::Store { key, header, copies }, &value, limit).await;
-        self.home.end_call(now(), 0);
+        self.driver.end_call(now(), 0);
         match ended? {
             Outcome::Stored(receipt) => Ok(receipt),
             _ => Err(Error::Closed),
@@ -159,13 +154,13 @@ impl Client {
         let until = start + limit.time;
         self.exchange.link.open();
         let mut outcome = Err(Error::Unreachable);
-        if !self.home.node.is_alone() {
+        if !self.driver.with_node(|node| node.is_alone()) {
             outcome = self.run(*request, aside, until).await;
         }
         if outcome.is_err_and(|error| error == Error::Unreachable) && self.find_a_door(until).await {
             outcome = self.run(*request, aside, until).await;
         }
-        self.exchange.close();
+        close(&mut self.exchange);
         self.cost = Cost {
             sent: self.exchange.sent.wrapping_sub(before.0),
             received: self.exchange.received.wrapping_sub(before.1),
@@ -186,20 +181,20 @@ impl Client {
     }
 
     async fn run(&mut self, request: Request, aside: &impl Aside, until: kad_wire::Instant) -> Result<Outcome, Error> {
-        self.home.end_call(now(), 0);
-        let place = self.home.begin(request, until)?;
+        self.driver.end_call(now(), 0);
+        let place = self.driver.begin(request, until)?;
         loop {
             let now = now();
-            self.exchange.run_until_idle(now, &mut self.home, aside);
-            let outcome = self.home.call(place).and_then(|(call, _)| call.outcome());
-            if let Some(outcome) = outcome {
+            self.exchange.link.handle_timeout(now);
+            self.exchange.run_until_idle(now, &mut self.driver, aside);
+            if let Some(outcome) = self.driver.outcome(place) {
                 return outcome;
             }
             if self.exchange.is_spent() {
                 return Err(Error::Budget);
             }
-            let next = self.home.next();
-            self.exchange.ready(now, next).await;
+            let next = self.driver.next_wake();
+            ready(&mut self.exchange, now, next).await;
         }
     }
 }

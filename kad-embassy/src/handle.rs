@@ -7,15 +7,12 @@ use core::task::Poll;
 use core::time::Duration;
 
 use kad_core::{FindOptions, KnownContact, Stats, Status};
-use kad_upkeep::UpkeepStats;
-use kad_wire::{Digest, Instant, ItemHeader, Key, NodeId};
+use kad_upkeep::{Found, Outcome, Pong, Receipt, Request, StoreOptions, UpkeepStats};
+use kad_wire::{Digest, Instant, Key, NodeId};
 
-use crate::calls::{Outcome, Request};
-use crate::duties::Resident;
 use crate::error::Error;
 use crate::home::Home;
 use crate::net::LinkStats;
-use crate::report::{Found, Pong, Receipt, StoreOptions, ttl_ms};
 use crate::runner::now;
 
 /// How long a call may take, if not told otherwise.
@@ -27,12 +24,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// dropped is cancelled, but what a store has begun goes on.
 #[derive(Clone, Copy)]
 pub struct Dht {
-    home: &'static RefCell<Home<Resident>>,
+    home: &'static RefCell<Home>,
     timeout: Duration,
 }
 
 impl Dht {
-    pub(crate) const fn new(home: &'static RefCell<Home<Resident>>) -> Self {
+    pub(crate) const fn new(home: &'static RefCell<Home>) -> Self {
         Self { home, timeout: TIMEOUT }
     }
 
@@ -44,7 +41,7 @@ impl Dht {
 
     /// Who this node is.
     pub fn id(&self) -> NodeId {
-        self.home.borrow().node.id()
+        self.home.borrow_mut().driver.with_node(|node| node.id())
     }
 
     /// Waits until the node has joined its network, and answers how many others it knows.
@@ -66,24 +63,12 @@ impl Dht {
     /// [`Error::TooLarge`], [`Error::Lifetime`] and [`Error::Refused`] when nothing was stored; [`Error::Unreachable`],
     /// [`Error::Timeout`], [`Error::Busy`] and [`Error::Closed`] when it is stored here only.
     pub async fn store(&self, key: Key, value: &[u8], options: &StoreOptions) -> Result<Receipt, Error> {
-        let header = self.publish(&key, value, options)?;
+        let header = self.home.borrow_mut().driver.publish(now(), &key, value, options)?;
         let call = self.begin(Request::Store { key, header, copies: options.copies })?;
         match call.outcome().await? {
             Outcome::Stored(receipt) => Ok(receipt),
             _ => Err(Error::Closed),
         }
-    }
-
-    fn publish(&self, key: &Key, value: &[u8], options: &StoreOptions) -> Result<ItemHeader, Error> {
-        let ttl_ms = ttl_ms(options.ttl)?;
-        let header = ItemHeader::publish(key, options.item_type, options.lock, ttl_ms, value);
-        let home = &mut *self.home.borrow_mut();
-        let max = home.node.value_max() as usize;
-        if value.len() > max {
-            return Err(Error::TooLarge { len: value.len(), max });
-        }
-        let answer = home.store.publish(now(), key, &header, value);
-        if answer.status.is_held() { Ok(header) } else { Err(Error::Refused(answer.status)) }
     }
 
     /// Finds a value under a key: the newest that the first node which has any knows, this one first. Its bytes go to `out`.
@@ -120,19 +105,16 @@ impl Dht {
         mut each: impl FnMut(&Found, &[u8]),
     ) -> Result<(), Error> {
         let call = self.begin(Request::Find { key, options })?;
-        let enough = self.home.borrow_mut().find_here(now(), call.index, key, options);
+        let enough = self.home.borrow_mut().driver.find_here(now(), call.index, key, options);
         let ended = if enough { Ok(Outcome::Found) } else { call.outcome().await };
-        let home = &mut *self.home.borrow_mut();
-        if let Some((slot, buffer)) = home.call(call.index) {
-            slot.values(buffer).for_each(|(found, bytes)| each(found, bytes));
-        }
+        self.home.borrow().driver.values(call.index).for_each(|(found, bytes)| each(found, bytes));
         ended.map(drop)
     }
 
     /// Stops to publish the values under a key, or one of them. Answers how many there were. They are held like anybody's
     /// until they expire.
     pub fn forget(&self, key: &Key, digest: Option<&Digest>) -> usize {
-        self.home.borrow_mut().store.forget(key, digest)
+        self.home.borrow_mut().driver.store().forget(key, digest)
     }
 
     /// Asks whoever is at an address for a sign of life.
@@ -154,42 +136,42 @@ impl Dht {
     /// [`Error::Timeout`] and [`Error::Busy`]: the node leaves all the same.
     pub async fn leave(&self) -> Result<(), Error> {
         let now = now();
-        if self.home.borrow().has_left() {
+        if self.home.borrow().driver.role().has_left() {
             return Ok(());
         }
-        self.home.borrow_mut().leave(now, now + self.timeout / 2);
+        self.home.borrow_mut().driver.leave(now, now + self.timeout / 2);
         let call = self.begin(Request::Leave)?;
         call.outcome().await.map(drop)
     }
 
     /// How the node is.
     pub fn status(&self) -> Status {
-        self.home.borrow().node.status()
+        self.home.borrow_mut().driver.with_node(|node| node.status())
     }
 
     /// What the node counted.
     pub fn stats(&self) -> Stats {
-        *self.home.borrow().node.stats()
+        self.home.borrow_mut().driver.with_node(|node| *node.stats())
     }
 
     /// What its upkeep has done.
     pub fn upkeep_stats(&self) -> UpkeepStats {
-        *self.home.borrow().duties.upkeep().stats()
+        *self.home.borrow().driver.role().upkeep_stats()
     }
 
     /// What its link counted.
     pub fn link_stats(&self) -> LinkStats {
-        self.home.borrow().duties.link
+        self.home.borrow().link
     }
 
     /// How much its store holds.
     pub fn usage(&self) -> kad_store::Usage {
-        self.home.borrow().store.usage()
+        self.home.borrow_mut().driver.store().usage()
     }
 
     /// Shows every contact of the routing table.
     pub fn contacts(&self, each: impl FnMut(KnownContact)) {
-        self.home.borrow().node.contacts().for_each(each);
+        self.home.borrow_mut().driver.with_node(|node| node.contacts().for_each(each));
     }
 
     fn begin(&self, request: Request) -> Result<Call, Error> {
@@ -200,7 +182,7 @@ impl Dht {
 
 /// A call's place, which is free again when this is dropped.
 struct Call {
-    home: &'static RefCell<Home<Resident>>,
+    home: &'static RefCell<Home>,
     index: usize,
 }
 
@@ -208,14 +190,12 @@ impl Call {
     async fn outcome(&self) -> Result<Outcome, Error> {
         poll_fn(|context| {
             let home = &mut *self.home.borrow_mut();
-            let Some((slot, _)) = home.call(self.index) else { return Poll::Ready(Err(Error::Closed)) };
-            match slot.outcome() {
-                Some(outcome) => Poll::Ready(outcome),
-                None => {
-                    slot.wake_with(context.waker());
-                    Poll::Pending
-                }
+            if let Some(outcome) = home.driver.outcome(self.index) {
+                return Poll::Ready(outcome);
             }
+            let Some(waker) = home.driver.notify(self.index) else { return Poll::Ready(Err(Error::Closed)) };
+            waker.register(context.waker());
+            Poll::Pending
         })
         .await
     }

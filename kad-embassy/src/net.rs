@@ -22,6 +22,7 @@ use core::time::Duration;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{IpAddress, IpEndpoint, Stack};
 use heapless::Vec;
+use kad_upkeep::Sent;
 use kad_wire::Instant;
 
 use crate::runner::Options;
@@ -55,13 +56,10 @@ pub struct LinkStats {
     pub resets: u32,
 }
 
-/// What became of a datagram.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Sent {
-    /// It is on its way, or lost: there is nothing more to do.
-    Done,
-    /// Not now: ask again when the link is [ready](Link::ready), with this datagram.
-    Full,
+impl LinkStats {
+    pub(crate) const fn new() -> Self {
+        Self { dead: 0, suppressed: 0, crowded: 0, refused: 0, resets: 0 }
+    }
 }
 
 /// Buffers of a link.
@@ -129,24 +127,6 @@ impl Link {
         &self.stats
     }
 
-    /// Hands a datagram that has come to `take`, without copying it. The stack is locked meanwhile.
-    pub(crate) fn receive<R>(&mut self, now: Instant, take: impl FnOnce(SocketAddr, &[u8]) -> R) -> Option<R> {
-        let (mut taken, mut heard) = (None, None);
-        {
-            let received = pin!(self.queue.socket.recv_from_with(|datagram, meta| {
-                let from = socket_address(meta.endpoint)?;
-                heard = Some(from.ip());
-                taken = Some(take(from, datagram));
-                Some(())
-            }));
-            let _ = received.poll(&mut Context::from_waker(Waker::noop()));
-        }
-        if let Some(ip) = heard {
-            self.warm_up(now, ip);
-        }
-        taken
-    }
-
     /// Notes that an address is reached.
     fn warm_up(&mut self, now: Instant, ip: IpAddr) {
         self.dead.retain(|(dead, _)| *dead != ip);
@@ -160,19 +140,6 @@ impl Link {
             self.warm.swap_remove(oldest);
         }
         let _ = self.warm.push((ip, secs(now)));
-    }
-
-    /// Sends a datagram.
-    pub(crate) fn send(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) -> Sent {
-        let ip = to.ip();
-        self.handle_timeout(now);
-        if self.dead.iter().any(|(dead, _)| *dead == ip) {
-            self.stats.suppressed = self.stats.suppressed.wrapping_add(1);
-            return Sent::Done;
-        }
-        let is_warm =
-            self.warm.iter().any(|(warm, since)| *warm == ip && secs(now) < since.saturating_add(WARMTH_SECS));
-        if is_warm { self.queue(now, to, datagram) } else { self.hold(now, to, datagram) }
     }
 
     fn queue(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) -> Sent {
@@ -274,6 +241,38 @@ impl Link {
             if received || drained || answered { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+}
+
+impl kad_upkeep::Link for Link {
+    /// The stack is locked meanwhile.
+    fn receive<T>(&mut self, now: Instant, take: impl FnOnce(SocketAddr, &[u8]) -> T) -> Option<T> {
+        let (mut taken, mut heard) = (None, None);
+        {
+            let received = pin!(self.queue.socket.recv_from_with(|datagram, meta| {
+                let from = socket_address(meta.endpoint)?;
+                heard = Some(from.ip());
+                taken = Some(take(from, datagram));
+                Some(())
+            }));
+            let _ = received.poll(&mut Context::from_waker(Waker::noop()));
+        }
+        if let Some(ip) = heard {
+            self.warm_up(now, ip);
+        }
+        taken
+    }
+
+    fn send(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) -> Sent {
+        let ip = to.ip();
+        self.handle_timeout(now);
+        if self.dead.iter().any(|(dead, _)| *dead == ip) {
+            self.stats.suppressed = self.stats.suppressed.wrapping_add(1);
+            return Sent::Done;
+        }
+        let is_warm =
+            self.warm.iter().any(|(warm, since)| *warm == ip && secs(now) < since.saturating_add(WARMTH_SECS));
+        if is_warm { self.queue(now, to, datagram) } else { self.hold(now, to, datagram) }
     }
 }
 

@@ -11,14 +11,13 @@ use embassy_net::Stack;
 use embassy_time::Timer;
 use kad_core::{Config, Memory, Node, NodeId};
 use kad_store::Store;
+use kad_upkeep::{Driver, Exchange, FullNode, Joined};
 use kad_wire::Instant;
 
-use crate::calls::CallSlot;
-use crate::duties::Resident;
 use crate::error::StartError;
-use crate::exchange::Exchange;
 use crate::handle::Dht;
-use crate::home::Home;
+use crate::home::{BOOTSTRAP, CallSlot, Home};
+use crate::logs;
 use crate::net::{Link, Neighbours};
 use crate::space::{Buffers, Place};
 
@@ -82,8 +81,9 @@ pub fn start(
     options: &Options<'_>,
 ) -> Result<(Dht, Runner), StartError> {
     let Assembly { node, store, calls, found, exchange } = assemble(stack, neighbours, parts, options)?;
-    let duties = Resident::new(&node, options.bootstrap, options.rejoin_interval);
-    let home: &'static RefCell<_> = place.home.init(RefCell::new(Home::new(node, store, duties, calls, found)));
+    let role = FullNode::<BOOTSTRAP>::new(&node, options.bootstrap, options.rejoin_interval);
+    let driver = Driver::new(node, store, role, calls, found);
+    let home: &'static RefCell<_> = place.home.init(RefCell::new(Home::new(driver)));
     Ok((Dht::new(home), Runner { stack, home, exchange: place.exchange.init(exchange) }))
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct Assembly {
     pub(crate) calls: &'static mut [CallSlot],
     pub(crate) found: &'static mut [u8],
     /// Open.
-    pub(crate) exchange: Exchange,
+    pub(crate) exchange: Exchange<'static, Link>,
 }
 
 /// Checks the parts, and puts them together.
@@ -148,9 +148,9 @@ pub(crate) fn sleep_until(now: Instant, at: Option<Instant>) -> Timer {
 /// Runs a node: everything that it does happens in [`run`](Self::run).
 pub struct Runner {
     stack: Stack<'static>,
-    home: &'static RefCell<Home<Resident>>,
+    home: &'static RefCell<Home>,
     /// In its place, so that futures which hold the runner stay small.
-    exchange: &'static mut Exchange,
+    exchange: &'static mut Exchange<'static, Link>,
 }
 
 impl Runner {
@@ -158,33 +158,58 @@ impl Runner {
     /// [left](Dht::leave).
     pub async fn run(mut self) {
         self.stack.wait_config_up().await;
-        while !self.home.borrow().has_left() {
+        while !self.home.borrow().driver.role().has_left() {
             let (now, next) = self.turn();
-            select(self.exchange.ready(now, next), changed(self.home)).await;
+            select(ready(self.exchange, now, next), changed(self.home)).await;
         }
-        // Whoever waits for it is told.
-        self.home.borrow_mut().turn(now());
-        self.exchange.close();
+        // A caller that waits for it is told.
+        self.home.borrow_mut().driver.turn(now());
+        close(self.exchange);
     }
 
-    /// Does everything that can be done now. Answers when that was, and when there is more to do if nothing happens.
+    /// Does everything that can be done now. Returns when that was, and when there is more to do if nothing happens.
     fn turn(&mut self) -> (Instant, Option<Instant>) {
         let home = &mut *self.home.borrow_mut();
         let now = now();
-        self.exchange.run_until_idle(now, home, &());
-        home.duties.link = *self.exchange.link.stats();
-        (now, home.next())
+        self.exchange.link.handle_timeout(now);
+        self.exchange.run_until_idle(now, &mut home.driver, &());
+        home.link = *self.exchange.link.stats();
+        if let Some(joined) = home.driver.role_mut().take_joined() {
+            log_join(joined);
+        }
+        (now, home.driver.next_wake())
     }
 }
 
+fn log_join(joined: Joined) {
+    match joined {
+        Joined { answered: 0, contacts: 0 } => logs::warning!("no bootstrap node answers"),
+        Joined { answered: 0, .. } => logs::debug!("no bootstrap node answers, but others are known"),
+        Joined { answered, .. } => logs::info!("joined: {} nodes answered", answered),
+    }
+}
+
+/// Waits until there is something to receive, or room for what waits, or it is time.
+pub(crate) async fn ready(exchange: &mut Exchange<'static, Link>, now: Instant, next: Option<Instant>) {
+    let blocked = exchange.is_blocked();
+    let next = next.into_iter().chain(exchange.link.next_deadline()).min();
+    select(exchange.link.ready(!blocked, blocked), sleep_until(now, next)).await;
+}
+
+/// Closes the link; what waits is lost.
+pub(crate) fn close(exchange: &mut Exchange<'static, Link>) {
+    exchange.link.close();
+    exchange.clear();
+}
+
 /// Waits until a handle has something for the node.
-async fn changed(home: &RefCell<Home<Resident>>) {
+async fn changed(home: &RefCell<Home>) {
     let mut asked = false;
     poll_fn(|context| {
         if core::mem::replace(&mut asked, true) {
             return Poll::Ready(());
         }
-        home.borrow_mut().driver.register(context.waker());
+        home.borrow_mut().runner.register(context.waker());
         Poll::Pending
     })
     .await;

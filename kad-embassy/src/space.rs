@@ -3,14 +3,12 @@
 use core::cell::RefCell;
 
 use embassy_net::udp::PacketMetadata;
+use kad_upkeep::Exchange;
 use kad_wire::limits::ROOM_MIN;
 use static_cell::StaticCell;
 
-use crate::calls::CallSlot;
-use crate::duties::Resident;
-use crate::exchange::Exchange;
-use crate::home::Home;
-use crate::net::{HeldDatagram, LinkBuffers, held_len};
+use crate::home::{CallSlot, Home};
+use crate::net::{HeldDatagram, Link, LinkBuffers, held_len};
 
 /// Bytes of the largest datagram that a node takes and sends, if its [`space!`](crate::space) does not say less.
 pub const DATAGRAM: usize = kad_wire::limits::DATAGRAM_MAX;
@@ -68,8 +66,8 @@ impl Buffers {
 
 /// Where a node lives that tasks share: a `static` of it is handed to [`start`](crate::start).
 pub struct Place {
-    pub(crate) home: StaticCell<RefCell<Home<Resident>>>,
-    pub(crate) exchange: StaticCell<Exchange>,
+    pub(crate) home: StaticCell<RefCell<Home>>,
+    pub(crate) exchange: StaticCell<Exchange<'static, Link>>,
 }
 
 impl Place {

@@ -41,7 +41,7 @@ fn a_value_put_by_one_node_is_read_by_every_other() {
         for (name, len) in [("nothing", 0), ("small", 64), ("inline", 1000), ("pulled", 5000)] {
             let (key, value) = (Key::hash(name), value(len));
             let receipt = lan.run_for(10 * SECOND, nodes[1].store(key, &value, &ALL)).expect("it is stored");
-            assert_eq!((receipt.copies, receipt.refused, receipt.silent), (5, 0, 0), "{family:?} {name}");
+            assert_eq!((receipt.elsewhere, receipt.refused, receipt.silent), (5, 0, 0), "{family:?} {name}");
             for dht in &nodes {
                 let mut out = [0; 8192];
                 let found =
@@ -120,7 +120,7 @@ fn a_large_value_reaches_a_node_behind_a_small_network_chip_and_a_bad_cable() {
     let (key, value) = (Key::hash("large"), value(16_384));
     let receipt =
         lan.run_for(30 * SECOND, nodes[0].with_timeout(25 * SECOND).store(key, &value, &ALL)).expect("stored");
-    assert!(receipt.copies >= 3, "{receipt:?}");
+    assert!(receipt.elsewhere >= 3, "{receipt:?}");
     // A client holds nothing, so it has to pull it. In a quiet network, what it asks for is all that comes.
     let client = Shape { config: Config { role: Role::Client, ..Shape::default().config }, ..Shape::default() };
     let (_, client) = lan.node(&client);
@@ -144,8 +144,10 @@ fn what_a_node_cannot_hold_is_refused_and_the_receipt_says_so() {
         lan.run_for(20 * SECOND, dht.joined()).expect("it joins");
     }
     lan.pass(40 * SECOND);
-    let receipt = lan.run_for(10 * SECOND, large.store(Key::hash("big"), &value(4096), &ALL)).expect("it is held here");
-    assert_eq!((receipt.copies, receipt.refused, receipt.refusal), (0, 4, Some(ItemStatus::TooLarge)));
+    let stored = lan.run_for(10 * SECOND, large.store(Key::hash("big"), &value(4096), &ALL));
+    let Err(Error::TooFewCopies(receipt)) = stored else { panic!("it is held here only: {stored:?}") };
+    assert_eq!((receipt.copies, receipt.elsewhere), (1, 0));
+    assert_eq!((receipt.refused, receipt.refusal), (4, Some(ItemStatus::TooLarge)));
     let refused = lan.run_for(SECOND, nodes[0].store(Key::hash("big"), &value(1025), &ALL));
     assert_eq!(refused, Err(Error::TooLarge { len: 1025, max: 1024 }));
     // A small node that looks for it is told that it cannot have it, not that it does not exist.
@@ -272,7 +274,7 @@ fn a_node_that_has_forgotten_all_hardware_addresses_still_reaches_everybody() {
     let patient = nodes[1].with_timeout(20 * SECOND);
     let start = lan.elapsed();
     let receipt = lan.run_for(21 * SECOND, patient.store(Key::hash("cold"), &value(100), &ALL)).expect("stored");
-    assert_eq!((receipt.copies, receipt.silent), (7, 0));
+    assert_eq!((receipt.copies, receipt.elsewhere, receipt.silent), (8, 7, 0));
     assert!(lan.elapsed() - start < SECOND, "{:?}", lan.elapsed() - start);
 }
 
@@ -285,7 +287,7 @@ fn a_sleepy_client_does_one_thing_at_a_time_within_its_budget_and_nobody_knows_i
         let (key, value) = (Key::hash(name), value(len));
         let few = StoreOptions { copies: Copies::AtLeast(3), ..ALL };
         let receipt = lan.run_for(12 * SECOND, client.store(key, &value, &few, limit)).expect("stored");
-        assert!(receipt.copies >= 3, "{receipt:?}");
+        assert!(receipt.elsewhere >= 3, "{receipt:?}");
         let cost = client.cost();
         assert!(cost.sent <= 40 && cost.sent > 0, "{cost:?}");
         let mut out = vec![0; 8192];
@@ -330,7 +332,7 @@ fn a_client_with_small_datagrams_stores_and_finds_values_of_any_size() {
         let (key, value) = (Key::hash(name), value(len));
         let receipt = lan.run_for(12 * SECOND, client.store(key, &value, &ALL, limit));
         let receipt = receipt.unwrap_or_else(|error| panic!("{name}: {error:?} {:?}", client.cost()));
-        assert_eq!((receipt.copies, receipt.refused, receipt.silent), (6, 0, 0), "{name}");
+        assert_eq!((receipt.elsewhere, receipt.refused, receipt.silent), (6, 0, 0), "{name}");
         let found = lan.run_for(12 * SECOND, client.find(key, &mut out, limit)).expect("found").expect("there");
         assert_eq!(&out[..found.len], value, "{name}");
         let found = lan.run_for(10 * SECOND, nodes[4].find(key, &mut out)).expect("found").expect("there");
@@ -351,7 +353,7 @@ fn nodes_with_small_datagrams_and_others_are_one_network() {
     for (name, len, publisher) in [("whole", 512, 1), ("offered", 600, 3), ("large", 1000, 0), ("larger", 5000, 5)] {
         let (key, value) = (Key::hash(name), value(len));
         let receipt = lan.run_for(10 * SECOND, nodes[publisher].store(key, &value, &ALL)).expect("it is stored");
-        assert_eq!((receipt.copies, receipt.refused, receipt.silent), (5, 0, 0), "{name}");
+        assert_eq!((receipt.elsewhere, receipt.refused, receipt.silent), (5, 0, 0), "{name}");
         for dht in &nodes {
             let mut out = [0; 8192];
             let found = lan.run_for(10 * SECOND, dht.find(key, &mut out)).expect("it is found").expect("it is there");

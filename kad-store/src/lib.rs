@@ -116,6 +116,67 @@ pub trait Store {
     }
 }
 
+/// A store that is borrowed.
+impl<S: Store + ?Sized> Store for &mut S {
+    fn offer(&mut self, now: Instant, offer: &Offer<'_>) -> Option<Answer> {
+        (**self).offer(now, offer)
+    }
+
+    fn publish(&mut self, now: Instant, key: &Key, header: &ItemHeader, bytes: &[u8]) -> Answer {
+        (**self).publish(now, key, header, bytes)
+    }
+
+    fn find(&mut self, now: Instant, query: &Query, sink: &mut dyn Sink) -> Page {
+        (**self).find(now, query, sink)
+    }
+
+    fn read(&mut self, now: Instant, key: &Key, digest: &Digest, offset: u32, out: &mut [u8]) -> usize {
+        (**self).read(now, key, digest, offset, out)
+    }
+
+    fn forget(&mut self, key: &Key, digest: Option<&Digest>) -> usize {
+        (**self).forget(key, digest)
+    }
+
+    fn expire(&mut self, now: Instant) -> usize {
+        (**self).expire(now)
+    }
+
+    fn poll_due(&mut self, now: Instant) -> Option<Due> {
+        (**self).poll_due(now)
+    }
+
+    fn due_near(&mut self, now: Instant, until: Instant, first: &Due, bits: usize, take: &mut dyn FnMut(&Due) -> bool) {
+        (**self).due_near(now, until, first, bits, take);
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        (**self).next_wake()
+    }
+
+    fn next_item(&self, now: Instant, after: Option<&(Key, Digest)>) -> Option<Listed> {
+        (**self).next_item(now, after)
+    }
+
+    fn usage(&self) -> Usage {
+        (**self).usage()
+    }
+
+    fn commit(&mut self) -> Result<(), NotDurable> {
+        (**self).commit()
+    }
+
+    #[cfg(feature = "alloc")]
+    fn begin_commit(&mut self) -> Result<Option<Writing>, NotDurable> {
+        (**self).begin_commit()
+    }
+
+    #[cfg(feature = "alloc")]
+    fn end_commit(&mut self, written: Result<(), NotDurable>) -> Result<(), NotDurable> {
+        (**self).end_commit(written)
+    }
+}
+
 /// The writing of a commit, which waits for the disk: see [`Store::begin_commit`].
 #[cfg(feature = "alloc")]
 pub type Writing = alloc::boxed::Box<dyn FnOnce() -> Result<(), NotDurable> + Send>;

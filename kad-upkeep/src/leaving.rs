@@ -4,7 +4,7 @@ use kad_core::{Node, OperationId};
 use kad_store::Store;
 use kad_wire::{Digest, Instant, Key, StoreMode};
 
-use crate::{Batch, LEAVING_WIDTH, Upkeep, width};
+use crate::upkeep::{Batch, LEAVING_WIDTH, Upkeep, width};
 
 /// How long saying goodbye may take.
 const FAREWELL_MS: u64 = 1_000;

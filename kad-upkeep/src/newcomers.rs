@@ -5,7 +5,7 @@ use kad_core::{Contact, Node};
 use kad_store::Store;
 use kad_wire::{Digest, Instant, Key};
 
-use crate::{Batch, width};
+use crate::upkeep::{Batch, width};
 
 /// Newcomers that wait. More than that at once is a network being built: the hourly replication serves the rest.
 const WAITING: usize = 8;

@@ -75,7 +75,7 @@ fn values_go_both_ways() {
         for len in SIZES {
             let name = format!("ours-{len}");
             let line = ask(&mut example, &format!("put {name} {}", value(len, 1)), &format!("put {name}: "))?;
-            assert_eq!(figure(&line, "copies"), 2, "{line}");
+            assert_eq!((figure(&line, "copies"), figure(&line, "elsewhere")), (3, 2), "{line}");
             for daemon in [&first, &second] {
                 assert_eq!(daemon.kad("get", &["--name", &name])?, value(len, 1).into_bytes());
             }
@@ -83,7 +83,7 @@ fn values_go_both_ways() {
         let line = ask(&mut example, "get nothing", "get nothing: ")?;
         assert!(line.contains("not found"), "{line}");
         let line = ask(&mut example, &format!("put much {}", value(5121, 0)), "put much: ")?;
-        assert!(line.contains("larger than this node takes"), "{line}");
+        assert!(line.contains("at most 5120 can be stored"), "{line}");
         let line = ask(&mut example, "status", "status: ")?;
         assert_eq!((figure(&line, "contacts"), figure(&line, "resets")), (2, 0), "{line}");
         ask(&mut example, "leave", "left")?;
@@ -101,7 +101,7 @@ fn the_daemons_find_what_only_the_example_has() {
         for len in SIZES {
             let name = format!("ours-{len}");
             let line = ask(&mut example, &format!("put {name} {}", value(len, 1)), &format!("put {name}: "))?;
-            assert!(line.contains("no node of the network answers"), "{line}");
+            assert!(line.contains("copies=1 elsewhere=0"), "{line}");
         }
         let host = lab.host("a", &["10.77.0.1/24"])?;
         let mut daemon = Daemon::start(&host, &kad, &["--listen", "10.77.0.1:9000", "--bootstrap", "10.77.0.20:4570"])?;
@@ -130,7 +130,7 @@ fn neighbours_that_are_gone_hold_nobody_up() {
         let mut commands = Vec::new();
         for len in SIZES {
             commands.push((format!("get theirs-{len}"), value(len, 0)));
-            commands.push((format!("put ours-{len} {}", value(len, 1)), "copies=1".to_owned()));
+            commands.push((format!("put ours-{len} {}", value(len, 1)), "elsewhere=1".to_owned()));
         }
         for (command, expected) in commands {
             let said = command.split(' ').take(2).collect::<Vec<_>>().join(" ");

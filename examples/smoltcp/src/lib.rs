@@ -7,28 +7,33 @@
 #![forbid(unsafe_code)]
 
 mod arp;
-mod call;
-mod home;
 mod link;
 pub mod memory;
 mod sender;
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
-use kad_core::{ConfigError, Node, NodeId, Status};
+use kad_core::{ConfigError, FindOptions, Node, NodeId, Status};
 use kad_store::{FixedStore, Limits, Store, Usage};
-use kad_upkeep::Response;
+use kad_upkeep::{Driver, Exchange, FullNode, Request, Role as _};
 use kad_wire::{Instant, Key};
 use smoltcp::phy::Device;
 
-use home::Home;
-use link::{Link, Sent};
-use memory::{CONFIG, Memory, RECEIVE};
+use link::Link;
+use memory::{CONFIG, Memory, RECEIVE, REJOIN};
 
-pub use call::{Error, Outcome};
-pub use home::BOOTSTRAP;
+pub use kad_upkeep::{Copies, Error, Outcome, Receipt, StoreOptions};
 pub use link::{LinkStats, Network};
 
+/// Bootstrap addresses that a node keeps.
+pub const BOOTSTRAP: usize = 4;
+/// How long a call may take.
+const CALL_LIMIT: Duration = Duration::from_secs(20);
+/// How long handing over may take.
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+/// The one call that this node has a place for.
+const CALL: usize = 0;
 /// Rounds of receiving and sending in one [`poll`](Plain::poll): whoever floods this node must not keep the super-loop from
 /// everything else.
 const ROUNDS: usize = 16;
@@ -49,14 +54,8 @@ pub struct Parts<'a> {
 
 /// A node, its store and its sockets.
 pub struct Plain {
-    home: Home,
-    link: Link,
-    /// Where every datagram is written that this node sends.
-    buffer: &'static mut [u8],
-    /// Length of the datagram in the buffer that the sockets had no room for, and to whom it goes.
-    unsent: Option<(SocketAddr, usize)>,
-    /// What is left of the answer to a datagram that came.
-    response: Option<(SocketAddr, Response)>,
+    driver: Driver<'static, Node<'static>, FixedStore<'static>, FullNode<BOOTSTRAP>>,
+    exchange: Exchange<'static, Link>,
 }
 
 impl Plain {
@@ -76,8 +75,9 @@ impl Plain {
         let store = FixedStore::new(Limits::new(id), &mut memory.records, &mut memory.blocks);
         let [random, ..] = seed.as_chunks().0 else { return Err(ConfigError::ZeroSeed) };
         let link = Link::new(now, device, network, (port, u64::from_le_bytes(*random)), &mut memory.sockets);
-        let home = Home::new(node, store, bootstrap, &mut memory.found);
-        Ok(Self { home, link, buffer: &mut memory.datagram, unsent: None, response: None })
+        let role = FullNode::new(&node, bootstrap, REJOIN);
+        let driver = Driver::new(node, store, role, &mut memory.calls, &mut memory.found);
+        Ok(Self { driver, exchange: Exchange::new(link, &mut memory.datagram) })
     }
 
     /// Does everything that can be done now. Answers when to call it again, if no frame comes and nothing is asked for
@@ -86,111 +86,85 @@ impl Plain {
     /// The clock never goes back.
     pub fn poll<D: Device>(&mut self, now: Instant, device: &mut D) -> Option<Instant> {
         for _ in 0..ROUNDS {
-            let heard = self.link.poll(now, device);
-            self.home.turn(now);
-            if !self.exchange(now) && !heard {
-                return [self.home.next(), self.link.next(now)].into_iter().flatten().min();
+            let heard = self.exchange.link.poll(now, device);
+            self.driver.turn(now);
+            if !self.exchange.run(now, &mut self.driver, &()) && !heard {
+                return [self.driver.next_wake(), self.exchange.link.next(now)].into_iter().flatten().min();
             }
         }
         Some(now)
-    }
-
-    /// Receives and sends until there is nothing more to do, or the sockets have no room. Answers whether there was anything.
-    fn exchange(&mut self, now: Instant) -> bool {
-        let mut moved = false;
-        loop {
-            if let Some((to, len)) = self.unsent {
-                if self.link.send(now, to, self.buffer.get(..len).unwrap_or_default()) == Sent::Full {
-                    return moved;
-                }
-                moved = true;
-            }
-            self.unsent = self.next_response(now);
-            if self.unsent.is_none() {
-                moved |= self.receive(now);
-                if self.response.is_none() {
-                    self.unsent = self.home.transmit(now, self.buffer);
-                    if self.unsent.is_none() {
-                        return moved;
-                    }
-                }
-            }
-        }
-    }
-
-    fn next_response(&mut self, now: Instant) -> Option<(SocketAddr, usize)> {
-        let (to, mut response) = self.response.take()?;
-        let len = self.home.respond(now, &mut response, self.buffer)?;
-        self.response = Some((to, response));
-        Some((to, len))
-    }
-
-    /// Takes in datagrams until one is answered, or there is none. Answers whether there was one.
-    fn receive(&mut self, now: Instant) -> bool {
-        let (home, buffer) = (&mut self.home, &mut *self.buffer);
-        let mut any = false;
-        while let Some((from, response)) =
-            self.link.receive(now, |from, datagram| (from, home.receive(now, (from, datagram), buffer)))
-        {
-            any = true;
-            if !response.is_over() {
-                self.response = Some((from, response));
-                break;
-            }
-        }
-        any
     }
 
     /// Stores a value here, where it is republished until it expires, and on the nodes nearest to the key: begins with it,
     /// and [`outcome`](Self::outcome) says what came of it.
     ///
     /// # Errors
-    /// [`Error::Busy`] while another call goes on, [`Error::Leaving`], [`Error::TooLarge`], [`Error::Refused`].
-    pub fn put(&mut self, now: Instant, key: Key, value: &[u8]) -> Result<(), Error> {
-        self.home.put(now, key, value)
+    /// [`Error::Busy`] while another call goes on, [`Error::Closed`], [`Error::TooLarge`], [`Error::Lifetime`],
+    /// [`Error::Refused`]: nothing was stored.
+    pub fn put(&mut self, now: Instant, key: Key, value: &[u8], options: &StoreOptions) -> Result<(), Error> {
+        self.may_begin()?;
+        let header = self.driver.publish(now, &key, value, options)?;
+        self.driver.begin(Request::Store { key, header, copies: options.copies }, now + CALL_LIMIT).map(drop)
     }
 
     /// Looks for a value, here first: begins with it, and [`outcome`](Self::outcome) says what came of it.
     ///
     /// # Errors
-    /// [`Error::Busy`] while another call goes on, [`Error::Leaving`].
+    /// [`Error::Busy`] while another call goes on, [`Error::Closed`].
     pub fn get(&mut self, now: Instant, key: Key) -> Result<(), Error> {
-        self.home.get(now, key)
+        self.may_begin()?;
+        let options = FindOptions::FIRST;
+        let call = self.driver.begin(Request::Find { key, options }, now + CALL_LIMIT)?;
+        if self.driver.find_here(now, call, key, options) {
+            self.driver.finish(call, Ok(Outcome::Found));
+        }
+        Ok(())
     }
 
-    /// Begins to leave the network: what is held is handed over, and then goodbye is said. A call that goes on is forgotten.
+    fn may_begin(&self) -> Result<(), Error> {
+        match (self.driver.role().is_leaving(), self.driver.is_free(CALL)) {
+            (true, _) => Err(Error::Closed),
+            (_, false) => Err(Error::Busy),
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins to leave the network: what is held is handed over, and then goodbye is said. A call that goes on ends with
+    /// [`Error::Closed`].
     pub fn leave(&mut self, now: Instant) {
-        self.home.leave(now);
+        self.driver.leave(now, now + LEAVE_LIMIT);
     }
 
-    /// Whether the node has left: it need not be polled any more.
+    /// Returns whether the node has left: it need not be polled any more.
     pub fn has_left(&self) -> bool {
-        self.home.has_left()
+        self.driver.role().has_left()
     }
 
-    /// What came of the last call, once.
-    pub fn outcome(&mut self) -> Option<Outcome> {
-        self.home.call.take_outcome()
+    /// Returns what came of the last call, once.
+    pub fn outcome(&mut self, now: Instant) -> Option<Result<Outcome, Error>> {
+        let outcome = self.driver.outcome(CALL)?;
+        self.driver.end_call(now, CALL);
+        Some(outcome)
     }
 
-    /// The value that the last call has found.
-    pub fn found(&self) -> &[u8] {
-        self.home.call.found()
+    /// Returns the value that the last call has found. `None` after a find: there is none.
+    pub fn found(&self) -> Option<&[u8]> {
+        self.driver.values(CALL).next().map(|(_, bytes)| bytes)
     }
 
-    /// The node's own figures.
-    pub fn status(&self) -> Status {
-        self.home.node.status()
+    /// Returns the node's own figures.
+    pub fn status(&mut self) -> Status {
+        self.driver.with_node(|node| node.status())
     }
 
-    /// How much its store holds.
-    pub fn usage(&self) -> Usage {
-        self.home.store.usage()
+    /// Returns how much its store holds.
+    pub fn usage(&mut self) -> Usage {
+        self.driver.store().usage()
     }
 
-    /// What its sockets counted.
+    /// Returns what its sockets counted.
     pub fn link_stats(&self) -> LinkStats {
-        self.link.stats
+        self.exchange.link.stats
     }
 }
 

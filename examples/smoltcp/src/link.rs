@@ -13,6 +13,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use heapless::Vec;
+use kad_upkeep::Sent;
 use kad_wire::Instant;
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::Device;
@@ -55,15 +56,6 @@ pub struct LinkStats {
     pub crowded: u32,
     /// Datagrams that smoltcp refused.
     pub refused: u32,
-}
-
-/// What became of a datagram.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Sent {
-    /// It is on its way, or lost: there is nothing more to do.
-    Done,
-    /// Not now: ask again with this datagram after the next [`poll`](Link::poll).
-    Full,
 }
 
 /// Who sends a datagram.
@@ -176,8 +168,25 @@ impl Link {
         self.senders.iter().filter_map(Sender::next).chain(interface).min()
     }
 
-    /// Hands a datagram that has come to `take`, without copying it.
-    pub(crate) fn receive<R>(&mut self, now: Instant, take: impl FnOnce(SocketAddr, &[u8]) -> R) -> Option<R> {
+    /// Who sends to an address: nobody, if that would mean to wait for a neighbour. The datagram is lost then, and the node
+    /// sends it once more.
+    fn choose(&self, now: Instant, ip: IpAddr) -> Choice {
+        if let Some(place) = self.senders.iter().position(|sender| sender.holds_for(ip)) {
+            return if self.senders[place].is_stuck() { Choice::Nobody } else { Choice::Sender(place) };
+        }
+        let is_warm = self.warm.iter().any(|(warm, until)| *warm == ip && now < *until);
+        let first = if is_warm { 0 } else { 1 };
+        let senders = &self.senders[first..];
+        match senders.iter().position(Sender::is_free) {
+            Some(place) => Choice::Sender(first + place),
+            None if senders.iter().all(Sender::is_stuck) => Choice::Nobody,
+            None => Choice::Later,
+        }
+    }
+}
+
+impl kad_upkeep::Link for Link {
+    fn receive<T>(&mut self, now: Instant, take: impl FnOnce(SocketAddr, &[u8]) -> T) -> Option<T> {
         let (datagram, meta) = self.sockets.get_mut::<Socket<'_>>(self.receiver).recv().ok()?;
         let from = SocketAddr::from(meta.endpoint);
         let taken = take(from, datagram);
@@ -188,8 +197,7 @@ impl Link {
         Some(taken)
     }
 
-    /// Sends a datagram.
-    pub(crate) fn send(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) -> Sent {
+    fn send(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) -> Sent {
         let ip = to.ip();
         if self.dead.iter().any(|(dead, until)| *dead == ip && now < *until) {
             self.stats.suppressed = self.stats.suppressed.wrapping_add(1);
@@ -210,22 +218,6 @@ impl Link {
                 self.stats.refused = self.stats.refused.wrapping_add(1);
                 Sent::Done
             }
-        }
-    }
-
-    /// Who sends to an address: nobody, if that would mean to wait for a neighbour. The datagram is lost then, and the node
-    /// sends it once more.
-    fn choose(&self, now: Instant, ip: IpAddr) -> Choice {
-        if let Some(place) = self.senders.iter().position(|sender| sender.holds_for(ip)) {
-            return if self.senders[place].is_stuck() { Choice::Nobody } else { Choice::Sender(place) };
-        }
-        let is_warm = self.warm.iter().any(|(warm, until)| *warm == ip && now < *until);
-        let first = if is_warm { 0 } else { 1 };
-        let senders = &self.senders[first..];
-        match senders.iter().position(Sender::is_free) {
-            Some(place) => Choice::Sender(first + place),
-            None if senders.iter().all(Sender::is_stuck) => Choice::Nobody,
-            None => Choice::Later,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant as Clock};
 
 use clap::Parser;
 use kad_example_smoltcp::memory::Memory;
-use kad_example_smoltcp::{Network, Outcome, Parts, Plain};
+use kad_example_smoltcp::{Copies, Network, Outcome, Parts, Plain, Receipt, StoreOptions};
 use kad_wire::{Instant, Key, NodeId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use smoltcp::phy::{Medium, TunTapInterface, wait};
@@ -85,6 +85,9 @@ fn now(start: Clock) -> Instant {
     Instant::from_micros(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX).saturating_add(1))
 }
 
+/// Waits for every node that is to hold a value.
+const STORE: StoreOptions = StoreOptions { copies: Copies::All, ..StoreOptions::DEFAULT };
+
 /// Somebody who types commands, one after the other.
 #[derive(Default)]
 struct Owner {
@@ -100,13 +103,17 @@ impl Owner {
     /// Shows an outcome, or runs the next command. Answers whether there was one.
     fn look(&mut self, plain: &mut Plain, now: Instant) -> Result<bool, Box<dyn Error>> {
         if let Some((command, since)) = &self.under_way {
-            let Some(outcome) = plain.outcome() else { return Ok(false) };
+            let Some(outcome) = plain.outcome(now) else { return Ok(false) };
             let ms = now.micros_since(*since) / 1000;
             match outcome {
-                Outcome::Stored { copies, of } => println!("{command}: stored copies={copies} of={of} ms={ms}"),
-                Outcome::Found => println!("{command}: ms={ms} value={}", String::from_utf8_lossy(plain.found())),
-                Outcome::NotFound => println!("{command}: not found ms={ms}"),
-                Outcome::Failed(error) => println!("{command}: {error} ms={ms}"),
+                Ok(Outcome::Stored(Receipt { copies, elsewhere, .. })) => {
+                    println!("{command}: stored copies={copies} elsewhere={elsewhere} ms={ms}");
+                }
+                Ok(_) => match plain.found() {
+                    Some(value) => println!("{command}: ms={ms} value={}", String::from_utf8_lossy(value)),
+                    None => println!("{command}: not found ms={ms}"),
+                },
+                Err(error) => println!("{command}: {error} ms={ms}"),
             }
             self.under_way = None;
             return Ok(true);
@@ -120,7 +127,7 @@ impl Owner {
     fn run(&mut self, plain: &mut Plain, now: Instant, line: &str) {
         let mut words = line.trim().splitn(3, ' ');
         let started = match (words.next(), words.next(), words.next()) {
-            (Some("put"), Some(name), Some(value)) => plain.put(now, Key::hash(name), value.as_bytes()),
+            (Some("put"), Some(name), Some(value)) => plain.put(now, Key::hash(name), value.as_bytes(), &STORE),
             (Some("get"), Some(name), None) => plain.get(now, Key::hash(name)),
             (Some("status"), None, None) => return show(plain),
             (Some("leave"), None, None) => return plain.leave(now),
@@ -151,7 +158,7 @@ impl Owner {
     }
 }
 
-fn show(plain: &Plain) {
+fn show(plain: &mut Plain) {
     let (status, usage, link) = (plain.status(), plain.usage(), plain.link_stats());
     println!(
         "status: contacts={} items={} bytes={} questions={} resets={} suppressed={} crowded={} refused={}",

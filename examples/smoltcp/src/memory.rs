@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use kad_core::Config;
 use kad_store::{FixedBlock, FixedRecord};
+use kad_upkeep::CallSlot;
 use kad_wire::limits::DATAGRAM_MAX;
 use smoltcp::iface::SocketStorage;
 use smoltcp::socket::udp::PacketMetadata;
@@ -43,6 +44,7 @@ pub struct Memory {
     pub(crate) block: Block,
     pub(crate) records: [FixedRecord; RECORDS],
     pub(crate) blocks: [FixedBlock; BLOCKS],
+    pub(crate) calls: [CallSlot; 1],
     pub(crate) found: [u8; VALUE_MAX],
     pub(crate) datagram: [u8; DATAGRAM_MAX],
     pub(crate) sockets: Sockets,
@@ -67,6 +69,7 @@ impl Memory {
             block: Block::EMPTY,
             records: [FixedRecord::EMPTY; RECORDS],
             blocks: [FixedBlock::EMPTY; BLOCKS],
+            calls: [const { CallSlot::EMPTY }; 1],
             found: [0; VALUE_MAX],
             datagram: [0; DATAGRAM_MAX],
             sockets: Sockets {

@@ -7,13 +7,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kad_example_smoltcp::memory::{Memory, VALUE_MAX};
-use kad_example_smoltcp::{Error, Network, Outcome, Parts, Plain};
+use kad_example_smoltcp::{Copies, Error, Network, Outcome, Parts, Plain, StoreOptions};
+
 use kad_wire::{Instant, Key, NodeId};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 
 /// How often the super-loop goes round, and how often a device has sent a frame.
 const STEP: Duration = Duration::from_millis(1);
 const SIZES: [usize; 3] = [0, 64, VALUE_MAX];
+const STORE: StoreOptions = StoreOptions { copies: Copies::All, ..StoreOptions::DEFAULT };
 
 /// Frames on their way to somebody.
 type Line = Rc<RefCell<VecDeque<Vec<u8>>>>;
@@ -127,22 +129,22 @@ impl World {
     }
 
     /// What comes of the last call of a host, and after how long.
-    fn outcome(&mut self, host: usize) -> (Outcome, Duration) {
+    fn outcome(&mut self, host: usize) -> (Result<Outcome, Error>, Duration) {
         let begin = self.now;
         loop {
-            if let Some(outcome) = self.hosts[host].plain.outcome() {
+            if let Some(outcome) = self.hosts[host].plain.outcome(self.now) {
                 return (outcome, self.now.saturating_since(begin));
             }
             self.step();
         }
     }
 
-    fn put(&mut self, host: usize, name: &str, value: &[u8]) -> Outcome {
-        self.hosts[host].plain.put(self.now, Key::hash(name), value).expect("begins");
+    fn put(&mut self, host: usize, name: &str, value: &[u8]) -> Result<Outcome, Error> {
+        self.hosts[host].plain.put(self.now, Key::hash(name), value, &STORE).expect("begins");
         self.outcome(host).0
     }
 
-    fn get(&mut self, host: usize, name: &str) -> (Outcome, Duration) {
+    fn get(&mut self, host: usize, name: &str) -> (Result<Outcome, Error>, Duration) {
         self.hosts[host].plain.get(self.now, Key::hash(name)).expect("begins");
         self.outcome(host)
     }
@@ -152,23 +154,33 @@ fn value(len: usize) -> Vec<u8> {
     (0..len).map(|index| (index % 251) as u8).collect()
 }
 
+/// Nodes that hold a value that was stored, and of these the other ones.
+fn copies(stored: Result<Outcome, Error>) -> (u8, u8) {
+    match stored {
+        Ok(Outcome::Stored(receipt)) => (receipt.copies, receipt.elsewhere),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn values_go_both_ways_through_small_devices() {
     let mut world = World::new();
     for len in SIZES {
-        assert_eq!(world.put(0, &format!("first-{len}"), &value(len)), Outcome::Failed(Error::Unreachable));
+        // It is the first of its network, and was given none to join.
+        assert_eq!(copies(world.put(0, &format!("first-{len}"), &value(len))), (1, 0));
     }
     world.connect(&["10.0.0.1:4570"]);
     for len in SIZES {
-        assert_eq!(world.get(1, &format!("first-{len}")).0, Outcome::Found, "{len}");
-        assert_eq!(world.hosts[1].plain.found(), value(len));
+        assert_eq!(world.get(1, &format!("first-{len}")).0, Ok(Outcome::Found), "{len}");
+        assert_eq!(world.hosts[1].plain.found(), Some(&value(len)[..]));
     }
     for len in SIZES {
-        assert_eq!(world.put(1, &format!("second-{len}"), &value(len)), Outcome::Stored { copies: 1, of: 1 });
-        assert_eq!(world.get(0, &format!("second-{len}")).0, Outcome::Found, "{len}");
-        assert_eq!(world.hosts[0].plain.found(), value(len));
+        assert_eq!(copies(world.put(1, &format!("second-{len}"), &value(len))), (2, 1));
+        assert_eq!(world.get(0, &format!("second-{len}")).0, Ok(Outcome::Found), "{len}");
+        assert_eq!(world.hosts[0].plain.found(), Some(&value(len)[..]));
     }
-    assert_eq!(world.get(1, "nothing").0, Outcome::NotFound);
+    assert_eq!(world.get(1, "nothing").0, Ok(Outcome::Found));
+    assert_eq!(world.hosts[1].plain.found(), None);
     for host in &world.hosts {
         // A device that has no room is no neighbour that does not answer.
         let link = host.plain.link_stats();
@@ -179,12 +191,12 @@ fn values_go_both_ways_through_small_devices() {
 #[test]
 fn neighbours_that_are_not_there_hold_nobody_up() {
     let mut world = World::new();
-    world.put(0, "name", &value(VALUE_MAX));
+    assert_eq!(copies(world.put(0, "name", &value(VALUE_MAX))), (1, 0));
     world.connect(&["10.0.0.97:4570", "10.0.0.98:4570", "10.0.0.99:4570", "10.0.0.1:4570"]);
     let (outcome, took) = world.get(1, "name");
     let link = world.hosts[1].plain.link_stats();
     println!("{took:?} {link:?}");
-    assert_eq!(outcome, Outcome::Found);
+    assert_eq!(outcome, Ok(Outcome::Found));
     assert!(took < Duration::from_secs(3), "{took:?}");
     assert!(link.resets + link.crowded >= 3, "each of the three was waited for: {link:?}");
 }
@@ -195,14 +207,18 @@ fn one_call_at_a_time_and_none_after_leaving() {
     world.connect(&["10.0.0.1:4570"]);
     let (now, key) = (world.now, Key::hash("name"));
     let plain = &mut world.hosts[1].plain;
-    assert_eq!(plain.put(now, key, &value(VALUE_MAX + 1)), Err(Error::TooLarge));
+    assert_eq!(
+        plain.put(now, key, &value(VALUE_MAX + 1), &STORE),
+        Err(Error::TooLarge { len: VALUE_MAX + 1, max: VALUE_MAX })
+    );
     plain.get(now, key).expect("begins");
     assert_eq!(plain.get(now, key), Err(Error::Busy));
-    assert_eq!(world.outcome(1).0, Outcome::NotFound);
+    assert_eq!(world.outcome(1).0, Ok(Outcome::Found));
+    assert_eq!(world.hosts[1].plain.found(), None);
 
-    world.put(1, "handed over", b"value");
+    let _ = world.put(1, "handed over", b"value");
     world.hosts[1].plain.leave(world.now);
-    assert_eq!(world.hosts[1].plain.get(world.now, key), Err(Error::Leaving));
+    assert_eq!(world.hosts[1].plain.get(world.now, key), Err(Error::Closed));
     while !world.hosts[1].plain.has_left() {
         world.step();
     }
@@ -210,6 +226,6 @@ fn one_call_at_a_time_and_none_after_leaving() {
     // Its last words are still on the cable.
     world.step();
     world.step();
-    assert_eq!(world.get(0, "handed over").0, Outcome::Found);
+    assert_eq!(world.get(0, "handed over").0, Ok(Outcome::Found));
     assert_eq!(world.hosts[0].plain.status().contacts, 0, "it said goodbye");
 }

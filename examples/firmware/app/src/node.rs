@@ -75,8 +75,9 @@ async fn understand(dht: Dht, command: &str, answer: &mut Answer) -> Result<(), 
             let value = len.parse().ok().and_then(value::of_len).ok_or(Failure::Command)?;
             let options = StoreOptions { copies: Copies::All, ..StoreOptions::default() };
             let receipt = dht.store(Key::hash(name), value, &options).await?;
-            let (copies, refused, silent) = (receipt.copies, receipt.refused, receipt.silent);
-            write!(answer, "ok copies={copies} refused={refused} silent={silent}")
+            let (copies, elsewhere) = (receipt.copies, receipt.elsewhere);
+            let (refused, silent) = (receipt.refused, receipt.silent);
+            write!(answer, "ok copies={copies} elsewhere={elsewhere} refused={refused} silent={silent}")
         }
         "get" => {
             let mut found = None;

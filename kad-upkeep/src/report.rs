@@ -8,13 +8,42 @@ use kad_wire::{Contact, DeleteLock, Digest, ItemHeader, ItemStatus, ItemType, No
 
 use crate::error::Error;
 
-/// How many copies a store waits for.
+/// How many copies a store asks for, and waits for. A store that does not get them ends with
+/// [`Error::TooFewCopies`]; what it began goes on all the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Copies {
-    /// Until every one of the k nearest nodes has answered or failed.
+    /// Asks all of the k nearest nodes, and waits until each has answered or failed. At least one must hold the value, unless
+    /// this node is [alone](Self::UpTo).
     All,
-    /// Until so many other nodes hold the value, or no more can be reached. The rest goes on meanwhile.
+    /// So many other nodes must hold the value. The rest goes on meanwhile. 0: this node's own store is enough.
     AtLeast(u8),
+    /// The same, but where there are fewer other nodes, all of them must hold it. None is enough for a node that is alone: one
+    /// that was given no network to join, and has met no other node.
+    UpTo(u8),
+}
+
+impl Copies {
+    /// What a store asks for if not told otherwise.
+    pub const DEFAULT: Self = Self::UpTo(3);
+
+    /// Returns the copies after which the caller need not wait any longer; 0 for all.
+    pub const fn quorum(self) -> u8 {
+        match self {
+            Self::All => 0,
+            Self::AtLeast(copies) | Self::UpTo(copies) => copies,
+        }
+    }
+
+    /// Returns whether a store that has `ended`, or has its quorum, achieved this.
+    pub(crate) const fn is_reached(self, receipt: &Receipt, ended: bool, is_alone: bool) -> bool {
+        let any = receipt.elsewhere > 0 || is_alone;
+        match self {
+            Self::All => any && ended,
+            Self::AtLeast(0) | Self::UpTo(0) => true,
+            Self::AtLeast(count) => receipt.elsewhere >= count,
+            Self::UpTo(count) => receipt.elsewhere >= count || (any && receipt.complete),
+        }
+    }
 }
 
 /// How a value is stored.
@@ -30,20 +59,27 @@ pub struct StoreOptions {
     pub copies: Copies,
 }
 
+impl StoreOptions {
+    /// A raw value that lives for an hour; waits for three copies, or as many as there are other nodes.
+    pub const DEFAULT: Self = Self {
+        ttl: Duration::from_secs(3600),
+        item_type: ItemType::RAW,
+        lock: DeleteLock::NONE,
+        copies: Copies::DEFAULT,
+    };
+}
+
 impl Default for StoreOptions {
-    /// A raw value that lives for an hour; waits for three copies.
     fn default() -> Self {
-        Self {
-            ttl: Duration::from_secs(3600),
-            item_type: ItemType::RAW,
-            lock: DeleteLock::NONE,
-            copies: Copies::AtLeast(3),
-        }
+        Self::DEFAULT
     }
 }
 
-/// Checks a lifetime.
-pub(crate) fn ttl_ms(ttl: Duration) -> Result<u32, Error> {
+/// Returns a lifetime in milliseconds.
+///
+/// # Errors
+/// [`Error::Lifetime`] if it is shorter than a millisecond or longer than seven days.
+pub fn lifetime_ms(ttl: Duration) -> Result<u32, Error> {
     let ttl_ms = u32::try_from(ttl.as_millis()).ok().filter(|ms| (1..=TTL_MAX_MS).contains(ms));
     ttl_ms.ok_or(Error::Lifetime)
 }
@@ -51,23 +87,27 @@ pub(crate) fn ttl_ms(ttl: Duration) -> Result<u32, Error> {
 /// What a store achieved.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Receipt {
-    /// Other nodes that hold the value and said so.
+    /// Nodes that hold the value and said so, this one included if it serves what it stores.
     pub copies: u8,
+    /// Of these, other nodes.
+    pub elsewhere: u8,
     /// Nodes that refused to hold it.
     pub refused: u8,
     /// Why the last of them did.
     pub refusal: Option<ItemStatus>,
     /// Nodes that were asked and did not answer.
     pub silent: u8,
+    /// Whether all of the k nearest nodes that are known hold the value.
+    pub complete: bool,
 }
 
 impl Receipt {
-    pub(crate) fn of(receipt: &CoreReceipt<'_>) -> Self {
+    pub(crate) fn of(receipt: &CoreReceipt<'_>, serves: bool, ended: bool) -> Self {
         let mut summary = Self::default();
-        let holders = receipt.items().next().map(|item| item.holders());
-        for (_, held) in holders.into_iter().flatten() {
+        let Some(item) = receipt.items().next() else { return summary };
+        for (_, held) in item.holders() {
             match held {
-                Held::Yes => summary.copies = summary.copies.saturating_add(1),
+                Held::Yes => summary.elsewhere = summary.elsewhere.saturating_add(1),
                 Held::Refused(status) => {
                     summary.refused = summary.refused.saturating_add(1);
                     summary.refusal = Some(status);
@@ -76,6 +116,8 @@ impl Receipt {
                 Held::Asked | Held::NotAsked => {}
             }
         }
+        summary.copies = summary.elsewhere.saturating_add(u8::from(serves));
+        summary.complete = ended && item.is_complete();
         summary
     }
 }

@@ -1,11 +1,9 @@
-//! Calls of handles, on their way from one task to another: each has a place, which holds what was asked for and then what
-//! came of it.
+//! Calls of a node's owner: each has a place, which holds what was asked for and then what came of it.
 
 use core::net::SocketAddr;
 
-use embassy_sync::waitqueue::WakerRegistration;
 use heapless::Vec;
-use kad_core::{FindOptions, OperationId};
+use kad_core::{Event, FindEnd, FindOptions, OperationId, Trace};
 use kad_store::Store;
 use kad_wire::{Instant, ItemHeader, Key, NodeId, Query, Sink};
 
@@ -15,19 +13,26 @@ use crate::report::{Copies, Found, Pong, Receipt};
 /// Values that one find takes in.
 pub const VALUES_PER_FIND: usize = 4;
 
-/// What a handle asks for.
+/// What an owner asks for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Request {
-    /// The value is in the store.
+pub enum Request {
+    /// Stores a value that is in the node's own store, or beside it.
     Store {
+        /// The value's key.
         key: Key,
+        /// Its header.
         header: ItemHeader,
+        /// How many copies to wait for.
         copies: Copies,
     },
+    /// Looks for the values of a key.
     Find {
+        /// The key.
         key: Key,
+        /// Which of its values.
         options: FindOptions,
     },
+    /// Pings an address.
     Ping(SocketAddr),
     /// Waits for the first join to end.
     Joined,
@@ -36,20 +41,40 @@ pub(crate) enum Request {
 }
 
 impl Request {
-    /// Whether it makes sense only once others are known.
+    /// Returns whether it makes sense only once other nodes are known.
     pub(crate) const fn needs_contacts(&self) -> bool {
         matches!(self, Self::Store { .. } | Self::Find { .. })
     }
 }
 
 /// What came of a call. The values of a find are in its place.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Outcome {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// As many nodes as were asked for hold the value.
     Stored(Receipt),
+    /// The find is over; without values there are none.
     Found,
+    /// A node answered.
     Ponged(Pong),
+    /// The node has joined, and knows so many contacts.
     Joined(usize),
+    /// The node has left.
     Left,
+}
+
+/// Tells a caller that its call has ended. `()`: the caller looks by itself.
+pub trait Notify {
+    /// Without a caller.
+    const NONE: Self;
+
+    /// Tells it.
+    fn notify(&mut self);
+}
+
+impl Notify for () {
+    const NONE: Self = ();
+
+    fn notify(&mut self) {}
 }
 
 // The first is all zero bits, so that unused places cost no flash.
@@ -65,24 +90,19 @@ enum State {
 }
 
 /// A place for a call. Opaque: made by [`EMPTY`](Self::EMPTY), used by the node.
-pub struct CallSlot {
+pub struct CallSlot<W = ()> {
     state: State,
     until: Instant,
-    waker: WakerRegistration,
+    notify: W,
     found: Vec<Found, VALUES_PER_FIND>,
     /// Whether there was more than there was room for.
     truncated: bool,
 }
 
-impl CallSlot {
+impl<W: Notify> CallSlot<W> {
     /// An unused place.
-    pub const EMPTY: Self = Self {
-        state: State::Free,
-        until: Instant::ZERO,
-        waker: WakerRegistration::new(),
-        found: Vec::new(),
-        truncated: false,
-    };
+    pub const EMPTY: Self =
+        Self { state: State::Free, until: Instant::ZERO, notify: W::NONE, found: Vec::new(), truncated: false };
 
     pub(crate) const fn is_free(&self) -> bool {
         matches!(self.state, State::Free)
@@ -122,7 +142,7 @@ impl CallSlot {
 
     pub(crate) fn end(&mut self, outcome: Result<Outcome, Error>) {
         self.state = State::Done(outcome);
-        self.waker.wake();
+        self.notify.notify();
     }
 
     pub(crate) fn free(&mut self) {
@@ -137,8 +157,8 @@ impl CallSlot {
         }
     }
 
-    pub(crate) fn wake_with(&mut self, waker: &core::task::Waker) {
-        self.waker.register(waker);
+    pub(crate) const fn notify(&mut self) -> &mut W {
+        &mut self.notify
     }
 
     pub(crate) const fn truncated(&self) -> bool {
@@ -203,15 +223,56 @@ impl CallSlot {
 }
 
 /// Takes values of the own store to a call's place.
-struct Here<'a> {
-    call: &'a mut CallSlot,
+struct Here<'a, W> {
+    call: &'a mut CallSlot<W>,
     own: NodeId,
     buffer: &'a mut [u8],
     all: bool,
 }
 
-impl Sink for Here<'_> {
+impl<W: Notify> Sink for Here<'_, W> {
     fn push(&mut self, header: &ItemHeader) -> Option<&mut [u8]> {
         self.call.take_in(Found::of(header, self.own), self.buffer, self.all)
     }
+}
+
+/// Returns what an event means to a call; `None` when it goes on. `serves`: the node itself holds what it stores.
+pub(crate) fn outcome<W: Notify>(
+    call: &CallSlot<W>,
+    event: &Event<'_>,
+    has_network: bool,
+    serves: bool,
+) -> Option<Result<Outcome, Error>> {
+    Some(match event {
+        Event::Quorum { receipt, .. } | Event::Stored { receipt, .. } => {
+            let ended = matches!(event, Event::Stored { .. });
+            let is_alone = receipt.trace().coverage().nearest == 0 && !has_network;
+            let report =
+                Receipt::of(receipt, serves, ended && !(has_network && receipt.trace().coverage().nearest == 0));
+            match call.copies() {
+                _ if nobody(&receipt.trace()) && !is_alone => Err(Error::Unreachable),
+                Some(copies) if !copies.is_reached(&report, ended, is_alone) => Err(Error::TooFewCopies(report)),
+                _ => Ok(Outcome::Stored(report)),
+            }
+        }
+        Event::FoundValues { end, .. } => match end {
+            _ if call.found() > 0 && !call.wants_all() => Ok(Outcome::Found),
+            FindEnd::TimedOut => Err(Error::Timeout),
+            _ if call.truncated() => Err(Error::Truncated),
+            FindEnd::Truncated => Err(Error::Truncated),
+            FindEnd::Alone if !has_network => Ok(Outcome::Found),
+            FindEnd::Alone | FindEnd::Unreachable => Err(Error::Unreachable),
+            FindEnd::Unfetched(_) | FindEnd::TooFewAnswered => Err(Error::Incomplete),
+            FindEnd::Complete => Ok(Outcome::Found),
+        },
+        Event::Pinged { answer, .. } => match answer {
+            Some((contact, rtt)) => Ok(Outcome::Ponged(Pong { contact: *contact, rtt: *rtt })),
+            None => Err(Error::Unreachable),
+        },
+        Event::Joined { .. } | Event::FoundNodes { .. } | Event::Left { .. } => return None,
+    })
+}
+
+fn nobody(trace: &Trace<'_>) -> bool {
+    trace.closest().next().is_none()
 }
