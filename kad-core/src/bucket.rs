@@ -37,10 +37,7 @@ pub struct ContactSlot {
     pub(crate) place: Place,
     /// A request that it did not answer, and vain checks since.
     pub(crate) failures: u8,
-    /// Somebody gave reason to ask whether it still lives.
-    pub(crate) doubted: bool,
-    /// It came near and has not been told yet.
-    pub(crate) newcomer: bool,
+    pub(crate) marks: u8,
     /// Chunks that the last transfer from it had in flight at its end; 0 if there was none.
     pub(crate) window: u8,
     /// How large the datagrams are that pass.
@@ -52,14 +49,36 @@ pub struct ContactSlot {
     pub(crate) seen: Instant,
 }
 
+/// Marks of a contact: its liveness is to be checked.
+const DOUBTED: u8 = 1;
+/// It came near, and the owner has not been told yet.
+const NEWCOMER: u8 = 2;
+
 impl ContactSlot {
+    /// Returns whether there is reason to check that it is still there.
+    pub(crate) const fn is_doubted(&self) -> bool {
+        self.marks & DOUBTED != 0
+    }
+
+    pub(crate) const fn set_doubted(&mut self, doubted: bool) {
+        self.marks = (self.marks & !DOUBTED) | (doubted as u8 * DOUBTED);
+    }
+
+    /// Returns whether it came near, and the owner has not been told yet.
+    pub(crate) const fn is_newcomer(&self) -> bool {
+        self.marks & NEWCOMER != 0
+    }
+
+    pub(crate) const fn set_newcomer(&mut self, newcomer: bool) {
+        self.marks = (self.marks & !NEWCOMER) | (newcomer as u8 * NEWCOMER);
+    }
+
     /// An unused place.
     pub const EMPTY: Self = Self {
         contact: Contact { id: NodeId::from_bytes([0; 32]), endpoint: Endpoint::UNSPECIFIED },
         place: Place::Free,
         failures: 0,
-        doubted: false,
-        newcomer: false,
+        marks: 0,
         window: 0,
         path: Path::UNKNOWN,
         via: Via::ANY,
@@ -88,7 +107,7 @@ impl ContactSlot {
     fn seen(&mut self, now: Instant, rtt_us: Option<u64>) {
         self.seen = now;
         self.failures = 0;
-        self.doubted = false;
+        self.set_doubted(false);
         if let Some(rtt_us) = rtt_us {
             self.rtt.sample(rtt_us);
         }

@@ -48,7 +48,7 @@ impl Node<'_> {
                 assert_ne!(other.contact.endpoint, slot.contact.endpoint, "an address is in the table once");
             }
         }
-        let is_silent = |slot: &crate::ContactSlot| slot.is_live() && (slot.failures > 0 || slot.doubted);
+        let is_silent = |slot: &crate::ContactSlot| slot.is_live() && (slot.failures > 0 || slot.is_doubted());
         let looks = self.memory.head.doubts || !self.memory.contacts.iter().any(is_silent);
         assert!(looks, "who is silent or doubted is looked for");
         for row in self.memory.contacts.chunks(width) {

@@ -2,40 +2,66 @@
 
 use kad_wire::{Endpoint, Scope};
 
-/// Votes that are kept, each of another voter. Three of five are a majority, so no two addresses are confirmed at a time.
-const VOTES: usize = 5;
+/// Votes that are kept, each of another voter. Three of four are a majority, so no two addresses are confirmed at a time.
+const VOTES: usize = 4;
+/// Addresses that are kept: where three of four agree, there is one other at the most.
+const SEEN: usize = 2;
 /// Voters that must agree, unless fewer are known.
 const ENOUGH: usize = 3;
 
-/// What one voter said last.
+/// What one voter said last: which of the addresses that are kept.
 #[derive(Clone, Copy, Debug)]
 struct Vote {
     voter: u16,
-    seen: Endpoint,
+    seen: u8,
 }
 
-/// The latest votes, newest first.
+/// The latest votes, newest first, and the addresses that they name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observed {
     votes: [Vote; VOTES],
+    seen: [Endpoint; SEEN],
 }
 
+const NO_VOTE: Vote = Vote { voter: 0, seen: 0 };
+
 impl Observed {
-    pub(crate) const NOTHING: Self = Self { votes: [Vote { voter: 0, seen: Endpoint::UNSPECIFIED }; VOTES] };
+    pub(crate) const NOTHING: Self = Self { votes: [NO_VOTE; VOTES], seen: [Endpoint::UNSPECIFIED; SEEN] };
 
     /// Notes that a node at `by` has seen this one at `seen`. What cannot be is passed over: that somebody far away sees an
     /// address that does not reach there.
     pub(crate) fn note(&mut self, by: &Endpoint, seen: &Endpoint) {
         let Some(seen) = seen.named_by(by) else { return };
-        let vote = Vote { voter: voter(by), seen };
-        let known = self.votes.iter().position(|old| old.voter == vote.voter);
+        let voter = voter(by);
+        let known = self.votes.iter().position(|old| old.voter == voter);
         let last = known.unwrap_or(VOTES.saturating_sub(1));
-        if let Some(votes) = self.votes.get_mut(..=last) {
-            votes.rotate_right(1);
-            if let Some(first) = votes.first_mut() {
-                *first = vote;
-            }
+        let Some(votes) = self.votes.get_mut(..=last) else { return };
+        // The oldest, or what this voter said before, makes way.
+        votes.rotate_right(1);
+        if let Some(first) = votes.first_mut() {
+            *first = NO_VOTE;
         }
+        let place = self.place_of(&seen);
+        if let Some(first) = self.votes.first_mut() {
+            *first = Vote { voter, seen: place };
+        }
+    }
+
+    /// Returns the place of an address. A new one takes that which fewest of the votes name; those are lost.
+    fn place_of(&mut self, seen: &Endpoint) -> u8 {
+        if let Some(place) = self.seen.iter().position(|known| known == seen) {
+            return place as u8;
+        }
+        let votes_for =
+            |place: usize| self.votes.iter().filter(|vote| vote.voter != 0 && usize::from(vote.seen) == place).count();
+        let place = (0..SEEN).min_by_key(|place| votes_for(*place)).unwrap_or(0);
+        for vote in self.votes.iter_mut().filter(|vote| usize::from(vote.seen) == place) {
+            *vote = NO_VOTE;
+        }
+        if let Some(known) = self.seen.get_mut(place) {
+            *known = *seen;
+        }
+        place as u8
     }
 
     /// Returns the address that enough voters agree on: three, or as many as the node knows.
@@ -43,7 +69,8 @@ impl Observed {
         let votes = || self.votes.iter().filter(|vote| vote.voter != 0);
         let enough = votes().count().max(contacts).clamp(1, ENOUGH);
         let agreed = |vote: &&Vote| votes().filter(|other| other.seen == vote.seen).count() >= enough;
-        votes().find(agreed).map(|vote| vote.seen)
+        let agreed = votes().find(agreed)?;
+        self.seen.get(usize::from(agreed.seen)).copied()
     }
 }
 
@@ -111,8 +138,8 @@ mod tests {
         let mut observed = observed(&voters.map(|by| (by, TRUE)));
         for (number, by) in voters.iter().enumerate() {
             observed.note(&at(by), &at("9.1.2.4:9000"));
-            let expected = if number < 2 { TRUE } else { "9.1.2.4:9000" };
-            assert_eq!(observed.confirmed(20), Some(at(expected)), "after {number}");
+            let expected = [Some(TRUE), None, Some("9.1.2.4:9000")][number.min(2)];
+            assert_eq!(observed.confirmed(20), expected.map(at), "after {number}");
         }
     }
 

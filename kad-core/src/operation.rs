@@ -249,11 +249,11 @@ pub struct Candidate {
     /// STORE: until when it may put this node off, or pull; zero before the first. A holder that strings a store along must
     /// not decide how long the store takes.
     pub(crate) patience: Instant,
-    /// STORE: why it last refused one, as a place in [`ItemStatus::ALL`] plus one; 0 for never.
-    pub(crate) refusal: u8,
-    /// FIND_VALUE: where its list goes on, and how many parts of it came.
+    /// STORE: why it last refused one, as a place in [`ItemStatus::ALL`] plus one; 0 for never. FIND_VALUE: how many parts of its
+    /// list came.
+    pub(crate) refusal_or_parts: u8,
+    /// FIND_VALUE: where its list goes on.
     pub(crate) cursor: u32,
-    pub(crate) pages: u8,
     /// FIND_VALUE: it is asked for headers only.
     pub(crate) names_only: bool,
     /// The size of the last attempt's datagram, or of its answer, in units of 16 bytes; 0 for any.
@@ -293,9 +293,8 @@ impl Candidate {
         pulling: 0,
         busy: 0,
         patience: Instant::ZERO,
-        refusal: 0,
+        refusal_or_parts: 0,
         cursor: 0,
-        pages: 0,
         names_only: false,
         limit: 0,
         larger: 0,
@@ -316,12 +315,12 @@ impl Candidate {
 
     /// Notes why it refused an item; a status that this version does not know counts as unsupported.
     pub(crate) fn refused(&mut self, status: Option<ItemStatus>) {
-        self.refusal = (status.unwrap_or(ItemStatus::Unsupported) as u8).saturating_add(1);
+        self.refusal_or_parts = (status.unwrap_or(ItemStatus::Unsupported) as u8).saturating_add(1);
     }
 
     /// Why it last refused an item.
     pub(crate) fn refusal(&self) -> Option<ItemStatus> {
-        ItemStatus::ALL.get(usize::from(self.refusal.checked_sub(1)?)).copied()
+        ItemStatus::ALL.get(usize::from(self.refusal_or_parts.checked_sub(1)?)).copied()
     }
 
     /// Whether an answer to its last request is still welcome: also one that comes after it was given up.

@@ -82,9 +82,9 @@ impl Node<'_> {
         if !self.memory.head.newcomers {
             return None;
         }
-        match self.memory.contacts.iter_mut().find(|slot| slot.is_live() && slot.newcomer) {
+        match self.memory.contacts.iter_mut().find(|slot| slot.is_live() && slot.is_newcomer()) {
             Some(slot) => {
-                slot.newcomer = false;
+                slot.set_newcomer(false);
                 Some(slot.contact)
             }
             None => {
@@ -122,7 +122,7 @@ impl Node<'_> {
             return;
         }
         if let Some(slot) = self.memory.find(&contact.id) {
-            slot.newcomer = true;
+            slot.set_newcomer(true);
             self.memory.head.newcomers = true;
         }
     }

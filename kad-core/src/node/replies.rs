@@ -258,8 +258,8 @@ impl Node<'_> {
         self.candidates_heard(now, operation, place, value.contacts);
         let (slot, candidate) = self.memory.candidate(operation, place)?;
         let more = slot.all && value.next_cursor != 0 && !value.items.is_empty();
-        if more && candidate.contact == origin && candidate.pages < PAGES {
-            candidate.pages = candidate.pages.saturating_add(1);
+        if more && candidate.contact == origin && candidate.refusal_or_parts < PAGES {
+            candidate.refusal_or_parts = candidate.refusal_or_parts.saturating_add(1);
             candidate.cursor = value.next_cursor;
             candidate.walk = Walk::Unasked;
             candidate.attempts = 0;

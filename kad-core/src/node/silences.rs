@@ -123,7 +123,7 @@ impl Node<'_> {
     pub(crate) fn link_is_back(&mut self, now: Instant) {
         for slot in self.memory.contacts.iter_mut().filter(|slot| slot.is_live() && slot.failures > 0) {
             slot.failures = 1;
-            slot.doubted = true;
+            slot.set_doubted(true);
         }
         let head = &mut self.memory.head;
         head.silences = crate::silence::Silences::EMPTY;

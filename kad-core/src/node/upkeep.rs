@@ -85,19 +85,19 @@ impl Node<'_> {
         let (mut next, mut waits) = (None, false);
         for index in 0..self.memory.contacts.len() {
             let Some(slot) = self.memory.contacts.get(index) else { break };
-            if !(slot.is_live() && (slot.doubted || slot.failures > 0)) {
+            if !(slot.is_live() && (slot.is_doubted() || slot.failures > 0)) {
                 continue;
             }
             let rounds = rounds_between(slot.failures, cut_off);
             let place = round.wrapping_add(index as u64) % rounds;
             let (endpoint, via) = (slot.contact.endpoint, slot.via);
             let head = &mut *self.memory.head;
-            if slot.doubted || (place == 0 && begins_now && !head.probes.is_under_way(&endpoint)) {
+            if slot.is_doubted() || (place == 0 && begins_now && !head.probes.is_under_way(&endpoint)) {
                 let planned = head.probes.plan(now, (&endpoint, via), Reason::Doubted, head.random.next());
                 let done = planned || head.probes.is_under_way(&endpoint);
                 waits |= !done;
                 if let Some(slot) = self.memory.contacts.get_mut(index) {
-                    slot.doubted = !done;
+                    slot.set_doubted(!done);
                 }
             }
             next = sooner(next, Some(self.round_begins(round.saturating_add(rounds).saturating_sub(place))));
@@ -132,7 +132,7 @@ impl Node<'_> {
     /// asleep: contacts learn where it is from its PING, and those that are gone are found out.
     pub fn ask_contacts(&mut self, now: Instant) {
         let live = self.memory.contacts.iter_mut().filter(|slot| slot.is_live());
-        let count = live.map(|slot| slot.doubted = true).count();
+        let count = live.map(|slot| slot.set_doubted(true)).count();
         if count > 0 {
             let head = &mut self.memory.head;
             (head.doubts, head.probes.asks_all, head.probes.next_look) = (true, true, now);
@@ -155,7 +155,7 @@ impl Node<'_> {
         let planned = head.probes.plan(now, (endpoint, via), reason, head.random.next());
         let asked = planned || head.probes.is_under_way(endpoint);
         if !asked && let Some(slot) = self.memory.find(&contact.id) {
-            slot.doubted = true;
+            slot.set_doubted(true);
             self.look_soon(now);
         }
         self.settle_upkeep();
