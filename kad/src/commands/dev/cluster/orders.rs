@@ -13,16 +13,16 @@ use crate::error::Failure;
 use crate::{input, output};
 
 const HELP: &str = "\
-nodes                 who is in the network
-kill 3,5-9            end daemons as a crash would
-stop 3                make daemons hand over and leave
-start 3               start daemons that are down
-restart 0-9           stop and start them, one after the other
-partition 0-4 5-9     those of a group hear only each other; so do all the others
-heal                  everybody hears everybody
+nodes                 list the nodes
+kill 3,5-9            kill daemons, as a crash would
+stop 3                stop daemons gracefully
+start 3               start stopped daemons
+restart 0-9           stop and start daemons, one after the other
+partition 0-4 5-9     cut the groups off from each other and from the other nodes
+heal                  remove all partitions
 loss 5%               lose this share of all datagrams
-delay 20ms            delay everything that a node sends
-quit                  end the network";
+delay 20ms            delay all datagrams that a node sends
+quit                  stop the network";
 
 /// A parsed command.
 enum Order {
