@@ -29,7 +29,7 @@ pub(crate) enum Command {
     Disk(Measure),
     /// Ten thousand values of one publisher, counted in the simulator
     Bulk(Measure),
-    /// Twenty nodes that nobody uses
+    /// Twenty idle nodes
     Idle(Measure),
     /// mainline and libp2p-kad under the load of `cluster` (needs `--features peers`)
     Peers {

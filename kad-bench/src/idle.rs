@@ -68,7 +68,7 @@ pub(crate) fn measure(seconds: f64, progress: &Progress) -> Result<Idle, Failure
 impl Idle {
     pub(crate) fn tables(&self) -> Vec<Table> {
         let head = ["nodes", "share of a core, all", "datagrams a second, each", "KiB a node", "of these the core's"];
-        let mut table = Table::new("Nodes that nobody uses", head);
+        let mut table = Table::new("Idle nodes", head);
         table.row([
             self.nodes.to_string(),
             format!("{} %", two(self.core_share * 100.0)),

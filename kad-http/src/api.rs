@@ -1,4 +1,4 @@
-//! What the server answers with and what `kad --json` prints: one set of types, so that both say the same.
+//! The types of the server's responses and of `kad --json`: one set, so that both agree.
 
 #![allow(missing_docs, reason = "a field without a comment is what its name says; /openapi.json describes all")]
 
@@ -12,18 +12,18 @@ use serde::{Deserialize, Serialize};
 
 pub use events::{Began, CopiesMade, Ended, Missed, Progress};
 
-/// How to store values.
+/// The parameters of a store.
 #[derive(Clone, Debug)]
 pub struct StoreQuery {
     pub ttl: Duration,
-    /// Whether the key is the hash of the value: then it cannot be supplanted.
+    /// Whether the key is the hash of the value, so that readers can verify it.
     pub content: bool,
-    /// Which copies to wait for; three on other nodes, as far as there are so many, if not given.
+    /// The copies to wait for [default: three on other nodes, or fewer if there are not so many].
     pub copies: Option<Copies>,
     pub timeout: Option<Duration>,
 }
 
-/// Lifetime of a value if no other is asked for.
+/// The default lifetime of a value.
 pub const TTL: Duration = Duration::from_secs(3600);
 
 impl Default for StoreQuery {
@@ -52,7 +52,7 @@ fn pairs<const N: usize>(pairs: [(&'static str, Option<String>); N]) -> Vec<(&'s
     pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// Bytes of values that one [`Batch`] may have, or one value if that is larger.
+/// The maximum bytes of values in a [`Batch`], or a single larger value.
 pub const BATCH_BYTES: usize = 4 << 20;
 
 /// Several values to store with one [`StoreQuery`].
@@ -62,22 +62,22 @@ pub struct Batch {
     pub values: Vec<BatchValue>,
 }
 
-/// One of them.
+/// A value of a [`Batch`].
 #[derive(Serialize, Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct BatchValue {
-    /// Where it is to live; under its own hash if there is none.
+    /// The key; the hash of the value if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
     /// The bytes, in base 64.
     pub value: String,
 }
 
-/// Which values to find.
+/// The parameters of a find.
 #[derive(Clone, Default, Debug)]
 pub struct FindQuery {
     pub all: bool,
-    /// Only values of this type. Without one, content under this hash comes before anything else: only that cannot be supplanted.
+    /// Only values of this type. Without one, content with this hash takes precedence, because readers can verify it.
     pub item_type: Option<ItemType>,
     pub newer_than: Option<Duration>,
     pub timeout: Option<Duration>,
@@ -93,7 +93,7 @@ impl FindQuery {
     }
 }
 
-/// How far to take values back.
+/// The parameters of a delete.
 #[derive(Clone, Debug)]
 pub struct Removal {
     /// Delete all copies, not only stop republishing.
@@ -108,7 +108,7 @@ impl Removal {
     }
 }
 
-/// How long to try.
+/// The time limit.
 #[derive(Clone, Default, Debug)]
 pub struct Patience {
     pub timeout: Option<Duration>,
@@ -121,28 +121,28 @@ impl Patience {
     }
 }
 
-/// What became of a store.
+/// The receipt of a store.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Stored {
     pub key: Key,
     pub digest: String,
     pub bytes: usize,
     pub ttl_ms: u64,
-    /// Nodes that hold it, the daemon included.
+    /// The number of holders, the daemon included.
     pub copies: usize,
-    /// Of these, other nodes.
+    /// The number of holders without the daemon.
     pub elsewhere: usize,
     pub refused: Vec<Refused>,
     pub silent: Vec<Node>,
-    /// Whether all of the k nearest nodes that are known hold it.
+    /// Whether all of the k nearest known nodes hold it.
     pub complete: bool,
-    /// Whether every node that was asked has answered or failed; otherwise the store goes on.
+    /// Whether every node asked has answered or failed; otherwise the store continues.
     pub ended: bool,
     pub requests: usize,
     pub milliseconds: f64,
 }
 
-/// A node that did not take a value.
+/// A node that refused a value.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Refused {
     #[serde(flatten)]
@@ -163,16 +163,16 @@ impl From<Contact> for Node {
     }
 }
 
-/// What a find brought.
+/// The result of a find.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct FoundAll {
     pub values: Vec<Found>,
-    /// Why there may be more.
+    /// The reason why there may be more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
 }
 
-/// A value that was found.
+/// A found value.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Found {
     pub key: Key,
@@ -187,7 +187,7 @@ pub struct Found {
     pub ttl_ms: u64,
 }
 
-/// The name of an item's type.
+/// Returns the name of an item's type.
 pub fn type_name(item_type: ItemType) -> String {
     match item_type {
         ItemType::RAW => "raw".into(),
@@ -205,12 +205,12 @@ pub struct Pong {
     pub milliseconds: f64,
 }
 
-/// How a lookup went.
+/// The result of a lookup.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Lookup {
     pub target: Key,
     pub closest: Vec<Node>,
-    /// Everyone who was heard of, nearest first.
+    /// All nodes of the lookup, nearest first.
     pub trace: Vec<Step>,
     pub requests: usize,
     pub hops: usize,
@@ -218,22 +218,22 @@ pub struct Lookup {
     pub timed_out: bool,
 }
 
-/// A node that a lookup heard of.
+/// A node of a lookup.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Step {
     #[serde(flatten)]
     pub node: Node,
     pub state: String,
-    /// Hops from the asking node's own table.
+    /// Hops from the requesting node's own table.
     pub hops: u8,
-    /// The how many-th that was asked; absent if it was not.
+    /// Its position in the order of requests; absent if it was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub milliseconds: Option<f64>,
 }
 
-/// The name of a step's state.
+/// Returns the name of a step's state.
 pub fn state_name(state: Walk) -> &'static str {
     match state {
         Walk::Free | Walk::Unasked => "not asked",
@@ -265,17 +265,17 @@ pub struct Duplicate {
     pub idle_seconds: f64,
 }
 
-/// How a daemon is.
+/// The status of a daemon.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Status {
     pub version: String,
     pub pid: u32,
     pub id: NodeId,
     pub address: SocketAddr,
-    /// All addresses that it listens on; `address` is the first.
+    /// All listen addresses; `address` is the first.
     #[serde(default)]
     pub addresses: Vec<SocketAddr>,
-    /// Where others see it.
+    /// The address at which other nodes see it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed: Option<SocketAddr>,
     /// Another node with the same id.
@@ -283,11 +283,11 @@ pub struct Status {
     pub duplicate: Option<Duplicate>,
     pub uptime_seconds: f64,
     pub joined: bool,
-    /// Bootstrap addresses that it was given.
+    /// The number of its bootstrap addresses.
     pub bootstrap: usize,
-    /// Addresses that it knew before its last restart and tries besides.
+    /// The number of addresses saved before its last restart, which it also tries.
     pub remembered: usize,
-    /// Largest value that it takes, in bytes.
+    /// The maximum size of a value in bytes.
     pub value_max: usize,
     pub contacts: usize,
     pub buckets: usize,
@@ -297,24 +297,24 @@ pub struct Status {
     pub bytes: u64,
     pub evicted: u64,
     pub memory: usize,
-    /// Threads that serve it, each with a socket.
+    /// Its threads, each with a socket.
     pub workers: usize,
-    /// Bytes that the system granted as the receive buffer of each socket.
+    /// The granted receive buffer of each socket in bytes.
     pub receive_buffer: usize,
     pub send_buffer: usize,
-    /// Bytes that it was asked for.
+    /// The requested buffer in bytes.
     pub buffer_wanted: usize,
     pub counters: std::collections::BTreeMap<String, u64>,
-    /// Settings of the program, where it shows them.
+    /// The settings of the program, if it shows them.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub settings: std::collections::BTreeMap<String, String>,
 }
 
-/// Some of the values that a node holds.
+/// A page of the values that a node holds.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Holding {
     pub values: Vec<HeldValue>,
-    /// What to give as `after` for the next page; absent on the last.
+    /// The `after` of the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -338,7 +338,7 @@ pub struct HeldValue {
 pub struct Listing {
     pub key: Key,
     pub values: Vec<Listed>,
-    /// Why there may be more.
+    /// The reason why there may be more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
 }
@@ -346,7 +346,7 @@ pub struct Listing {
 /// One of several values under a key.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Listed {
-    /// Where its bytes are.
+    /// The location of its bytes.
     pub location: String,
     pub digest: String,
     #[serde(rename = "type")]
@@ -364,37 +364,37 @@ pub struct Health {
     pub version: String,
 }
 
-/// Whether the network is reached.
+/// Whether the node reaches its network.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Readiness {
     pub ready: bool,
     pub contacts: usize,
-    /// Time since some node last proved to be there.
+    /// The time since a node last answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heard_seconds: Option<f64>,
-    /// Why it is so.
+    /// The reason.
     pub reason: String,
 }
 
-/// How many copies this node's own values have, as far as it was looked.
+/// The number of copies of this node's own values, as far as audited.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Durability {
-    /// Whether every value that was looked for has as many copies as wanted.
+    /// Whether every audited value has enough copies.
     pub durable: bool,
-    /// Copies on other nodes that a value needs to count as durable.
+    /// The number of copies on other nodes that makes a value durable.
     pub wanted: usize,
     /// Values that this node publishes.
     pub values: usize,
-    /// Of these, those that were looked for lately.
+    /// Of these, the recently audited ones.
     pub audited: usize,
-    /// How many of the audited values have so many copies on other nodes.
+    /// The number of audited values by number of copies on other nodes.
     pub copies: std::collections::BTreeMap<usize, usize>,
-    /// Values with fewer copies than wanted, the first hundred.
+    /// The first hundred values with too few copies.
     pub at_risk: Vec<AtRisk>,
-    /// Age of the oldest audit that is counted.
+    /// The age of the oldest counted audit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_audit_seconds: Option<f64>,
-    /// Values that could not be looked for this time, and why the first of them.
+    /// The number of values whose audit failed this time, and the reason for the first.
     pub failed: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -409,48 +409,48 @@ pub struct AtRisk {
     pub copies: usize,
 }
 
-/// What was taken back.
+/// The result of a delete.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Forgotten {
     pub key: Key,
-    /// Values that this node no longer publishes: their copies lapse.
+    /// The number of values that this node no longer republishes: their copies expire.
     pub values: usize,
-    /// Values that were deleted: all who hold them obey.
+    /// The number of values deleted with all copies.
     #[serde(default)]
     pub deleted: usize,
-    /// Why nobody could be told to delete.
+    /// The reason why no holder received the delete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undeleted: Option<String>,
 }
 
-/// The answer to a request for the end of the program.
+/// The response to `POST /stop`.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Stopping {
     /// The process that ends.
     pub pid: u32,
 }
 
-/// Why the daemon did not do what it was asked for: a problem document (RFC 9457).
+/// A problem document (RFC 9457).
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Problem {
-    /// Identifies the kind of problem: where it is described.
+    /// The kind of problem: the URL of its description.
     #[serde(rename = "type")]
     pub kind: String,
     /// The kind of problem in a few words, always the same.
     pub title: String,
     /// The status of the response.
     pub status: u16,
-    /// What is wrong this time, and what to do.
+    /// The description of this occurrence, and what to do.
     pub detail: String,
     /// The kind of problem as a code, for programs.
     pub code: String,
-    /// Length of the value in bytes, where that is the problem and it is known.
+    /// The length of the value in bytes, if that is the problem and known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub len: Option<usize>,
     /// The limit in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<usize>,
-    /// What was achieved nevertheless, where a store brought fewer copies than were asked for.
+    /// The receipt of a store with too few copies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Box<Stored>>,
 }
@@ -492,7 +492,7 @@ impl From<&kad_tokio::Lookup> for Lookup {
 }
 
 impl Peer {
-    /// A contact as the node with this id sees it.
+    /// Returns a contact as seen by the node with this id.
     pub fn new(own: &NodeId, peer: &kad_tokio::Peer) -> Self {
         Self {
             node: peer.contact.into(),

@@ -1,4 +1,4 @@
-//! Reading bodies: no more than fits, no longer than is decent.
+//! Reading of bodies, with limits of size and time.
 
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -9,16 +9,16 @@ use hyper::body::Body as _;
 use crate::problem::Refusal;
 use crate::state::Context;
 
-/// Of a body that is too large anyway so much is read, that its sender comes to read the answer.
+/// The extra bytes read of a body that is too large, so that its sender gets to read the response.
 const DISCARDED: usize = 1 << 20;
 
-/// All of a body of up to `max` bytes. What came in one piece is not copied.
+/// Reads a body of up to `max` bytes. A body in one piece is not copied.
 pub(crate) async fn read(context: &Context, body: Body, max: usize) -> Result<Bytes, Refusal> {
     let limit = context.settings.body_timeout;
     match tokio::time::timeout(limit, collect(context, body, max)).await {
         Ok(bytes) => bytes,
         Err(_) => {
-            let message = format!("the body did not come within {}", humantime::format_duration(limit));
+            let message = format!("the body did not arrive within {}", humantime::format_duration(limit));
             Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow", message))
         }
     }
@@ -38,7 +38,7 @@ async fn collect(context: &Context, mut body: Body, max: usize) -> Result<Bytes,
             discard(&mut body).await;
             Err(too_large(None))
         }
-        Err(error) => Err(Refusal::bad("body", format!("the body broke off: {error}"))),
+        Err(error) => Err(Refusal::bad("body", format!("the body ended early: {error}"))),
     }
 }
 

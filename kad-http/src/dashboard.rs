@@ -1,5 +1,5 @@
-//! `GET /`: a page that shows the node, made of what the other paths serve. It comes whole from this program, asks nobody else for
-//! anything, and runs no script but its own.
+//! `GET /`: a page that shows the node, on top of the other paths. It loads only from this program and runs only its own
+//! scripts.
 
 use std::sync::LazyLock;
 
@@ -12,12 +12,12 @@ use kad_tokio::Key;
 use crate::request::has_already;
 use crate::router;
 
-/// What browsers let the page do: its own scripts, styles, pictures and requests; no script in the text of the page, no frames, and
-/// nothing that makes elements out of strings (W3C Content Security Policy Level 3, Trusted Types).
+/// The Content-Security-Policy: own scripts, styles, pictures and requests; no inline script, no frames, and no elements
+/// made from strings (W3C Content Security Policy Level 3, Trusted Types).
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// The page itself, which has no name of its own.
+/// The page itself.
 const PAGE: &str = "";
 
 macro_rules! files {
@@ -68,7 +68,7 @@ pub(crate) async fn page(uri: Uri, headers: HeaderMap) -> Response {
 
 /// `GET /dashboard/{file}` and `HEAD /dashboard/{file}`
 pub(crate) async fn file(Path(name): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
-    // A parameter of a path is never empty: this is not the page.
+    // A path parameter is never empty, so this is not the page.
     serve(&name, uri, &headers).await
 }
 
@@ -76,7 +76,7 @@ async fn serve(name: &str, uri: Uri, asked: &HeaderMap) -> Response {
     let Some(File { source: (_, kind, content), tag }) = FILES.iter().find(|file| file.source.0 == name) else {
         return router::not_found(uri).await.into_response();
     };
-    // A program that is exchanged has another page at the same place: ask each time, and load what has changed.
+    // An upgraded program has another page at the same path, so browsers revalidate each time.
     let headers = [
         (header::CONTENT_TYPE, *kind),
         (header::CACHE_CONTROL, "no-cache"),

@@ -1,4 +1,4 @@
-//! How many copies this node's own values have out there, as those say who hold them.
+//! The number of copies of this node's own values, as reported by their holders.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -17,24 +17,24 @@ use crate::problem::Refusal;
 use crate::request::Asked;
 use crate::state::Shared;
 
-/// Own values that are remembered; there may be more.
+/// The number of own values with remembered audits; there may be more values.
 const REMEMBERED: usize = 65_536;
-/// Keys that are asked for at a time.
+/// Parallel lookups of keys.
 const AT_A_TIME: usize = 16;
-/// Values that are looked for in one request if not told otherwise: the rest have their turn in the next.
+/// The default number of values audited per request; the next request audits others.
 const BATCH: usize = 256;
-/// Values that are looked for in one request at the most.
+/// The maximum number of values audited per request.
 const BATCH_MAX: usize = 4096;
-/// An audit counts for so long before its value has its turn again.
+/// The time for which an audit counts.
 const FRESH: Duration = Duration::from_secs(60);
-/// How long one request may look.
+/// The time limit of the audits of a request.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Values that are named.
+/// The maximum number of values listed.
 const NAMED: usize = 100;
 
 type Place = (Key, Digest);
 
-/// What was found out, by value.
+/// The audits by value.
 #[derive(Default)]
 pub(crate) struct Audits(Mutex<HashMap<Place, Audit>>);
 
@@ -44,24 +44,24 @@ struct Audit {
     copies: usize,
 }
 
-/// What is wanted.
+/// The query.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Demand {
     /// Copies on other nodes.
     copies: Option<usize>,
-    /// Values to look for at the most.
+    /// The maximum number of values to audit.
     limit: Option<usize>,
 }
 
-/// `GET /durable`: 200 when every value that was looked for has enough copies on other nodes, 503 when one has not.
+/// `GET /durable`: 200 if every audited value has enough copies on other nodes, else 503.
 pub(crate) async fn durable(State(context): Shared, Asked(demand): Asked<Demand>) -> Result<Response, Refusal> {
     let (wanted, limit) = (demand.copies.unwrap_or(1), demand.limit.unwrap_or(BATCH));
     if limit > BATCH_MAX {
         return Err(Refusal::bad("query", format!("limit: at most {BATCH_MAX} values at a time")));
     }
     let own = own_values(&context.dht).await?;
-    // One audit at a time: whoever comes meanwhile sees its result.
+    // One audit at a time: concurrent requests use its result.
     let mut audits = context.audits.0.lock().await;
     let (failed, error) = audit(&context.dht, &mut audits, &own, limit).await;
     let known = summary(&audits, own.len(), wanted);
@@ -83,7 +83,7 @@ async fn own_values(dht: &Dht) -> Result<Vec<Place>, Error> {
     }
 }
 
-/// Looks for those values whose last audit is the oldest. Says how many could not be looked for, and why.
+/// Audits the values with the oldest audits. Returns the number of failed audits, and a reason.
 async fn audit(dht: &Dht, audits: &mut HashMap<Place, Audit>, own: &[Place], limit: usize) -> (usize, Option<String>) {
     let present: std::collections::HashSet<&Place> = own.iter().collect();
     audits.retain(|place, _| present.contains(place));

@@ -1,4 +1,4 @@
-//! `GET /events`: what happens at the node, as server-sent events.
+//! `GET /events`: the node's activity as server-sent events.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -24,30 +24,29 @@ use crate::problem::Refusal;
 use crate::request::{Asked, key, span};
 use crate::state::{Context, Shared};
 
-/// How often the numbers come if not told otherwise.
+/// The default interval of statistics.
 const STATS: Duration = Duration::from_secs(2);
-/// How often they come at the most.
+/// The shortest interval of statistics.
 const STATS_MIN: Duration = Duration::from_millis(100);
-/// How often a silent stream shows that it is alive.
+/// The interval of keep-alives on an idle stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// What is wanted.
+/// The query.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Interest {
-    /// Only what is about this key.
+    /// Only events of this key.
     key: Option<String>,
-    /// How often the node's numbers are to come; `0s`: never.
+    /// The interval of statistics; `0s`: never.
     stats: Option<String>,
 }
 
 pub(crate) async fn events(State(context): Shared, Asked(interest): Asked<Interest>) -> Result<Response, Refusal> {
     let key = interest.key.as_deref().map(key).transpose()?;
-    // Who follows a key wants nothing else, if not told so.
+    // With a key, the default is no statistics.
     let default = if key.is_some() { Duration::ZERO } else { STATS };
     let stats = interest.stats.as_deref().map_or(Ok(default), |text| span("stats", text))?;
-    let full =
-        |_| Refusal::unavailable("too_many_watchers", "as many clients as are allowed follow the events already");
+    let full = |_| Refusal::unavailable("too_many_watchers", "the number of clients of /events has reached its limit");
     let place = context.watchers.clone().try_acquire_owned().map_err(full)?;
     let events = context.dht.watch().await?;
     let follower = Follower::new(context.clone(), events, place, key, stats);
@@ -69,7 +68,7 @@ struct Follower {
     _counted: Counted,
 }
 
-/// What a follower waits for.
+/// An event for a client.
 enum Next {
     Happened(Option<Result<Arc<NodeEvent>, kad_tokio::Missed>>),
     Tick,
@@ -94,7 +93,7 @@ impl Follower {
         Self { events, key, ticks, running, context, _place: place, _counted: counted }
     }
 
-    /// The client's stream. It ends with the node or the server; how fast it goes is the client's affair.
+    /// Returns the client's stream, which ends with the node or the server. The client sets its pace.
     fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
         stream::unfold(self, |mut follower| async move {
             let event = follower.next().await;
@@ -173,7 +172,7 @@ const fn name(purpose: Purpose) -> &'static str {
 
 fn event(name: &str, data: &impl Serialize) -> Event {
     let event = Event::default().event(name);
-    // Plain data with text keys: it is always JSON.
+    // Plain data with text keys always serialises.
     event.json_data(data).unwrap_or_else(|_| Event::default().event(name))
 }
 

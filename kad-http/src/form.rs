@@ -11,7 +11,7 @@ use crate::problem::Refusal;
 /// The field that holds the value.
 const FIELD: &str = "value";
 
-/// What a body is, by its `Content-Type`.
+/// The form of a body, by its `Content-Type`.
 pub(crate) enum Kind {
     /// `application/x-www-form-urlencoded`
     UrlEncoded,
@@ -19,7 +19,7 @@ pub(crate) enum Kind {
     Multipart(String),
     /// Anything else: the body is the value.
     Raw {
-        /// Whether a type was named at all.
+        /// Whether the request has a `Content-Type`.
         is_named: bool,
     },
 }
@@ -38,26 +38,26 @@ impl Kind {
         }
     }
 
-    /// The largest body that can hold a value of so many bytes.
+    /// Returns the maximum size of a body with a value of this size.
     pub(crate) const fn body_max(&self, value_max: usize) -> usize {
         /// Other fields, headers of parts, boundaries.
         const AROUND: usize = 16 << 10;
         match self {
-            // Every byte may be written as three.
+            // Every byte may be escaped as three.
             Self::UrlEncoded => value_max.saturating_mul(3).saturating_add(AROUND),
             Self::Multipart(_) => value_max.saturating_add(AROUND),
             Self::Raw { .. } => value_max,
         }
     }
 
-    /// The value in a body.
+    /// Returns the value in a body.
     pub(crate) async fn value(self, body: Bytes) -> Result<Bytes, Refusal> {
         match self {
             Self::UrlEncoded => url_encoded(&body),
             Self::Multipart(boundary) => multipart(body, boundary).await,
             Self::Raw { is_named } if body.is_empty() && !is_named => Err(Refusal::bad(
                 "no_value",
-                "there is no value: send one as a body or as the form field `value`; for an empty one name a Content-Type",
+                "there is no value: send one as a body or as the form field `value`; for an empty one set Content-Type",
             )),
             Self::Raw { .. } => Ok(body),
         }
@@ -91,7 +91,7 @@ fn url_encoded(body: &[u8]) -> Result<Bytes, Refusal> {
     value.map(Bytes::from).ok_or_else(none)
 }
 
-/// Takes the encoding back. Half an escape is an error: the value would be another one than was meant.
+/// Decodes urlencoded bytes. An incomplete escape is an error, because the value would be ambiguous.
 fn decoded(text: &[u8]) -> Result<Vec<u8>, Refusal> {
     let is_escape = |at: usize| text.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
     if text.iter().enumerate().any(|(at, &byte)| byte == b'%' && !is_escape(at)) {

@@ -1,4 +1,4 @@
-//! Values over HTTP: read with GET and HEAD, deleted with DELETE.
+//! Values over HTTP: GET, HEAD and DELETE.
 
 use axum::Json;
 use axum::body::Body;
@@ -15,9 +15,9 @@ use crate::state::{Context, Shared};
 use crate::views::within;
 use crate::{guard, operations};
 
-/// The identity of a value among those of its key.
+/// The header with the digest of a value.
 pub(crate) const DIGEST: HeaderName = HeaderName::from_static("kad-digest");
-/// What is left of a value's life, in seconds.
+/// The header with the remaining lifetime in seconds.
 pub(crate) const TTL: HeaderName = HeaderName::from_static("kad-ttl");
 
 /// `GET /{key}` and `HEAD /{key}`
@@ -30,14 +30,14 @@ pub(crate) async fn get(
     read(&context, key(&text)?, &wanted, wanted.query()?, &headers).await
 }
 
-/// `GET /name/{name}`: the newest of what anybody put under the name.
+/// `GET /name/{name}`: the newest value under the name, from any publisher.
 pub(crate) async fn get_name(
     State(context): Shared,
     Path(name): Path<String>,
     Asked(wanted): Asked<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    // A key that was made from a name is the hash of no value that was stored there.
+    // The hash of a name is not the hash of the value stored there.
     let query = wanted.query()?;
     let query = FindQuery { item_type: query.item_type.or(Some(ItemType::RAW)), ..query };
     read(&context, Key::hash(name), &wanted, query, &headers).await
@@ -83,7 +83,7 @@ fn nothing(key: Key) -> Refusal {
 fn answer(key: Key, value: Option<Value>, is_pinned: bool, asked: &HeaderMap) -> Result<Response, Refusal> {
     let value = value.ok_or_else(|| nothing(key))?;
     let is_json = wants_json(asked);
-    // Another form of the same value is another representation: with a tag of its own.
+    // JSON is another representation of the value and has its own tag.
     let tag = format!("\"{}{}\"", value.digest, if is_json { "-json" } else { "" });
     let mut response = match (has_already(asked, &tag), is_json) {
         (true, _) => StatusCode::NOT_MODIFIED.into_response(),
@@ -125,8 +125,8 @@ async fn list(context: &Context, key: Key, query: &FindQuery) -> Result<Response
     Ok(Json(Listing { key, values: values.iter().map(listed).collect(), incomplete }).into_response())
 }
 
-/// `DELETE /{key}`: what was published through this server is deleted, at all who hold it; what the node published otherwise is
-/// no longer published. Only for its owner: others could undo writes.
+/// `DELETE /{key}`: removes all copies of values published through this server; stops republishing other values of the node.
+/// Only for the owner, because other clients could undo writes.
 pub(crate) async fn delete(
     State(context): Shared,
     Path(text): Path<String>,
@@ -151,7 +151,7 @@ pub(crate) async fn delete(
     }
 }
 
-/// Only stops publishing.
+/// Only stops republishing.
 async fn forget(context: &Context, key: Key, chosen: Option<Digest>) -> Result<Forgotten, Error> {
     match chosen {
         None => operations::forget(&context.dht, key).await,
@@ -162,14 +162,14 @@ async fn forget(context: &Context, key: Key, chosen: Option<Digest>) -> Result<F
     }
 }
 
-/// A value is bytes of a stranger: no browser shall take it for a page or a script of this server.
+/// Sets the headers of untrusted bytes: no browser may run a value as a page or a script of this server.
 pub(crate) fn inert(headers: &mut HeaderMap) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
 }
 
-/// A header of something that prints as plain ASCII.
+/// Returns a header from a value that prints as ASCII.
 pub(crate) fn shown(value: impl std::fmt::Display) -> HeaderValue {
     // Digits and names of ours: they are never refused.
     HeaderValue::try_from(value.to_string()).unwrap_or_else(|_| HeaderValue::from_static(""))

@@ -1,5 +1,5 @@
-//! Who may do what. A page of the web must neither read nor write through a node on its visitor's machine, and only the
-//! owner of a node looks into it or controls it.
+//! Permissions. Web pages must neither read nor write through a node on their visitor's machine, and only the owner of a
+//! node may inspect or control it.
 
 use std::net::IpAddr;
 
@@ -13,10 +13,10 @@ use kad_tokio::Key;
 use crate::problem::Refusal;
 use crate::state::{Context, Shared};
 
-/// Headers by which a proxy says that a request came from elsewhere.
+/// Headers of proxies that mark forwarded requests.
 const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
-/// Everybody is measured by this: the name that was called, and for what changes something the page that calls.
+/// Checks every request: its `Host`, and for changes its origin.
 pub(crate) async fn everybody(State(context): Shared, request: Request, next: Next) -> Response {
     let admitted = admit(&context, request.method(), request.uri(), request.headers());
     match admitted {
@@ -25,7 +25,7 @@ pub(crate) async fn everybody(State(context): Shared, request: Request, next: Ne
     }
 }
 
-/// Operations endpoints: for this host, or with the token.
+/// Guards operations: for this host, or with the token.
 pub(crate) async fn operators(State(context): Shared, request: Request, next: Next) -> Response {
     match may_operate(&context, request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
@@ -33,30 +33,30 @@ pub(crate) async fn operators(State(context): Shared, request: Request, next: Ne
     }
 }
 
-/// Values: for everybody where this is a gateway, with the token where not.
+/// Guards values: for every client if this is a gateway, else with the token.
 pub(crate) async fn users(State(context): Shared, request: Request, next: Next) -> Response {
     match context.settings.gateway {
         true => next.run(request).await,
-        false => with_token(&context, request, next, "this node serves values").await,
+        false => with_token(&context, request, next, "values need").await,
     }
 }
 
-/// The end of the program: with the token only.
+/// Guards the stop of the program: with the token only.
 pub(crate) async fn owners(State(context): Shared, request: Request, next: Next) -> Response {
-    with_token(&context, request, next, "the daemon is stopped").await
+    with_token(&context, request, next, "stopping the daemon needs").await
 }
 
 async fn with_token(context: &Context, request: Request, next: Next, what: &str) -> Response {
     match has_token(context, request.headers()) {
         Ok(true) => next.run(request).await,
         Ok(false) => {
-            Refusal::unauthorised(format!("{what} with its token only (Authorization: Bearer)")).into_response()
+            Refusal::unauthorised(format!("{what} the daemon's token (Authorization: Bearer)")).into_response()
         }
         Err(refusal) => refusal.into_response(),
     }
 }
 
-/// Whether a request comes from this host, as far as can be told, or shows the token.
+/// Returns whether a request is from this host, as far as the server can tell, or has the token.
 pub(crate) fn may_operate(context: &Context, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     if has_token(context, headers)? {
         return Ok(());
@@ -82,22 +82,21 @@ fn admit(context: &Context, method: &Method, uri: &Uri, headers: &HeaderMap) -> 
     }
 }
 
-/// Whoever calls by a name that is not this server's was led here: by DNS rebinding, if by a browser.
+/// Refuses a `Host` that is not a name of this server: protection against DNS rebinding.
 fn check_host(allowed: &[String], uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let Some(authority) = called(uri, headers) else {
-        return Err(Refusal::bad("host", "exactly one Host header with a name or an address is needed"));
+        return Err(Refusal::bad("host", "the request must have exactly one Host header with a name or an address"));
     };
     let host = authority.host();
     let known = |name: &String| name.eq_ignore_ascii_case(host) || name.eq_ignore_ascii_case(authority.as_str());
     if is_loopback(host) || allowed.iter().any(known) {
         return Ok(());
     }
-    let message =
-        format!("this server is not called {host}: allow the name with --http-host, or call it by its address");
+    let message = format!("{host} is not a name of this server: allow the name with --http-host, or use its address");
     Err(Refusal::new(StatusCode::FORBIDDEN, "host", message))
 }
 
-/// Pages of other origins are refused, unless their origin is allowed this. Programs that are no browsers send neither header.
+/// Refuses pages of other origins, unless their origin is allowed. Programs other than browsers send neither header.
 fn check_page(allowed: &[String], uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let is_own = |origin: &str| {
@@ -118,12 +117,12 @@ fn check_page(allowed: &[String], uri: &Uri, headers: &HeaderMap) -> Result<(), 
     })
 }
 
-/// Whether the token is shown. A wrong one is refused even where none is needed.
+/// Returns whether the request has the token. A wrong token is refused even where none is needed.
 fn has_token(context: &Context, headers: &HeaderMap) -> Result<bool, Refusal> {
     let Some(shown) = headers.get(header::AUTHORIZATION) else { return Ok(false) };
     let shown = shown.to_str().ok().and_then(|value| value.split_once(' '));
     let shown = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, token)| token.trim());
-    // Comparing hashes takes the same time however much of a token is right.
+    // The time of comparing hashes does not depend on how much of a token is right.
     let shown = Key::hash(shown);
     match context.tokens.contains(&shown) {
         true => Ok(true),
@@ -131,7 +130,7 @@ fn has_token(context: &Context, headers: &HeaderMap) -> Result<bool, Refusal> {
     }
 }
 
-/// By which name and port the server was called.
+/// Returns the name and port in the request's `Host`.
 fn called(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     if let Some(authority) = uri.authority() {
         return Some(authority.clone());

@@ -1,4 +1,4 @@
-//! Whether the process is up, and whether it reaches its network: two different things.
+//! Liveness (the process is up) and readiness (it reaches its network).
 
 use std::time::{Duration, Instant};
 
@@ -13,18 +13,18 @@ use crate::api::{Health, Readiness};
 use crate::problem::Refusal;
 use crate::state::Shared;
 
-/// An answer of another node proves for so long that the network is reached. Who asks more often than that costs nothing.
+/// The time for which an answer of another node proves that the network is reached.
 const RECENT: Duration = Duration::from_secs(10);
-/// How long asking anew may take.
+/// The time limit of a new lookup.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How often is asked anew at the most, whoever wants to know.
+/// The shortest interval of new lookups, for all clients together.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// When the network was last asked, and whether it answered.
+/// The time and result of the last lookup.
 #[derive(Default)]
 pub(crate) struct Reached(Mutex<Option<(Instant, bool)>>);
 
-/// `GET /health`: who reads this knows that the process is up.
+/// `GET /health`: the process is up.
 pub(crate) async fn health() -> Json<Health> {
     Json(Health { status: "up".into(), version: env!("CARGO_PKG_VERSION").into() })
 }
@@ -47,25 +47,25 @@ async fn judge(dht: &Dht, reached: &Reached, stats: &Stats, heard: Option<Durati
     match heard {
         _ if !stats.joined => (false, "no bootstrap node has answered yet".into()),
         _ if stats.contacts == 0 => (true, alone(stats)),
-        Some(span) if span < RECENT => (true, "others have answered lately".into()),
-        _ if reached.ask(dht).await => (true, "others have answered when asked just now".into()),
+        Some(span) if span < RECENT => (true, "other nodes answered recently".into()),
+        _ if reached.ask(dht).await => (true, "other nodes answered just now".into()),
         _ => (false, "no node in the routing table answers".into()),
     }
 }
 
-/// Why a node that knows no other is ready: others join through it.
+/// Returns the reason why a node without contacts is ready: other nodes join through it.
 fn alone(stats: &Stats) -> String {
     match stats.remembered {
-        0 => "alone: no bootstrap address is configured; it waits for others".into(),
-        1 => "alone: no bootstrap address is configured, and the node known from last time has not answered yet".into(),
+        0 => "alone: no bootstrap address is configured; the node waits for others to join".into(),
+        1 => "alone: no bootstrap address is configured, and the saved contact has not answered yet".into(),
         count => format!(
-            "alone: no bootstrap address is configured, and none of the {count} nodes known from last time has answered yet"
+            "alone: no bootstrap address is configured, and none of the {count} saved contacts has answered yet"
         ),
     }
 }
 
 impl Reached {
-    /// Looks for this node's own neighbours, unless that was just done. Those who ask meanwhile wait for the same answer.
+    /// Looks up this node's own id, unless that was just done. Concurrent callers wait for the same result.
     async fn ask(&self, dht: &Dht) -> bool {
         let mut last = self.0.lock().await;
         if let Some((at, answered)) = *last

@@ -1,6 +1,6 @@
-//! What the counters of a node count, for the HELP lines of `/metrics`. `docs/metrics.md` has the same texts: a test compares them.
+//! The HELP texts of the node's counters in `/metrics`. A test compares them with `docs/metrics.md`.
 
-/// What a counter counts; its name where this does not know it.
+/// Returns the HELP text of a counter, or its name if unknown.
 pub(crate) fn help(name: &'static str) -> &'static str {
     HELP.iter().find(|(known, _)| *known == name).map_or(name, |(_, help)| help)
 }

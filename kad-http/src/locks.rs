@@ -1,18 +1,19 @@
-//! Which values this gateway may delete: all that it published itself, because it derives their locks from a secret of its own.
+//! The locks of this gateway: it can delete all values that it published, because it derives their locks from its own
+//! secret.
 
 use kad_tokio::{DeleteLock, Dht, Digest, Error, ItemStatus, Key, Receipt, StoreMany, StoreOne, Value};
 
 use crate::api::Forgotten;
 
-/// How often the same value can be published and deleted under the same key within seven days: each time has a lock of its
-/// own, because a delete reveals what opens it.
+/// How often the same value can be published and deleted under the same key within seven days: each time has its own lock,
+/// because a delete reveals the secret of its lock.
 const TIMES: u8 = 8;
 
-/// What locks the values that are published here. Without a secret nothing is locked.
+/// Locks the values published here. Without a secret it locks nothing.
 pub(crate) struct Locks(pub(crate) Option<[u8; 32]>);
 
 impl Locks {
-    /// What opens the lock of a value, for the first time that it is published under a key, or a later one.
+    /// Returns the secret of a value's lock, for the first publication under a key or a later one.
     fn secret(&self, key: &Key, value: &[u8], time: u8) -> Option<[u8; 32]> {
         let mut named = [0; 97];
         named[..32].copy_from_slice(&self.0?);
@@ -22,7 +23,7 @@ impl Locks {
         Some(*Key::hash(named).as_bytes())
     }
 
-    /// Stores a value with a lock. One that was deleted before has another lock than it had.
+    /// Stores a value with a lock; after a delete, with a new one.
     ///
     /// # Errors
     /// Those of [`Dht::store`].
@@ -37,7 +38,7 @@ impl Locks {
         store.await
     }
 
-    /// Stores values, each with the lock that it has the first time.
+    /// Stores values, each with its first lock.
     ///
     /// # Errors
     /// Those of [`Dht::store_many`].
@@ -48,13 +49,13 @@ impl Locks {
         store.lock_each(first).await
     }
 
-    /// Takes back what this node published under a key, or the one value of it that has this digest: it is no longer published,
-    /// and what has a lock of this server's is deleted at all who hold it.
+    /// Stops republishing this node's values under a key, or the one with this digest, and deletes all copies of those with
+    /// a lock of this server.
     ///
     /// # Errors
-    /// Those of [`Dht::delete`], if nothing else was achieved.
+    /// Those of [`Dht::delete`], if nothing succeeded.
     pub(crate) async fn take_back(&self, dht: &Dht, key: Key, chosen: Option<Digest>) -> Result<Forgotten, Error> {
-        // First: the proof that they are deleted is published too, and is to stay so.
+        // First, because the tombstones are published too and must stay published.
         let values = match chosen {
             Some(digest) => usize::from(dht.forget_value(key, digest).await?),
             None => dht.forget(key).await?,
@@ -62,13 +63,13 @@ impl Locks {
         let is_chosen = |value: &Value| chosen.is_none_or(|digest| value.digest == digest);
         match self.delete(dht, key, is_chosen).await {
             Ok(deleted) => Ok(Forgotten { key, values, deleted, undeleted: None }),
-            // What is no longer published is so, whether or not anybody could be told.
+            // Republishing has stopped, even if no holder was reached.
             Err(error) if values > 0 => Ok(Forgotten { key, values, deleted: 0, undeleted: Some(error.to_string()) }),
             Err(error) => Err(error),
         }
     }
 
-    /// Deletes what was stored here under a key, or the one of it that `chosen` says. Answers with how much that was.
+    /// Deletes the values stored here under a key, or the chosen one. Returns their number.
     ///
     /// # Errors
     /// Those of [`Dht::delete`].

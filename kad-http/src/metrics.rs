@@ -1,4 +1,4 @@
-//! Numbers for Prometheus, in the OpenMetrics text format. Every name is described in `docs/metrics.md`.
+//! Metrics for Prometheus, in the OpenMetrics text format. `docs/metrics.md` describes each.
 
 use std::fmt;
 use std::time::Instant;
@@ -25,14 +25,14 @@ use crate::state::Shared;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What requests are counted by: nothing that a client chooses freely.
+/// The labels of requests: nothing that a client can choose freely.
 #[derive(Clone, PartialEq, Eq, Hash, EncodeLabelSet, Debug)]
 struct Labels {
     method: &'static str,
     status: u16,
 }
 
-/// What this server counts itself.
+/// The counters of this server.
 pub(crate) struct Counters {
     registry: Registry,
     requests: Family<Labels, Counter>,
@@ -104,7 +104,7 @@ pub(crate) async fn metrics(State(context): Shared) -> Result<Response, Refusal>
     }
 }
 
-/// A node at one moment.
+/// A snapshot of a node.
 #[derive(Debug)]
 struct Snapshot(Stats);
 

@@ -1,18 +1,18 @@
-//! What a client would rather have: the headers `Accept` (RFC 9110, section 12.5.1) and `Prefer` (RFC 7240).
+//! The headers `Accept` (RFC 9110, section 12.5.1) and `Prefer` (RFC 7240).
 
 use axum::http::{HeaderMap, HeaderName, header};
 
-/// The header by which a client says how it would like to be answered.
+/// The header with the client's preferences.
 pub(crate) const PREFER: HeaderName = HeaderName::from_static("prefer");
-/// The header that says which preference was followed.
+/// The header with the applied preferences.
 pub(crate) const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// Whether a client would rather have JSON than bytes. One that takes both alike gets bytes.
+/// Returns whether a client prefers JSON to bytes. With equal preference it gets bytes.
 pub(crate) fn wants_json(asked: &HeaderMap) -> bool {
     quality(asked, "application/json") > quality(asked, "application/octet-stream")
 }
 
-/// How much a client wants a type, in thousandths: what the most specific of its ranges says.
+/// Returns the quality of a type in thousandths, from the most specific media range.
 fn quality(asked: &HeaderMap, kind: &str) -> u16 {
     if !asked.contains_key(header::ACCEPT) {
         return 1000;
@@ -22,7 +22,7 @@ fn quality(asked: &HeaderMap, kind: &str) -> u16 {
     ranges.max_by_key(|(specificity, _)| *specificity).map_or(0, |(_, quality)| quality)
 }
 
-/// How specific a range is that a type falls into, and its quality.
+/// Returns the specificity and quality of a media range that contains a type.
 fn matched(range: &str, kind: &str) -> Option<(u8, u16)> {
     let mut parts = range.split(';').map(str::trim);
     let range = parts.next()?.to_ascii_lowercase();
@@ -37,7 +37,7 @@ fn matched(range: &str, kind: &str) -> Option<(u8, u16)> {
     Some((specificity, (quality.clamp(0.0, 1.0) * 1000.0) as u16))
 }
 
-/// What a client wants back of what it stores.
+/// The preferred response to a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Return {
     /// The headers only.
@@ -47,7 +47,7 @@ pub(crate) enum Return {
 }
 
 impl Return {
-    /// What the first preference `return` says, if there is one that is known.
+    /// Returns the first known preference `return`.
     pub(crate) fn of(asked: &HeaderMap) -> Option<Self> {
         let lists = asked.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
         let mut preferences = lists.flat_map(|list| list.split(','));
@@ -65,7 +65,7 @@ impl Return {
         }
     }
 
-    /// What the answer says when it was followed.
+    /// Returns the value of `Preference-Applied`.
     pub(crate) const fn applied(self) -> &'static str {
         match self {
             Self::Minimal => "return=minimal",
@@ -91,7 +91,7 @@ mod tests {
         }
         assert!(wants_json(&headers(header::ACCEPT, &["text/html", "application/json"])));
         assert!(wants_json(&headers(header::ACCEPT, &["application/*, application/octet-stream;q=0"])));
-        // What curl, browsers, and libraries that take everything send.
+        // The headers of curl, browsers, and libraries that accept everything.
         for not in
             ["*/*", "text/html,application/xml;q=0.9,*/*;q=0.8", "application/json, text/plain, */*", "", "x;q=y"]
         {

@@ -1,5 +1,5 @@
-//! What can be asked of a node, in the words of the [api](crate::api): the daemon does it for its clients, a short-lived
-//! node for its command.
+//! The operations of a node in terms of the [api](crate::api): the daemon runs them for its clients, a short-lived node for
+//! its command.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::api::{
 };
 use crate::locks::Locks;
 
-/// Stores a value, and says who holds it.
+/// Stores a value, and returns its receipt.
 ///
 /// # Errors
 /// Those of the same call of [`Dht`].
@@ -41,11 +41,11 @@ pub(crate) async fn store_locked(
     Ok(stored(locks.store(&key, &bytes, store).await?, bytes.len(), query))
 }
 
-/// Stores several values, those for the same nodes together, and says of each who holds it, in their order. One that this
+/// Stores several values, those for the same nodes together, and returns their receipts in the same order. A value that this
 /// node's own store refuses has no copies; the others are stored.
 ///
 /// # Errors
-/// Those of the same call of [`Dht`]: then none was stored, or it is unknown which.
+/// Those of the same call of [`Dht`]: then no value was stored, or it is unknown which.
 pub async fn store_many(dht: &Dht, items: Vec<(Key, Bytes)>, query: &StoreQuery) -> Result<Vec<Stored>, Error> {
     store_many_locked(dht, &Locks(None), items, query).await
 }
@@ -71,7 +71,7 @@ pub(crate) async fn store_many_locked(
             .refused
             .iter()
             .any(|refused| refused.contact.id == dht.id() && refused.status == ItemStatus::Deleted);
-        // Once more, by itself, with another lock than the one that was opened.
+        // Store it again, separately, with a new lock: the secret of the old one was revealed.
         let again = match is_deleted {
             true => store_locked(dht, locks, key, bytes.clone(), query).await.ok(),
             false => None,
@@ -116,7 +116,7 @@ pub async fn find(dht: &Dht, key: Key, query: &FindQuery) -> Result<FoundAll, Er
     Ok(FoundAll { values: values.iter().map(|value| found(key, value)).collect(), incomplete })
 }
 
-/// A find as a query asks for it, with what is left of its time.
+/// Returns the find of a query, with its remaining time.
 fn prepared(find: Find, query: &FindQuery, start: Instant) -> Find {
     let mut find = find;
     if let Some(timeout) = query.timeout {
@@ -131,8 +131,8 @@ fn prepared(find: Find, query: &FindQuery, start: Instant) -> Find {
     find
 }
 
-/// Returns the value under a key: the content whose hash is the key, if there is any, and else the newest of what anybody put
-/// there. Content costs one lookup, and so does nothing.
+/// Returns the value under a key: the content whose hash is the key, if there is any, else the newest value from any
+/// publisher. Content costs one lookup, and so does an empty result.
 ///
 /// # Errors
 /// Those of [`Dht::find`].
@@ -145,7 +145,7 @@ pub(crate) async fn first(dht: &Dht, key: Key, query: &FindQuery) -> Result<Opti
             Some(other) if other.item_type != ItemType::CONTENT => {
                 match prepared(dht.find_content(key), query, start).await {
                     Ok(content) => Ok(content.or(Some(other))),
-                    // Few answered, and none of them named any content: the other is the best that is known.
+                    // Few nodes answered, and none had content: the other value is the best known.
                     Err(Error::Incomplete(Gap { unfetched: 0, .. })) => Ok(Some(other)),
                     Err(error) => Err(error),
                 }
@@ -155,12 +155,12 @@ pub(crate) async fn first(dht: &Dht, key: Key, query: &FindQuery) -> Result<Opti
     }
 }
 
-/// Returns the values under a key as they come.
+/// Returns the values under a key as they arrive.
 pub(crate) fn each(dht: &Dht, key: Key, query: &FindQuery) -> kad_tokio::FindAll {
     prepared(dht.find_all(key), query, Instant::now()).values()
 }
 
-/// Returns every value under a key, newest first, and why there may be more.
+/// Returns every value under a key, newest first, and the reason why there may be more.
 pub(crate) async fn all(dht: &Dht, key: Key, query: &FindQuery) -> Result<(Vec<Value>, Option<String>), Error> {
     let (mut stream, mut values, mut incomplete) = (each(dht, key, query), Vec::new(), None);
     while let Some(value) = stream.next().await {
@@ -187,10 +187,10 @@ pub(crate) fn found(key: Key, value: &Value) -> Found {
     }
 }
 
-/// Pings all of some addresses, and returns the first answer: a name may have several, not all of which lead somewhere.
+/// Pings several addresses, and returns the first answer: not all addresses of a name need to be reachable.
 ///
 /// # Errors
-/// The last of [`Dht::ping`], if nobody answers.
+/// The last error of [`Dht::ping`], if no node answers.
 pub async fn ping(dht: &Dht, addresses: &[SocketAddr]) -> Result<Pong, Error> {
     let mut pings: FuturesUnordered<_> = addresses.iter().map(|&address| dht.ping(address)).collect();
     let mut failure = Error::Unreachable;
@@ -203,7 +203,7 @@ pub async fn ping(dht: &Dht, addresses: &[SocketAddr]) -> Result<Pong, Error> {
     Err(failure)
 }
 
-/// Looks for the nodes nearest to a key.
+/// Looks up the nodes nearest to a key.
 ///
 /// # Errors
 /// Those of the same call of [`Dht`].
@@ -211,7 +211,7 @@ pub async fn lookup(dht: &Dht, target: Key) -> Result<Lookup, Error> {
     Ok(Lookup::from(&dht.lookup(target).await?))
 }
 
-/// Stops to publish what this node published under a key.
+/// Stops republishing this node's values under a key.
 ///
 /// # Errors
 /// Those of the same call of [`Dht`].

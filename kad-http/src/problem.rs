@@ -6,17 +6,17 @@ use kad_tokio::Error;
 
 use crate::api::{Problem, Stored};
 
-/// Where the kinds of problems are described: their codes are headings there.
+/// The URL of the description of problems: their codes are its headings.
 const KINDS: &str = "https://github.com/kad-dht/kad/blob/main/docs/problems.md#";
 
-/// Every kind of problem: its code, and what it is in a few words.
+/// Every kind of problem: its code and its title.
 const TITLES: [(&str, &str); 27] = [
     ("address", "Not an address"),
     ("body", "Unreadable body"),
     ("closed", "The node is closed"),
     ("cross_origin", "A page of another origin"),
     ("digest", "Not a digest"),
-    ("host", "Called by another name"),
+    ("host", "Not a name of this server"),
     ("incomplete", "Incomplete"),
     ("key", "Not a key"),
     ("lifetime", "Impossible lifetime"),
@@ -64,12 +64,12 @@ impl Refusal {
         Self { problem: Box::new(problem), header: None }
     }
 
-    /// The request makes no sense.
+    /// Returns a 400: the request is invalid.
     pub(crate) fn bad(code: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
-    /// The value, or what it came in, is larger than can be stored. The length may not be known.
+    /// Returns a 413: the value, or its body, is too large. Its length may be unknown.
     pub(crate) fn too_large(len: Option<usize>, max: usize) -> Self {
         let detail = match len {
             Some(len) => Error::TooLarge { len, max }.to_string(),
@@ -80,26 +80,26 @@ impl Refusal {
         refusal
     }
 
-    /// Only the owner of the node may do this.
+    /// Returns a 401: the operation needs the token.
     pub(crate) fn unauthorised(detail: String) -> Self {
         let refusal = Self::new(StatusCode::UNAUTHORIZED, "unauthorised", detail);
         Self { header: Some((header::WWW_AUTHENTICATE, "Bearer realm=\"kad\"")), ..refusal }
     }
 
-    /// A token that opens nothing (RFC 6750, section 3.1).
+    /// Returns a 401: the token is wrong (RFC 6750, section 3.1).
     pub(crate) fn wrong_token() -> Self {
         let refusal = Self::unauthorised("this is not the token of the daemon".into());
         let challenge = "Bearer realm=\"kad\", error=\"invalid_token\"";
         Self { header: Some((header::WWW_AUTHENTICATE, challenge)), ..refusal }
     }
 
-    /// It may work later.
+    /// Returns a 503: the request may succeed later.
     pub(crate) fn unavailable(code: &str, detail: impl Into<String>) -> Self {
         let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
         Self { header: Some((header::RETRY_AFTER, "1")), ..refusal }
     }
 
-    /// The same with what was achieved nevertheless.
+    /// Adds the receipt of the store.
     pub(crate) fn with_receipt(mut self, receipt: Stored) -> Self {
         self.problem.receipt = Some(Box::new(receipt));
         self

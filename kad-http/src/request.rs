@@ -1,4 +1,4 @@
-//! What requests say besides their bodies.
+//! Parsing of requests without their bodies.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use serde::de::DeserializeOwned;
 use crate::api::{FindQuery, StoreQuery, TTL, type_name};
 use crate::problem::Refusal;
 
-/// How long an operation may take if not told otherwise.
+/// The default time limit of an operation.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A query whose mistakes are told as problems.
+/// A query whose errors are problem documents.
 pub(crate) struct Asked<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
@@ -29,7 +29,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     }
 }
 
-/// How a value is to be stored.
+/// The parameters of a store.
 #[derive(Deserialize, Default, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Storing {
@@ -39,16 +39,17 @@ pub(crate) struct Storing {
 }
 
 impl Storing {
-    /// What the query asks for; the lifetime may be in the header `Kad-TTL` instead.
+    /// Returns the parameters; the lifetime may be in the header `Kad-TTL` instead.
     pub(crate) fn query(&self, headers: &HeaderMap) -> Result<StoreQuery, Refusal> {
         let header = headers.get("kad-ttl").map(|value| value.to_str().unwrap_or("?"));
         let ttl = self.ttl.as_deref().or(header).map_or(Ok(TTL), |text| span("ttl", text))?;
         Ok(StoreQuery { ttl, content: false, copies: self.copies()?, timeout: timeout(self.timeout.as_deref())? })
     }
 
-    /// How many copies to wait for; the rest is an error.
+    /// Parses the number of copies to wait for.
     fn copies(&self) -> Result<Option<Copies>, Refusal> {
-        let wrong = |_| Refusal::bad("query", "copies: `all`, or how many other nodes must have it, up to 255");
+        let wrong =
+            |_| Refusal::bad("query", "copies: `all`, or the number of other nodes that must hold it, up to 255");
         match self.copies.as_deref() {
             None => Ok(None),
             Some("all") => Ok(Some(Copies::All)),
@@ -57,7 +58,7 @@ impl Storing {
     }
 }
 
-/// Which value is wanted.
+/// The parameters of a find.
 #[derive(Deserialize, Default, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
@@ -72,9 +73,9 @@ pub(crate) struct Wanted {
 /// All values under a key instead of one.
 #[derive(Clone, Copy)]
 pub(crate) enum All {
-    /// A list without their bytes.
+    /// A list without bytes.
     Listed,
-    /// With their bytes.
+    /// A list with bytes.
     Values,
 }
 
@@ -84,7 +85,7 @@ impl Wanted {
             None => Ok(None),
             Some("" | "list") => Ok(Some(All::Listed)),
             Some("values") => Ok(Some(All::Values)),
-            Some(_) => Err(Refusal::bad("query", "all: nothing or `list` for a list, `values` for the values too")),
+            Some(_) => Err(Refusal::bad("query", "all: empty or `list` for a list, `values` for the values too")),
         }
     }
 
@@ -104,12 +105,12 @@ fn item_type(text: &str) -> Result<ItemType, Refusal> {
     known.ok_or_else(|| Refusal::bad("query", format!("type: raw or content, not `{text}`")))
 }
 
-/// What a DELETE is about.
+/// The parameters of a DELETE.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Forgetting {
     digest: Option<String>,
-    /// Whether all copies are deleted, not only this node's publishing ended.
+    /// Whether to delete all copies, instead of only ending this node's republishing.
     #[serde(default = "always")]
     pub(crate) everywhere: bool,
     timeout: Option<String>,
@@ -129,7 +130,7 @@ impl Forgetting {
     }
 }
 
-/// How long to try.
+/// The time limit.
 #[derive(Deserialize, Default, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Patience {
@@ -146,27 +147,27 @@ fn timeout(text: Option<&str>) -> Result<Option<Duration>, Refusal> {
     text.map(|text| span("timeout", text)).transpose()
 }
 
-/// A key: 64 hexadecimal digits, no more and no less.
+/// Parses a key: exactly 64 hexadecimal digits.
 pub(crate) fn key(text: &str) -> Result<Key, Refusal> {
-    text.parse().map_err(|error| Refusal::bad("key", format!("`{text}` is no key: {error}")))
+    text.parse().map_err(|error| Refusal::bad("key", format!("`{text}` is not a key: {error}")))
 }
 
-/// A digest: 32 hexadecimal digits.
+/// Parses a digest: 32 hexadecimal digits.
 pub(crate) fn digest(text: &str) -> Result<Digest, Refusal> {
     let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let number = is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten();
-    let number =
-        number.ok_or_else(|| Refusal::bad("digest", format!("`{text}` is no digest: it has 32 hexadecimal digits")));
+    let number = number
+        .ok_or_else(|| Refusal::bad("digest", format!("`{text}` is not a digest: a digest has 32 hexadecimal digits")));
     number.map(|number| Digest(number.to_be_bytes()))
 }
 
-/// A span of time, as in `90s` or `1h 30m`.
+/// Parses a duration, as in `90s` or `1h 30m`.
 pub(crate) fn span(name: &str, text: &str) -> Result<Duration, Refusal> {
     humantime::parse_duration(text)
-        .map_err(|error| Refusal::bad("query", format!("{name}: `{text}` is no span of time like 90s or 1h: {error}")))
+        .map_err(|error| Refusal::bad("query", format!("{name}: `{text}` is not a duration like 90s or 1h: {error}")))
 }
 
-/// Whether the client has what this tag names (`If-None-Match`, RFC 9110, section 13.1.2).
+/// Returns whether the client has the representation with this tag (`If-None-Match`, RFC 9110, section 13.1.2).
 pub(crate) fn has_already(headers: &HeaderMap, tag: &str) -> bool {
     let lists = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut tags = lists.flat_map(|list| list.split(',')).map(str::trim);

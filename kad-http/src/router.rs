@@ -1,4 +1,4 @@
-//! What is where, and who may call it.
+//! The paths and their permissions.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::problem::Refusal;
 use crate::state::Context;
 use crate::{dashboard, durable, events, gateway, guard, health, metrics, negotiation, stores, trace, views};
 
-/// Everything that the server serves.
+/// Returns the routes of the server.
 pub(crate) fn router(context: Arc<Context>) -> Router {
     let mut router = Router::new()
         .route("/", get(dashboard::page))
@@ -43,7 +43,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
 
 type Routes = Router<Arc<Context>>;
 
-/// For everybody, or where there is no gateway with the token.
+/// Routes for every client or, without the gateway, with the token.
 fn values(context: &Arc<Context>) -> Routes {
     Router::new()
         .route("/", post(stores::post))
@@ -52,7 +52,7 @@ fn values(context: &Arc<Context>) -> Routes {
         .route_layer(from_fn_with_state(context.clone(), guard::users))
 }
 
-/// What pages of these origins may do with values. The guards refuse them everything else.
+/// The CORS layer for values. The guards refuse other origins everything else.
 fn cors(origins: &[String]) -> CorsLayer {
     let shown = [header::LOCATION, header::ORIGIN, header::ETAG, header::AGE, header::RETRY_AFTER].into_iter().chain([
         stores::COPIES,
@@ -62,7 +62,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         gateway::TTL,
         negotiation::APPLIED,
     ]);
-    // What cannot be a header cannot be an origin of a browser either.
+    // A text that cannot be a header cannot be an origin of a browser either.
     let origins: Vec<_> = origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
     CorsLayer::new()
         .allow_origin(origins)
@@ -71,7 +71,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         .expose_headers(shown.collect::<Vec<_>>())
 }
 
-/// For this host, or with the token.
+/// Routes for this host, or with the token.
 fn operations(context: &Arc<Context>) -> Routes {
     Router::new()
         .route("/node", get(views::node))
@@ -97,6 +97,6 @@ pub(crate) async fn not_found(uri: Uri) -> Refusal {
 }
 
 async fn not_allowed(method: Method, uri: Uri) -> Refusal {
-    let message = format!("{method} makes no sense at {}: the header Allow says what does", uri.path());
+    let message = format!("{method} is not supported at {}: see the header Allow", uri.path());
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }

@@ -24,21 +24,20 @@ use crate::router::router;
 use crate::settings::{Changeable, Settings};
 use crate::state::Context;
 
-/// Pause after the system refused a connection: it has run out of something.
+/// The pause after the system failed to accept a connection for lack of a resource.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What can be done with a server while it runs. Cheap to clone.
+/// A handle to a running server. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle(Arc<Context>);
 
 impl Handle {
-    /// Waits until no request is being answered. One whose head has not come whole is none yet; a stream of events is none any
-    /// more.
+    /// Waits until no request is in progress. Requests with an incomplete head and event streams do not count.
     pub async fn answered(&self) {
         self.0.under_way.closed().await;
     }
 
-    /// Changes settings. Connections that are open keep the CORS headers that they had.
+    /// Changes settings. Open connections keep their CORS headers.
     pub fn change(&self, changeable: Changeable) {
         self.0.changeable.send_replace(changeable);
     }
@@ -54,18 +53,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the listener. Requests are answered once [`run`](Self::run) is awaited.
+    /// Opens the listener. [`run`](Self::run) serves requests.
     ///
     /// # Errors
-    /// What the system says when it does not give out the address.
+    /// The system's error if it refuses the address.
     pub async fn bind(address: SocketAddr, dht: Dht, settings: Settings) -> io::Result<Self> {
         Self::new(TcpListener::bind(address).await?, dht, settings)
     }
 
-    /// A server on a listener that is open already.
+    /// Returns a server on an open listener.
     ///
     /// # Errors
-    /// What the system says when the listener has no address.
+    /// The system's error if the listener has no address.
     pub fn new(listener: TcpListener, dht: Dht, settings: Settings) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (running, stopped) = watch::channel(());
@@ -91,18 +90,18 @@ impl Server {
         Ok(Self { listener, address, context: Arc::new(context), running })
     }
 
-    /// Where it listens.
+    /// Returns its address.
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// What can be done with the server while it runs.
+    /// Returns a handle to the server.
     pub fn handle(&self) -> Handle {
         Handle(self.context.clone())
     }
 
-    /// Answers requests until `stop` is ready. Then no more connections are taken, streams of events end, and requests that
-    /// are under way are answered, but no longer than [`Settings::drain_timeout`].
+    /// Serves requests until `stop` is ready. Then it accepts no more connections, ends event streams, and finishes requests
+    /// in progress, within [`Settings::drain_timeout`].
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { listener, context, running, .. } = self;
         let (places, graceful) = (Arc::new(Semaphore::new(context.settings.connections)), GracefulShutdown::new());
@@ -115,7 +114,7 @@ impl Server {
             let accepted = tokio::select! {
                 accepted = accept(&listener, &places, &context) => accepted,
                 Some(_) = connections.join_next() => None,
-                // What it is about is in the context, so it cannot be gone.
+                // The context holds the sender, so the channel is open.
                 Ok(()) = changed.changed() => {
                     service = router(context.clone());
                     None
@@ -128,13 +127,13 @@ impl Server {
         }
         drop((listener, running));
         if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
-            tracing::warn!(?drain, "some requests were not answered in time: their connections are cut");
+            tracing::warn!(?drain, "some requests were not finished in time: closing their connections");
             connections.shutdown().await;
         }
     }
 }
 
-/// The next connection, once there is a place for it.
+/// Accepts the next connection, once there is a slot for it.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
@@ -145,7 +144,7 @@ async fn accept(
     match listener.accept().await {
         Ok((stream, _)) => Some((stream, place)),
         Err(error) => {
-            tracing::warn!(%error, "a connection was not accepted");
+            tracing::warn!(%error, "cannot accept a connection");
             context.counters.accept_errors.inc();
             tokio::time::sleep(PAUSE).await;
             None
@@ -153,7 +152,7 @@ async fn accept(
     }
 }
 
-/// Answers the requests of one connection until it ends.
+/// Serves the requests of one connection until it ends.
 fn serve(
     stream: TcpStream,
     place: OwnedSemaphorePermit,
@@ -161,7 +160,7 @@ fn serve(
     context: &Context,
     graceful: Watcher,
 ) -> impl Future<Output = ()> + use<> {
-    // An answer that is small must not wait for the acknowledgement of the last. Without it everything works, only slower.
+    // Small responses must not wait for acknowledgements. A failure only costs time.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(context.settings.write_timeout));

@@ -1,4 +1,4 @@
-//! How a gateway is to behave.
+//! Settings of the server.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,37 +6,37 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// Settings of a [`Server`](crate::Server). The defaults are those of a gateway for everybody who can reach its address, and of
-/// operations endpoints for this host alone.
+/// Settings of a [`Server`](crate::Server). By default every client that reaches the address may use the gateway, and only
+/// this host the operations.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whether everybody may read and write values; else only those with a token.
+    /// Whether every client may read and write values; else only clients with a token.
     pub gateway: bool,
-    /// Each of these opens everything, from anywhere. Without one the program cannot be stopped over HTTP.
+    /// Each token permits everything, from any host. Without one the program cannot be stopped over HTTP.
     pub tokens: Vec<String>,
-    /// What locks the values that are published through this server, so that a DELETE is obeyed by all who hold them. Keep it:
-    /// with another one they can only lapse. Without one nothing is locked.
+    /// The secret that locks the values published through this server, so that DELETE removes all copies. Keep it: with
+    /// another secret they can only expire. Without one nothing is locked.
     pub secret: Option<[u8; 32]>,
-    /// Names and addresses, besides those of loopback, by which browsers and others may call this server (`Host`). If there
-    /// are any, or if the listener is on loopback, other names are refused: that is what stops DNS rebinding.
+    /// Names and addresses to accept in `Host`, besides those of loopback. If there are any, or if the listener is on
+    /// loopback, the server refuses other names, which prevents DNS rebinding.
     pub hosts: Vec<String>,
     /// Origins (`https://app.example`) whose pages may read and write values here.
     pub origins: Vec<String>,
-    /// Connections at a time; more wait until one ends.
+    /// The maximum number of connections; more wait until one ends.
     pub connections: usize,
-    /// Those who follow `/events` at a time; more are refused.
+    /// The maximum number of clients of `/events`; more are refused.
     pub watchers: usize,
-    /// How long the head of a request may take, and how long a connection may be idle.
+    /// The time limit for the head of a request, and for an idle connection.
     pub header_timeout: Duration,
-    /// How long the body of a request may take.
+    /// The time limit for the body of a request.
     pub body_timeout: Duration,
-    /// How long a client may take no byte of an answer.
+    /// The time limit for a client that reads no byte of its response.
     pub write_timeout: Duration,
-    /// How long requests that are under way may take when the server is told to stop.
+    /// The time limit for requests in progress when the server stops.
     pub drain_timeout: Duration,
-    /// Told when somebody with the token asks for the end of the program (`POST /stop`).
+    /// Notified by `POST /stop` with a token.
     pub stop: Arc<Notify>,
-    /// Settings of the program, for `/node` to show.
+    /// Settings of the program, shown by `/node`.
     pub shown: BTreeMap<String, String>,
 }
 

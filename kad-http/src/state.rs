@@ -1,4 +1,4 @@
-//! What all handlers share.
+//! The shared state of the handlers.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::locks::Locks;
 use crate::metrics::Counters;
 use crate::settings::{Changeable, Settings};
 
-/// What a handler gets.
+/// The state of a handler.
 pub(crate) type Shared = State<Arc<Context>>;
 
 /// See the [module](self).
@@ -30,7 +30,7 @@ pub(crate) struct Context {
     pub(crate) counters: Counters,
     /// Closed when the server stops.
     pub(crate) running: watch::Receiver<()>,
-    /// Each request that is being answered has a receiver of this.
+    /// Each request in progress has a receiver of this.
     pub(crate) under_way: watch::Sender<()>,
     pub(crate) changeable: watch::Sender<Changeable>,
 }

@@ -19,11 +19,11 @@ use crate::request::{Asked, Storing, key};
 use crate::state::{Context, Shared};
 use crate::{body, operations};
 
-/// Nodes that hold the value, this one included.
+/// The header with the number of holders, this node included.
 pub(crate) const COPIES: HeaderName = HeaderName::from_static("kad-copies");
-/// Nodes that were asked to hold it, and refused.
+/// The header with the number of nodes that refused.
 pub(crate) const REFUSED: HeaderName = HeaderName::from_static("kad-refused");
-/// Nodes that were asked to hold it, and did not answer.
+/// The header with the number of nodes that did not answer.
 pub(crate) const SILENT: HeaderName = HeaderName::from_static("kad-silent");
 
 /// `POST /`: stores a value under its own hash.
@@ -44,7 +44,7 @@ pub(crate) async fn post(
     store(&context, Key::hash(&value), value, &query, &headers).await
 }
 
-/// `PUT /{key}`: stores a value under a chosen key, beside those that are there.
+/// `PUT /{key}`: stores a value under a chosen key, beside existing ones.
 pub(crate) async fn put(
     State(context): Shared,
     Path(text): Path<String>,
@@ -87,7 +87,7 @@ async fn store(
 ) -> Result<Response, Refusal> {
     let stored = operations::store_locked(&context.dht, &context.locks, key, value.clone(), query).await?;
     match query.copies {
-        // Who waits for nobody learns of nobody.
+        // Without waiting there is nothing to report.
         Some(Copies::AtLeast(0)) => {}
         _ if stored.copies == 0 => return Err(nowhere(stored)),
         Some(Copies::AtLeast(wanted)) if stored.elsewhere < usize::from(wanted) => return Err(too_few(stored, wanted)),
@@ -96,8 +96,8 @@ async fn store(
     Ok(accepted(stored, value, headers))
 }
 
-/// The copies that are counted here exist: their holders have said so. The value comes back, as clients of the first version
-/// expect, unless the client would rather have the receipt, or nothing.
+/// Returns the response to a store. The holders acknowledged the counted copies. The body is the value, as clients of the
+/// first version expect, unless the client prefers the receipt or nothing.
 fn accepted(stored: Stored, value: Bytes, asked: &HeaderMap) -> Response {
     let (wanted, location) = (Return::of(asked), shown(format!("/{}", stored.key)));
     let counts = [(COPIES, stored.copies), (REFUSED, stored.refused.len()), (SILENT, stored.silent.len())];
@@ -125,20 +125,20 @@ fn accepted(stored: Stored, value: Bytes, asked: &HeaderMap) -> Response {
 fn nowhere(stored: Stored) -> Refusal {
     let first = stored.refused.first().map(|refused| format!(", one with {:?}", refused.reason)).unwrap_or_default();
     let (refused, silent) = (stored.refused.len(), stored.silent.len());
-    let detail = format!("stored nowhere: {refused} nodes refused{first}, {silent} did not answer");
+    let detail = format!("stored at no node: {refused} nodes refused{first}, {silent} did not answer");
     Refusal::unavailable("stored_nowhere", detail).with_receipt(stored)
 }
 
 fn too_few(stored: Stored, wanted: u8) -> Refusal {
     let detail = format!(
-        "{} other nodes hold it, not {wanted}; it is published all the same: ask for less with `copies`, or see /peers",
+        "{} other nodes hold it, not {wanted}; it is published nevertheless: lower `copies`, or see /peers",
         stored.elsewhere
     );
     Refusal::unavailable("too_few_copies", detail).with_receipt(stored)
 }
 
 /// `POST /values`: stores several values at once, and returns their receipts in the same order. Values for the same nodes travel
-/// together. Each receipt says how many copies there are: fewer than were asked for are no error here.
+/// together. Each receipt has the number of copies: fewer than requested are not an error here.
 pub(crate) async fn post_many(
     State(context): Shared,
     Asked(storing): Asked<Storing>,
@@ -146,7 +146,7 @@ pub(crate) async fn post_many(
     body: Body,
 ) -> Result<Json<Vec<Stored>>, Refusal> {
     let query = storing.query(&headers)?;
-    // What fills it up by half as much again is base 64 and what is around the values.
+    // Half as much again allows for base 64 and JSON.
     let max = context.dht.value_max().max(BATCH_BYTES);
     let text = body::read(&context, body, max + max / 2).await?;
     let batch: Batch = serde_json::from_slice(&text).map_err(|error| Refusal::bad("body", error.to_string()))?;

@@ -1,4 +1,4 @@
-//! A span for each request, with the names that OpenTelemetry has for what it says (semantic conventions for HTTP spans).
+//! A span for each request, named by OpenTelemetry's semantic conventions for HTTP spans.
 
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
@@ -6,7 +6,7 @@ use axum::response::Response;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
-/// Answers a request within its span. What the answer takes of the network has spans in it.
+/// Handles a request within its span. Its operations on the network have child spans.
 pub(crate) async fn trace(request: Request, next: Next) -> Response {
     let span = span_of(&request);
     let response = next.run(request).instrument(span.clone()).await;
@@ -27,7 +27,7 @@ fn span_of(request: &Request) -> Span {
         http.route = Empty,
         http.response.status_code = Empty,
     );
-    // Mostly nobody listens.
+    // Usually there is no subscriber.
     if !span.is_disabled() {
         let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
         span.record("http.route", route);

@@ -1,4 +1,4 @@
-//! What operators see of a node, and ask of it.
+//! Operations for operators.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use crate::problem::Refusal;
 use crate::request::{Asked, Patience, digest, key};
 use crate::state::Shared;
 
-/// Values on a page, if not told otherwise.
+/// The default number of values on a page.
 const PAGE: usize = 100;
-/// Values on a page at the most.
+/// The maximum number of values on a page.
 const PAGE_MAX: usize = 1000;
 
 /// `GET /node`
@@ -51,7 +51,7 @@ pub(crate) async fn ping(
         let addresses: Vec<SocketAddr> = match tokio::net::lookup_host(&address).await {
             Ok(addresses) => addresses.collect(),
             Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
-                return Err(Refusal::bad("address", format!("`{address}` is no ADDRESS:PORT or NAME:PORT: {error}")));
+                return Err(Refusal::bad("address", format!("`{address}` is not ADDRESS:PORT or NAME:PORT: {error}")));
             }
             Err(error) => {
                 return Err(Refusal::unavailable("unreachable", format!("cannot look up {address}: {error}")));
@@ -63,23 +63,23 @@ pub(crate) async fn ping(
     Ok(Json(pong.unwrap_or_else(|_| Err(Error::Timeout.into()))?))
 }
 
-/// `POST /stop`: asks the program to end.
+/// `POST /stop`: stops the program.
 pub(crate) async fn stop(State(context): Shared) -> (StatusCode, Json<Stopping>) {
     context.settings.stop.notify_one();
     (StatusCode::ACCEPTED, Json(Stopping { pid: std::process::id() }))
 }
 
-/// Ends a call after some time.
+/// Limits the time of a call.
 pub(crate) async fn within<T>(timeout: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Refusal> {
     let result = tokio::time::timeout(timeout, call).await;
     Ok(result.unwrap_or(Err(Error::Timeout))?)
 }
 
-/// Which page of the values.
+/// The page of the values.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Page {
-    /// What the last page named as `next`: key, hyphen, digest.
+    /// The `next` of the last page: key, hyphen, digest.
     after: Option<String>,
     limit: Option<usize>,
     #[serde(default)]

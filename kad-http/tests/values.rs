@@ -250,7 +250,7 @@ async fn copies_that_were_asked_for_exist_or_the_answer_is_an_error() {
     assert_eq!(
         gateways[2].get(&format!("/{}", Key::hash("too much"))).await.status.as_u16(),
         200,
-        "published all the same"
+        "published nevertheless"
     );
 }
 

@@ -1,4 +1,4 @@
-//! What an owner asks of its node, as data.
+//! The operations of a node as data.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -45,7 +45,7 @@ impl Command {
 /// Starts an operation, with more memory if need be.
 ///
 /// # Errors
-/// [`StartError`]; for lack of places only when the capacity allows no more.
+/// [`StartError`]; for lack of slots only when the capacity is exhausted.
 pub fn start(slabs: &mut Slabs, now: Instant, command: &Command) -> Result<OperationId, StartError> {
     loop {
         match command.run(&mut slabs.node(), now) {

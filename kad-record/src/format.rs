@@ -1,4 +1,4 @@
-//! The file: a mark, a header, and entries, each as its length (four bytes, little-endian) and postcard.
+//! The file format: a magic number, a header, and entries, each with its length (four bytes, little-endian) in postcard.
 
 use core::net::{SocketAddrV4, SocketAddrV6};
 use core::time::Duration;
@@ -12,38 +12,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
 
-/// What a recording begins with. The last byte is the version of the format.
+/// The magic number. The last byte is the version of the format.
 const MARK: [u8; 8] = *b"kadrec\0\x05";
-/// No frame is longer: a value of 64 MiB and what belongs to it.
+/// The maximum length of a frame: a value of 64 MiB with its metadata.
 const FRAME_MAX: u32 = 65 << 20;
 
-/// Why a recording cannot be read or repeated.
+/// The error of reading or replaying a recording.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The file cannot be read or written.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is no recording, or of another version.
-    #[error("this is no recording of this version")]
+    /// The file is not a recording, or has another version.
+    #[error("this is not a recording of this version")]
     Mark,
-    /// An entry makes no sense.
+    /// An entry is invalid.
     #[error("entry {entry} is damaged")]
     Damaged {
-        /// The how many-th, from 1; 0 for the header.
+        /// Its number, from 1; 0 for the header.
         entry: u64,
     },
-    /// What the node did differs from what it did then.
-    #[error("from entry {entry} on the node does something else: {input}")]
+    /// The node's outputs differ from the recorded ones.
+    #[error("the node's outputs differ from entry {entry} on: {input}")]
     Diverged {
-        /// The how many-th, from 1.
+        /// Its number, from 1.
         entry: u64,
-        /// What it was given.
+        /// The input.
         input: String,
     },
 }
 
-/// What a node is made of.
+/// The parameters of a node.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Header {
     /// The core's version.
@@ -77,7 +77,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Describes a node.
+    /// Returns the parameters of a node.
     pub fn new(id: NodeId, seed: [u8; 32], config: &Config, capacity: Capacity, limits: &Limits) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -119,7 +119,7 @@ impl Header {
         }
     }
 
-    /// Whether a node can be made of it without taking all memory: a damaged file must not.
+    /// Returns whether the sizes are plausible: a damaged file must not exhaust memory.
     fn is_sensible(&self) -> bool {
         let most = [256, 64, 1 << 16, 1 << 16, 1 << 10, 32, 1 << 16, 64];
         self.capacity.iter().zip(most).all(|(have, most)| *have <= most) && self.value_max <= 64 << 20
@@ -171,14 +171,14 @@ impl Header {
     }
 }
 
-/// Something that was done with a node, its store or its upkeep.
+/// An input of a node, its store or its upkeep.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Input {
-    /// A datagram came.
+    /// A datagram arrived.
     Datagram {
-        /// From whom.
+        /// Its sender.
         from: Endpoint,
-        /// The address of the node that it came to, as its owner numbers them.
+        /// The number of the node's address that received it.
         via: u8,
         /// Its bytes.
         bytes: Vec<u8>,
@@ -189,20 +189,20 @@ pub enum Input {
     Event,
     /// The upkeep was driven.
     Upkeep,
-    /// What had expired was dropped.
+    /// Expired items were dropped.
     Expire,
-    /// Datagrams were polled: so many, and then there were no more, or the queue was full.
+    /// Datagrams were polled until there were no more or the queue was full.
     Transmit {
-        /// How many were sent.
+        /// The number of datagrams sent.
         datagrams: u32,
         /// Whether the queue was full.
         full: bool,
     },
     /// An operation was started.
     Start(Command),
-    /// An operation was cancelled; which, as its number.
+    /// The operation with this number was cancelled.
     Cancel(u32),
-    /// A value of the node's own was published.
+    /// The node published a value.
     Publish {
         /// Its key.
         key: Key,
@@ -215,47 +215,47 @@ pub enum Input {
     Forget {
         /// Their key.
         key: Key,
-        /// Which of them; all, if none is named.
+        /// The digest of one of them; `None`: all.
         digest: Option<Digest>,
     },
     /// The node began to leave.
     Leave {
-        /// Until when it may take.
+        /// The deadline.
         until: Instant,
     },
-    /// The largest datagrams that pass became known, to an address and from it.
+    /// The maximum datagram sizes to an address and from it became known.
     PathTakes {
-        /// Whose.
+        /// The address.
         address: Endpoint,
-        /// To it.
+        /// The size to it.
         out: Option<u16>,
-        /// From it.
+        /// The size from it.
         into: Option<u16>,
     },
-    /// A value was kept beside the store.
+    /// A value was pinned outside the store.
     Pin {
         /// Its digest.
         digest: Digest,
         /// Its bytes.
         bytes: Vec<u8>,
     },
-    /// A value was no longer needed beside the store.
+    /// A pinned value was released.
     Unpin {
         /// Its digest.
         digest: Digest,
     },
-    /// All contacts were asked whether they are there: the host had moved.
+    /// All contacts were pinged because the host's addresses changed.
     AskContacts,
 }
 
-/// An input with its time, and what had been sent and said when it was dealt with.
+/// An input with its time, and the digest of the outputs before it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Entry {
-    /// When, by the node's clock.
+    /// The time of the node's clock.
     pub at: Instant,
-    /// What.
+    /// The input.
     pub input: Input,
-    /// Fingerprint of all outputs up to then.
+    /// The digest of all outputs so far.
     pub outputs: u64,
 }
 
@@ -320,7 +320,7 @@ impl<R: Read> Reader<R> {
         Ok((reader, header))
     }
 
-    /// The next entry; `None` at the end. A last entry that was not written whole, because the node died, is no error.
+    /// Returns the next entry; `None` at the end. An incomplete last entry of a killed node is not an error.
     ///
     /// # Errors
     /// [`Error`].
@@ -339,7 +339,7 @@ impl<R: Read> Reader<R> {
         if len > FRAME_MAX {
             return Err(damaged);
         }
-        // Not all at once: a wrong length must not take memory that the file does not fill.
+        // In pieces, so that a wrong length cannot allocate more memory than the file fills.
         let mut bytes = Vec::new();
         self.input.by_ref().take(len.into()).read_to_end(&mut bytes)?;
         if bytes.len() < len as usize {

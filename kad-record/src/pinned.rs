@@ -1,11 +1,11 @@
-//! Values that operations still need although the store does not have them.
+//! Values that operations need although the store does not have them.
 
 use std::collections::HashMap;
 
 use kad_upkeep::{Aside, copy_part};
 use kad_wire::Digest;
 
-/// Values by their digest, each for as long as somebody needs it. A recorded node and its repetition keep them alike.
+/// Reference-counted values by digest. A recorded node and its replay keep the same ones.
 pub struct Pinned<B>(HashMap<Digest, (B, usize)>);
 
 impl<B> Default for Pinned<B> {
@@ -15,22 +15,22 @@ impl<B> Default for Pinned<B> {
 }
 
 impl<B: AsRef<[u8]>> Pinned<B> {
-    /// How many there are.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is no value.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// One more needs this value.
+    /// Adds a reference to a value.
     pub fn pin(&mut self, digest: Digest, bytes: B) {
         self.0.entry(digest).or_insert((bytes, 0)).1 += 1;
     }
 
-    /// One less does.
+    /// Removes a reference from a value.
     pub fn unpin(&mut self, digest: &Digest) {
         if let Some((_, users)) = self.0.get_mut(digest) {
             *users -= 1;

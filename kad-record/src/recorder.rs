@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::format::{Entry, Header, Input, Writer};
 
-/// The fingerprint of what a node sends and says.
+/// The digest of a node's outputs.
 #[derive(Default)]
 pub(crate) struct Outputs(Xxh3);
 
@@ -33,7 +33,7 @@ impl Outputs {
     }
 }
 
-/// Writes what is done with a node to a file. Outputs are told first, then the input that led to them.
+/// Writes the inputs of a node to a file. Callers report outputs first, then the input that led to them.
 pub struct Recorder {
     file: Writer<BufWriter<File>>,
     outputs: Outputs,
@@ -44,7 +44,7 @@ impl Recorder {
     /// Begins a recording in a new file, which only its user can read.
     ///
     /// # Errors
-    /// What the system says; the file must not exist.
+    /// The system's error; the file must not exist.
     pub fn create(path: &Path, header: &Header) -> io::Result<Self> {
         let mut options = File::options();
         options.write(true).create_new(true);
@@ -54,17 +54,17 @@ impl Recorder {
         Ok(Self { file, outputs: Outputs::default(), failed: None })
     }
 
-    /// A datagram was sent, from this address of the node.
+    /// Records a sent datagram and the node's address that sent it.
     pub fn sent(&mut self, to: SocketAddr, via: Via, datagram: &[u8]) {
         self.outputs.sent(to, via, datagram);
     }
 
-    /// A number was answered: that of an operation, or how many.
+    /// Records a returned number: that of an operation, or a count.
     pub fn said(&mut self, number: u32) {
         self.outputs.said(number);
     }
 
-    /// This is what was done. After the file could not be written once nothing more is written.
+    /// Records an input. After a failure writes nothing more.
     pub fn note(&mut self, at: Instant, input: Input) {
         if self.failed.is_none() {
             let entry = Entry { at, input, outputs: self.outputs.so_far() };
@@ -72,10 +72,10 @@ impl Recorder {
         }
     }
 
-    /// Writes out what is buffered, and says what went wrong.
+    /// Flushes the buffer, and returns the failure if there was one.
     ///
     /// # Errors
-    /// What the system said when the file could not be written.
+    /// The system's error if the file could not be written.
     pub fn finish(mut self) -> io::Result<()> {
         match self.failed.take() {
             Some(error) => Err(error),

@@ -1,4 +1,4 @@
-//! Repeating a recording.
+//! Replaying a recording.
 
 use core::net::SocketAddr;
 use std::io::Read;
@@ -12,22 +12,22 @@ use crate::format::{Entry, Error, Input, Reader};
 use crate::pinned::Pinned;
 use crate::recorder::Outputs;
 
-/// What a recording was.
+/// A summary of a recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Replayed {
     /// Entries.
     pub entries: u64,
-    /// Datagrams that came.
+    /// Datagrams received.
     pub datagrams_in: u64,
-    /// Datagrams that were sent.
+    /// Datagrams sent.
     pub datagrams_out: u64,
     /// The node's clock at the end.
     pub ended: Instant,
-    /// Fingerprint of everything that the node sent and said.
+    /// The digest of all outputs.
     pub outputs: u64,
 }
 
-/// Where datagrams of the repeated node go.
+/// The sink of the replayed node's datagrams.
 #[derive(Default)]
 struct Sent {
     outputs: Outputs,
@@ -41,7 +41,7 @@ impl Sent {
     }
 }
 
-/// The node again.
+/// The replayed node.
 struct Machine {
     slabs: Slabs,
     store: MemoryStore,
@@ -51,14 +51,14 @@ struct Machine {
     buffer: Box<[u8; 4096]>,
 }
 
-/// Repeats a recording through the same code that wrote it. `step` sees every entry before it is repeated. All invariants of
-/// the node are checked after each.
+/// Replays a recording through the code that wrote it. `step` sees every entry before its replay. All invariants of the node
+/// are checked after each.
 ///
 /// # Errors
 /// [`Error::Diverged`] at the first output that differs, and other [`Error`]s when the recording cannot be read.
 ///
 /// # Panics
-/// When an invariant is broken, as in the recorded node: that is what a recording is for.
+/// If an invariant is violated, as in the recorded node.
 pub fn replay(input: impl Read, mut step: impl FnMut(&Entry)) -> Result<Replayed, Error> {
     let (mut reader, header) = Reader::new(input)?;
     let slabs = Slabs::new(header.id, &header.config(), &header.seed, header.capacity());
@@ -145,7 +145,7 @@ impl Machine {
         }
     }
 
-    /// Sends what the node has to send, as much as the recorded node's socket took.
+    /// Sends the node's datagrams, as many as the recorded node's socket accepted.
     fn transmit(&mut self, now: Instant, room: u32) {
         let Self { slabs, store, pinned, sent, buffer, .. } = self;
         let mut shelves = Shelves { store, aside: pinned };

@@ -1,5 +1,5 @@
-//! How commands reach a running daemon: over HTTP, with its token. The daemon of a data directory says there where it is, for its
-//! user only; one elsewhere is named with `--api`.
+//! The connection of commands to a running daemon: HTTP, with its token. A local daemon writes its address to its data
+//! directory, readable by its user only; `--api` names a remote one.
 
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
@@ -19,28 +19,28 @@ use crate::data_dir::DataDir;
 use crate::error::Failure;
 use crate::token;
 
-/// How much longer than the call itself the connection may take.
+/// The extra time of the HTTP request beyond the time limit of the operation.
 const SLACK: Duration = Duration::from_secs(5);
-/// How long the connection itself may take to a daemon elsewhere.
+/// The time limit for connecting to a remote daemon.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Longest answer in bytes: all values of a key, as long as values can be.
+/// The longest response in bytes: all values of a key, of maximum size.
 const ANSWER_MAX: u64 = 1 << 30;
-/// The type of what daemons answer with.
+/// The content type of responses.
 const JSON: &str = "application/json";
-/// The type of their errors.
+/// The content type of errors.
 const PROBLEM: &str = "application/problem+json";
 
-/// Where a daemon is to be found.
+/// The location of a daemon.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
-    /// The one of a data directory on this host.
+    /// The daemon of a data directory on this host.
     Here(DataDir),
-    /// One elsewhere.
+    /// A remote daemon.
     Elsewhere { url: String, token: Option<String> },
 }
 
 impl Place {
-    /// The daemon that a command is meant for.
+    /// Returns the daemon of a command.
     pub(crate) fn of(target: &Target) -> Result<Self, Failure> {
         match Self::elsewhere(&target.elsewhere)? {
             Some(place) => Ok(place),
@@ -48,7 +48,7 @@ impl Place {
         }
     }
 
-    /// The daemon elsewhere that was named, if any.
+    /// Returns the remote daemon, if one was given.
     pub(crate) fn elsewhere(elsewhere: &Elsewhere) -> Result<Option<Self>, Failure> {
         let Some(url) = elsewhere.api.clone() else { return Ok(None) };
         let token = elsewhere.token.as_deref().map(token::read).transpose()?;
@@ -64,7 +64,7 @@ pub(crate) struct Client {
     agent: ureq::Agent,
 }
 
-/// A request, with what all of them have.
+/// A request.
 #[derive(Default)]
 struct Request<'r> {
     method: &'r str,
@@ -74,7 +74,7 @@ struct Request<'r> {
 }
 
 impl Client {
-    /// The daemon of a place.
+    /// Connects to the daemon at a location.
     pub(crate) fn of(place: &Place, timeout: Duration) -> Result<Self, Failure> {
         let (url, token) = match place {
             Place::Elsewhere { url, token } => (url.clone(), token.clone()),
@@ -99,13 +99,13 @@ impl Client {
         self.call(Request { method: "GET", path: &path, query: patience.pairs(), ..Request::default() })
     }
 
-    /// Has the daemon ping an address.
+    /// Makes the daemon ping an address.
     pub(crate) fn ping(&self, address: &str, patience: &Patience) -> Result<Pong, Failure> {
         let path = format!("ping/{}", address.replace('%', "%25"));
         self.call(Request { method: "GET", path: &path, query: patience.pairs(), ..Request::default() })
     }
 
-    /// Stores a value. Fewer copies than were asked for are in the receipt, and no failure here.
+    /// Stores a value. A receipt with fewer copies than requested is not a failure here.
     pub(crate) fn store(&self, key: Key, value: &[u8], query: &StoreQuery) -> Result<Stored, Failure> {
         let path = if query.content { String::new() } else { key.to_string() };
         let method = if query.content { "POST" } else { "PUT" };
@@ -120,7 +120,7 @@ impl Client {
         }
     }
 
-    /// Stores some values at once: no more than [`BATCH_BYTES`](kad_http::api::BATCH_BYTES), or a single one.
+    /// Stores several values at once: at most [`BATCH_BYTES`](kad_http::api::BATCH_BYTES), or a single larger one.
     pub(crate) fn store_many(&self, items: &[(Key, Vec<u8>)], query: &StoreQuery) -> Result<Vec<Stored>, Failure> {
         let value = |(key, bytes): &(Key, Vec<u8>)| BatchValue {
             key: (!query.content).then_some(*key),
@@ -131,7 +131,7 @@ impl Client {
         self.call(Request { method: "POST", path: "values", query: query.pairs(), body: &body })
     }
 
-    /// Whether the daemon reaches its network, and why. That it does not is no failure.
+    /// Returns whether the daemon reaches its network, and the reason. "Not ready" is not a failure.
     pub(crate) fn ready(&self) -> Result<Readiness, Failure> {
         let mut response = self.send(&Request { method: "GET", path: "ready", ..Request::default() }, &self.agent)?;
         let text = response.body_mut().read_to_string().map_err(|error| self.failure(error))?;
@@ -141,10 +141,10 @@ impl Client {
         }
     }
 
-    /// What happens at the daemon, as lines of server-sent events, and its numbers this often. Ends when the daemon does.
+    /// Returns the daemon's server-sent events as lines, with statistics at this interval, until the daemon stops.
     pub(crate) fn events(&self, stats: Duration) -> Result<impl BufRead + use<>, Failure> {
         let query = vec![("stats", format!("{}ms", stats.as_millis()))];
-        // A stream has no end to wait for.
+        // A stream does not end, so it has no time limit.
         let agent = agent(None, CONNECT);
         let mut response = self.send(&Request { method: "GET", path: "events", query, body: &[] }, &agent)?;
         if !response.status().is_success() {
@@ -167,7 +167,7 @@ impl Client {
         })
     }
 
-    /// Takes back what the daemon published: it publishes it no longer, or it is deleted everywhere.
+    /// Makes the daemon stop republishing values, or delete all copies.
     pub(crate) fn remove(&self, key: Key, removal: &Removal) -> Result<Forgotten, Failure> {
         let path = key.to_string();
         let request = Request { method: "DELETE", path: &path, query: removal.pairs(), body: &[] };
@@ -188,7 +188,7 @@ impl Client {
         }
     }
 
-    /// Sends a request, and returns the body of a success, or what the daemon says is wrong.
+    /// Sends a request, and returns the body of a success, or the daemon's error.
     fn ask(&self, request: Request<'_>) -> Result<Result<String, Problem>, Failure> {
         let mut response = self.send(&request, &self.agent)?;
         let text = response.body_mut().with_config().limit(ANSWER_MAX).lossy_utf8(true).read_to_string();
@@ -209,7 +209,7 @@ impl Client {
             built = built.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         if matches!(request.method, "POST" | "PUT") {
-            // Any bytes: no form, whose field would be the value.
+            // Arbitrary bytes, so that the daemon does not parse a form.
             built = built.header(header::CONTENT_TYPE, "application/octet-stream");
         }
         let built = built.body(request.body).map_err(|error| Failure::Daemon(error.to_string()))?;
@@ -218,16 +218,16 @@ impl Client {
         Ok(response)
     }
 
-    /// Reads what a daemon has answered with.
+    /// Parses a response of the daemon.
     fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, Failure> {
-        let unknown = |error| Failure::Daemon(format!("what this version does not know: {error}"));
+        let unknown = |error| Failure::Daemon(format!("unknown to this version: {error}"));
         match serde_json::from_str::<serde_json::Value>(text) {
             Ok(value) => serde_json::from_value(value).map_err(unknown),
-            Err(_) => Err(Failure::NotKad { url: self.url.clone(), said: "what is no JSON".into() }),
+            Err(_) => Err(Failure::NotKad { url: self.url.clone(), said: "invalid JSON".into() }),
         }
     }
 
-    /// What is wrong, by an answer that is no success.
+    /// Returns the failure of an unsuccessful response.
     fn refused(&self, response: &Response<ureq::Body>, text: &str) -> Result<Failure, Failure> {
         match kind(response) {
             PROBLEM => Ok(self.failure_of(self.read(text)?)),
@@ -235,7 +235,7 @@ impl Client {
         }
     }
 
-    /// This is no answer of a daemon.
+    /// Returns the failure of a response that is not from a daemon.
     fn stranger(&self, response: &Response<ureq::Body>) -> Failure {
         match &self.place {
             Place::Here(data_dir) => self.stale(data_dir),
@@ -249,7 +249,7 @@ impl Client {
         }
     }
 
-    /// The daemon of a directory has ended without removing its file, and something else has its port.
+    /// The daemon of a directory was killed, and another program uses its port.
     fn stale(&self, data_dir: &DataDir) -> Failure {
         Failure::Stale { directory: data_dir.path().into(), url: self.url.clone() }
     }
@@ -270,13 +270,13 @@ impl Client {
             other => return Failure::Daemon(other.to_string()),
         };
         match &self.place {
-            // The daemon ended without removing its file.
+            // The daemon was killed and left its file.
             Place::Here(data_dir) => Failure::NoDaemon { directory: data_dir.path().into(), is_needed: false },
             Place::Elsewhere { url, .. } => Failure::NoAnswer { url: url.clone(), why },
         }
     }
 
-    /// What the daemon says is wrong, in the words of the command line.
+    /// Converts a problem of the daemon into a failure of the command line.
     fn failure_of(&self, problem: Problem) -> Failure {
         match (problem.code.as_str(), problem.len, problem.max) {
             ("too_large", len, Some(max)) => Failure::TooLarge { len: len.unwrap_or_default(), max },
@@ -287,7 +287,7 @@ impl Client {
             ("incomplete", ..) => Failure::Incomplete(problem.detail),
             ("lifetime" | "address", ..) => Failure::Setting(problem.detail),
             ("unauthorised", ..) => match &self.place {
-                // The file has the daemon's own token: this is another daemon, on the same port.
+                // The file has the daemon's own token, so this is another daemon on the same port.
                 Place::Here(data_dir) => self.stale(data_dir),
                 Place::Elsewhere { url, token } => {
                     Failure::NotAllowed { url: url.clone(), has_token: token.is_some(), why: problem.detail }
@@ -311,14 +311,14 @@ fn agent(timeout: Option<Duration>, patience: Duration) -> ureq::Agent {
         .timeout_resolve(connect)
         .timeout_connect(connect)
         .http_status_as_error(false)
-        // A redirection would take the token elsewhere.
+        // A redirection would send the token to another server.
         .max_redirects(0)
         .max_redirects_will_error(false)
         .proxy(None);
     config.build().new_agent()
 }
 
-/// The bytes of a value as the daemon printed it.
+/// Returns the bytes of a value from the daemon's JSON.
 pub(crate) fn bytes(found: &Found) -> Result<Vec<u8>, Failure> {
     BASE64_STANDARD.decode(&found.value).map_err(|error| Failure::Daemon(error.to_string()))
 }

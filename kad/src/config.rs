@@ -1,7 +1,7 @@
-//! Settings from the command line, the environment and a file: the first that names one decides.
+//! Settings from the command line, the environment and a file, in this order of precedence.
 //!
-//! A file has the flags of `kad daemon` by their long names. Its settings go through the same parser as flags do, behind
-//! those that were really given, so that there is one set of rules.
+//! A file has the flags of `kad daemon` by their long names. Its settings pass through the same parser as flags, after the
+//! given flags, so that there is one set of rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -20,19 +20,19 @@ use crate::data_dir::{DataDir, user_config};
 use crate::error::Failure;
 use crate::log;
 
-/// Flags that make no sense in a file.
+/// Flags that are not permitted in a file.
 const NOT_IN_FILES: [&str; 4] = ["config", "detach", "help", "json"];
 
-/// What was asked for, and the settings of a daemon if it is about one.
+/// The parsed command line, and the settings of a daemon if the command has any.
 pub(crate) struct Read {
     pub(crate) args: Args,
     pub(crate) daemon: Settings,
 }
 
-/// The settings of a daemon, as text.
+/// The settings of a daemon, as texts.
 #[derive(Default)]
 pub(crate) struct Settings {
-    /// The file that was read, if any.
+    /// The configuration file, if any.
     pub(crate) file: Option<PathBuf>,
     /// Each setting that has a value, by its long name.
     pub(crate) values: BTreeMap<String, Setting>,
@@ -47,19 +47,19 @@ pub(crate) struct Setting {
 }
 
 impl Settings {
-    /// Each setting as one text.
+    /// Returns each setting as one text.
     pub(crate) fn shown(&self) -> BTreeMap<String, String> {
         self.values.iter().map(|(name, setting)| (name.clone(), setting.values.join(","))).collect()
     }
 
-    /// The names of those that are others in `later`.
+    /// Returns the names of the settings that differ in `later`.
     pub(crate) fn changed(&self, later: &Self) -> BTreeSet<String> {
         let values = |settings: &Self, name: &String| settings.values.get(name).map(|setting| setting.values.clone());
         let names = self.values.keys().chain(later.values.keys());
         names.filter(|name| values(self, name) != values(later, name)).cloned().collect()
     }
 
-    /// Takes one over from `later`.
+    /// Copies one setting from `later`.
     pub(crate) fn take(&mut self, name: &str, later: &Self) {
         match later.values.get(name) {
             Some(setting) => drop(self.values.insert(name.to_owned(), setting.clone())),
@@ -75,12 +75,12 @@ struct Entry {
     line: usize,
 }
 
-/// Reads the command line and, for a daemon, its file. What clap has to say about a wrong command line it says itself.
+/// Reads the command line and, for a daemon, its file. clap reports usage errors itself.
 pub(crate) fn read() -> Result<Read, Failure> {
     read_with(|error| error.exit())
 }
 
-/// Reads the same again while the program runs: the file may have changed.
+/// Rereads the settings while the program runs: the file may have changed.
 pub(crate) fn read_again() -> Result<Read, Failure> {
     read_with(|error| Failure::Setting(error.to_string()))
 }
@@ -115,8 +115,8 @@ fn read_with(wrong: fn(clap::Error) -> Failure) -> Result<Read, Failure> {
     Ok(Read { args, daemon: Settings { file, values } })
 }
 
-/// The command line, as this environment has it: a variable that is empty counts as not set, as scripts and composed containers
-/// leave those that they have nothing for.
+/// Returns the command line for this environment: an empty variable counts as unset, because scripts and compose files pass
+/// those.
 fn command() -> clap::Command {
     without_empty(Args::command())
 }
@@ -130,7 +130,7 @@ fn without_empty(command: clap::Command) -> clap::Command {
     command.mut_subcommands(without_empty)
 }
 
-/// Checks a file, and says how many settings it has.
+/// Validates a file, and returns its number of settings.
 pub(crate) fn check_file(path: &Path) -> Result<usize, Failure> {
     let entries = entries(path)?;
     check(path, &entries)?;
@@ -146,27 +146,27 @@ fn parsed(matches: &ArgMatches) -> Result<Args, Failure> {
         Ok(Some(mut parts)) => parts.all(String::is_empty),
         _ => false,
     };
-    // Without it a command would work with a daemon, which is not what was asked for.
+    // Without an address the command would use a daemon instead.
     if matches.subcommand().is_some_and(|(_, given)| has_no_part(given)) {
-        return Err(Failure::Setting("--bootstrap: must be ADDRESS:PORT or NAME:PORT, and is empty".into()));
+        return Err(Failure::Setting("--bootstrap is empty: must be ADDRESS:PORT or NAME:PORT".into()));
     }
     if let (Some(elsewhere), Some((_, given))) = (args.command.elsewhere(), matches.subcommand()) {
         let is_flag =
             |id: &str| given.try_contains_id(id).is_ok() && given.value_source(id) == Some(ValueSource::CommandLine);
         let names_other = is_flag("data_dir") || is_flag("bootstrap");
         if is_flag("api") && names_other {
-            return Err(Failure::Setting("--api is a daemon elsewhere: leave --data-dir and --bootstrap out".into()));
+            return Err(Failure::Setting("--api is a remote daemon: omit --data-dir and --bootstrap".into()));
         }
-        // A flag goes before a variable.
+        // A flag takes precedence over a variable.
         elsewhere.api.take_if(|_| names_other);
         if is_flag("token") && elsewhere.api.is_none() {
-            return Err(Failure::Setting("--token opens a daemon elsewhere: say which with --api URL".into()));
+            return Err(Failure::Setting("--token is for a remote daemon: add --api URL".into()));
         }
     }
     Ok(args)
 }
 
-/// The part of a command line that has the flags of a daemon.
+/// Returns the part of a command line that has the flags of a daemon.
 fn daemon_matches(matches: &ArgMatches) -> Option<&ArgMatches> {
     match matches.subcommand()? {
         ("daemon" | "doctor", daemon) => Some(daemon),
@@ -179,12 +179,12 @@ fn daemon_command() -> clap::Command {
     Args::command().find_subcommand("daemon").cloned().unwrap_or_default()
 }
 
-/// How clap calls a flag.
+/// Returns clap's id of a flag.
 fn id(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// The file that was named, or the first that is where files are looked for.
+/// Returns the given file, or the first file found in the default locations.
 fn file_of(daemon: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
     if let Some(named) = daemon.get_one::<PathBuf>("config") {
         return Ok(Some(named.clone()));
@@ -194,7 +194,7 @@ fn file_of(daemon: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
     Ok(places.into_iter().flatten().find(|path| path.exists()))
 }
 
-/// The settings of a file, with their lines.
+/// Parses the settings of a file, with their lines.
 fn entries(path: &Path) -> Result<Vec<Entry>, Failure> {
     let unreadable = |source: io::Error| Failure::File { what: "read", path: path.into(), source };
     let text = fs::read_to_string(path).map_err(unreadable)?;
@@ -208,9 +208,8 @@ fn entries(path: &Path) -> Result<Vec<Entry>, Failure> {
     for (name, value) in table.get_ref() {
         let line = line_of(name.span().start);
         let name = name.get_ref().to_string();
-        let values = texts(value.get_ref()).ok_or_else(|| {
-            wrong(line, format!("{name}: a text, a number, true, false, or a list of these is wanted"))
-        })?;
+        let values = texts(value.get_ref())
+            .ok_or_else(|| wrong(line, format!("{name}: must be a text, a number, true, false, or a list of these")))?;
         entries.push(Entry { name, values, line });
     }
     entries.sort_by_key(|entry| entry.line);
@@ -230,7 +229,7 @@ fn texts(value: &DeValue<'_>) -> Option<Vec<String>> {
     }
 }
 
-/// Checks each setting of a file by itself, so that what is wrong has a line.
+/// Validates each setting of a file separately, so that errors have a line.
 fn check(path: &Path, entries: &[Entry]) -> Result<(), Failure> {
     let command = daemon_command();
     let known: BTreeSet<&str> = command.get_arguments().filter_map(|argument| argument.get_long()).collect();
@@ -240,7 +239,7 @@ fn check(path: &Path, entries: &[Entry]) -> Result<(), Failure> {
             return Err(wrong(format!("there is no setting `{}`", entry.name)));
         }
         if is_switch(&command, &entry.name) && !matches!(&entry.values[..], [one] if one == "true" || one == "false") {
-            return Err(wrong(format!("{}: true or false is wanted", entry.name)));
+            return Err(wrong(format!("{}: must be true or false", entry.name)));
         }
         if let Err(error) = command.clone().try_get_matches_from(["daemon".into()].into_iter().chain(flags(entry))) {
             return Err(wrong(first_line(&error)));
@@ -249,12 +248,12 @@ fn check(path: &Path, entries: &[Entry]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A file that was found in the data directory does not name another: two daemons would take it for theirs.
+/// Refuses a file in a data directory that sets another data directory: two daemons would use it.
 fn check_place(path: &Path, daemon: &ArgMatches, entries: &[Entry]) -> Result<(), Failure> {
     let was_named = daemon.get_one::<PathBuf>("config").is_some();
     match entries.iter().find(|entry| entry.name == "data-dir") {
         Some(entry) if !was_named => {
-            let message = "data-dir: only a file that is named with --config can say this".into();
+            let message = "data-dir: permitted only in a file given with --config".into();
             Err(Failure::Config { path: path.into(), line: entry.line, message })
         }
         _ => Ok(()),
@@ -265,7 +264,7 @@ fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let text = text.lines().next().unwrap_or_default();
     match error.kind() {
-        ErrorKind::ArgumentConflict => "it is there more than once, or together with what excludes it".into(),
+        ErrorKind::ArgumentConflict => "given more than once, or together with a conflicting setting".into(),
         _ => text.trim_start_matches("error: ").to_owned(),
     }
 }
@@ -275,7 +274,7 @@ fn is_switch(command: &clap::Command, name: &str) -> bool {
     argument.is_some_and(|argument| !argument.get_action().takes_values())
 }
 
-/// A setting of a file as flags.
+/// Returns a setting of a file as flags.
 fn flags(entry: &Entry) -> Vec<OsString> {
     let Entry { name, values, .. } = entry;
     let is_switch = is_switch(&daemon_command(), name);
@@ -287,7 +286,7 @@ fn flags(entry: &Entry) -> Vec<OsString> {
     values.iter().filter_map(flag).collect()
 }
 
-/// Every setting that has a value, and where it is from.
+/// Returns every setting that has a value, and its source.
 fn settings(daemon: &ArgMatches, from_file: &BTreeSet<&str>) -> BTreeMap<String, Setting> {
     let command = daemon_command();
     let mut settings = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What a daemon keeps on disk, and how its commands find it.
+//! The data directory of a daemon, where its commands find it.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -15,7 +15,7 @@ use crate::error::Failure;
 #[derive(Clone, Debug)]
 pub(crate) struct DataDir(PathBuf);
 
-/// How a running daemon is reached. Only its user can read the file.
+/// The control file: how to reach a running daemon. Only its user can read the file.
 #[derive(Serialize, Deserialize, Debug)]
 pub(crate) struct ControlFile {
     pub(crate) address: SocketAddr,
@@ -25,25 +25,25 @@ pub(crate) struct ControlFile {
 
 /// The name of a configuration file.
 const CONFIG: &str = "config.toml";
-/// The name of the file with what locks values.
+/// The name of the file with the secret that locks values.
 const SECRET: &str = "secret";
 /// The name of the file with contacts.
 const CONTACTS: &str = "contacts.json";
 
-/// The files that a daemon makes: they are nobody else's business.
+/// The files that a daemon creates: private to its user.
 #[cfg(unix)]
 const FILES: [&str; 7] = ["id", SECRET, CONTACTS, "control.json", "lock", "values", "log"];
 
-/// Where settings are looked for if the data directory has none: `$XDG_CONFIG_HOME/kad/config.toml` on Linux.
+/// Returns the configuration file used if the data directory has none: `$XDG_CONFIG_HOME/kad/config.toml` on Linux.
 pub(crate) fn user_config() -> Option<PathBuf> {
     Some(etcetera::base_strategy::choose_native_strategy().ok()?.config_dir().join("kad").join(CONFIG))
 }
 
 impl DataDir {
-    /// The given directory, or the platform's own: `$XDG_DATA_HOME/kad` on Linux, and what is usual elsewhere.
+    /// Returns the given directory, or the platform's: `$XDG_DATA_HOME/kad` on Linux.
     pub(crate) fn new(given: Option<PathBuf>) -> Result<Self, Failure> {
         let own = || etcetera::base_strategy::choose_native_strategy().ok().map(|user| user.data_dir().join("kad"));
-        let none = || Failure::Setting("this user has no home directory: name one with --data-dir".into());
+        let none = || Failure::Setting("this user has no home directory: give --data-dir".into());
         given.or_else(own).map(Self).ok_or_else(none)
     }
 
@@ -51,25 +51,25 @@ impl DataDir {
         &self.0
     }
 
-    /// Where values are kept on disk.
+    /// Returns the file of the disk store.
     pub(crate) fn values(&self) -> PathBuf {
         self.0.join("values")
     }
 
-    /// Where the log of a daemon in the background goes.
+    /// Returns the log file of a background daemon.
     pub(crate) fn log(&self) -> PathBuf {
         self.0.join("log")
     }
 
-    /// Where settings are looked for.
+    /// Returns the configuration file.
     pub(crate) fn config(&self) -> PathBuf {
         self.0.join(CONFIG)
     }
 
-    /// Creates the directory, for its user only. One that is there already is closed to others, and so are the files in it.
+    /// Creates the directory, private to its user. Makes an existing directory and its files private.
     ///
     /// # Errors
-    /// [`Failure::Exposed`] if others may have put files of theirs there, [`Failure::File`].
+    /// [`Failure::Exposed`] if other users may have put files there, [`Failure::File`].
     pub(crate) fn create(&self) -> Result<(), Failure> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
@@ -87,7 +87,7 @@ impl DataDir {
         let metadata = fs::metadata(&self.0).map_err(|source| self.failure("read", self.0.clone(), source))?;
         let user = rustix::process::geteuid();
         let is_ours = user.is_root() || metadata.uid() == user.as_raw();
-        // A directory of root's may be given to a group: volumes of container engines are.
+        // Volumes of container engines are directories of root with a group.
         if metadata.mode() & 0o002 != 0 || !(is_ours || metadata.uid() == 0) {
             return Err(Failure::Exposed(self.0.clone()));
         }
@@ -106,7 +106,7 @@ impl DataDir {
         Ok(())
     }
 
-    /// Takes the directory for this process, for as long as the file is open.
+    /// Locks the directory for this process, for as long as the file is open.
     pub(crate) fn lock(&self) -> Result<File, Failure> {
         let path = self.0.join("lock");
         let file = File::options().create(true).truncate(false).write(true).open(&path);
@@ -118,7 +118,7 @@ impl DataDir {
         }
     }
 
-    /// The identity that is kept here; a new random one the first time.
+    /// Returns the node id; creates a random one the first time.
     pub(crate) fn identity(&self) -> Result<NodeId, Failure> {
         let path = self.0.join("id");
         match fs::read_to_string(&path) {
@@ -138,12 +138,12 @@ impl DataDir {
         }
     }
 
-    /// The secret that locks what is published here, so that it can be deleted; a new random one the first time.
+    /// Returns the secret that locks published values, so that they can be deleted; creates a random one the first time.
     pub(crate) fn secret(&self) -> Result<[u8; 32], Failure> {
         let path = self.0.join(SECRET);
         match fs::read(&path) {
             Ok(bytes) => bytes.try_into().map_err(|_| {
-                let reason = "it should have 32 bytes; without it, what was published with it can only lapse";
+                let reason = "it must have 32 bytes; values published with the original secret can now only expire";
                 self.failure("use", path, io::Error::new(io::ErrorKind::InvalidData, reason))
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -156,13 +156,13 @@ impl DataDir {
         }
     }
 
-    /// Says how the daemon is reached.
+    /// Writes the control file.
     pub(crate) fn write_control(&self, control: &ControlFile) -> Result<(), Failure> {
         let text = serde_json::to_vec_pretty(control).map_err(|error| Failure::System(error.into()))?;
         self.write("control.json", &text)
     }
 
-    /// How the daemon is reached.
+    /// Reads the control file.
     pub(crate) fn read_control(&self) -> Result<ControlFile, Failure> {
         let path = self.0.join("control.json");
         let text = match fs::read(&path) {
@@ -175,12 +175,12 @@ impl DataDir {
         serde_json::from_slice(&text).map_err(|error| self.failure("use", path, error.into()))
     }
 
-    /// Keeps whom the node knows.
+    /// Writes the saved contacts.
     pub(crate) fn write_contacts(&self, text: &[u8]) -> Result<(), Failure> {
         self.write(CONTACTS, text)
     }
 
-    /// Whom the node knew, if that was kept.
+    /// Reads the saved contacts, if any.
     pub(crate) fn read_contacts(&self) -> Result<Option<Vec<u8>>, Failure> {
         match fs::read(self.0.join(CONTACTS)) {
             Ok(text) => Ok(Some(text)),
@@ -189,13 +189,13 @@ impl DataDir {
         }
     }
 
-    /// The daemon ends.
+    /// Removes the control file.
     pub(crate) fn remove_control(&self) {
-        // If that fails, commands find a file whose daemon does not answer, and say so.
+        // If that fails, commands report that the daemon of the file does not answer.
         let _ = fs::remove_file(self.0.join("control.json"));
     }
 
-    /// Writes a file whole or not at all, readable by its user only.
+    /// Writes a file atomically, readable by its user only.
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         let path = self.0.join(name);
         let write = || -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! What can go wrong for a person at the command line, what to do about it, and the exit status that says so to programs.
+//! Failures of the command line: messages, advice, and exit statuses.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,24 +6,24 @@ use std::path::PathBuf;
 
 use kad_tokio::{DiskError, Error, StartError};
 
-/// The exit statuses and what they mean: part of the interface, as in the README.
+/// The exit statuses and their meanings: part of the interface, as in the README.
 pub(crate) const STATUSES: [(u8, &str); 13] = [
     (0, "success"),
-    (1, "failure, or a check that failed"),
+    (1, "failure, or a failed check"),
     (2, "wrong usage"),
     (3, "no such value"),
     (4, "not a key"),
     (5, "unreadable or unwritable file"),
     (6, "address or data directory in use"),
-    (7, "nobody reachable: no daemon, or no node answers"),
+    (7, "unreachable: no daemon, or no node answers"),
     (8, "value too large"),
     (9, "timeout"),
-    (10, "stored nowhere, or on fewer nodes than `--quorum` asks for"),
-    (11, "incomplete: a value may exist that did not come, or there are more than came"),
-    (12, "not allowed: the daemon wants its token, or another name for itself"),
+    (10, "stored at no node, or at fewer than `--quorum`"),
+    (11, "incomplete: values may exist that were not received"),
+    (12, "not allowed: the daemon requires its token, or another `Host` name"),
 ];
 
-/// The exit statuses, for the help.
+/// Returns the exit statuses, for the help.
 pub(crate) fn statuses() -> String {
     let lines = STATUSES.iter().map(|(status, meaning)| format!("    {status:>2}  {meaning}\n"));
     format!("Exit statuses:\n\n{}", lines.collect::<String>())
@@ -36,7 +36,7 @@ pub(crate) enum Failure {
     CheckFailed(String),
     #[error("no value under {0}")]
     NotFound(String),
-    #[error("`{text}` is no key: {reason}")]
+    #[error("`{text}` is not a key: {reason}")]
     BadKey { text: String, reason: kad_tokio::wire::ParseKeyError },
     #[error("cannot {what} {}: {source}", path.display())]
     File { what: &'static str, path: PathBuf, source: io::Error },
@@ -54,9 +54,9 @@ pub(crate) enum Failure {
     Stale { directory: PathBuf, url: String },
     #[error("no daemon answers at {url}: {why}")]
     NoAnswer { url: String, why: String },
-    #[error("what answers at {url} is no kad daemon: {said}")]
+    #[error("the server at {url} is not a kad daemon: {said}")]
     NotKad { url: String, said: String },
-    #[error("the daemon at {url} does not allow this: {why}")]
+    #[error("the daemon at {url} denies this: {why}")]
     NotAllowed { url: String, has_token: bool, why: String },
     #[error("a daemon already runs with the data directory {}", .0.display())]
     AlreadyRunning(PathBuf),
@@ -64,11 +64,11 @@ pub(crate) enum Failure {
     Unreachable(String),
     #[error("the value has {len} bytes; at most {max} can be stored")]
     TooLarge { len: usize, max: usize },
-    #[error("nothing was decided before the deadline")]
+    #[error("timed out")]
     Timeout,
-    #[error("stored nowhere: {0}")]
+    #[error("stored at no node: {0}")]
     StoredNowhere(String),
-    #[error("stored on {elsewhere} other nodes, not on {quorum}")]
+    #[error("stored at {elsewhere} other nodes, not at {quorum}")]
     NoQuorum { elsewhere: usize, quorum: u8 },
     #[error("incomplete: {0}")]
     Incomplete(String),
@@ -82,7 +82,7 @@ pub(crate) enum Failure {
     Config { path: PathBuf, line: usize, message: String },
     #[error("{}, line {line}: {message}", path.display())]
     Line { path: PathBuf, line: usize, message: String },
-    #[error("{failed} of {all} values were not stored as asked for; the first: {first}")]
+    #[error("{failed} of {all} values have fewer copies than requested; the first: {first}")]
     Bulk { failed: usize, all: usize, first: String },
     #[error("the daemon answers: {0}")]
     Daemon(String),
@@ -94,7 +94,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The failure of a command that cannot do without a daemon.
+    /// Returns the failure of a command that needs a daemon.
     pub(crate) fn for_daemons_only(self) -> Self {
         match self {
             Self::NoDaemon { directory, .. } => Self::NoDaemon { directory, is_needed: true },
@@ -102,7 +102,7 @@ impl Failure {
         }
     }
 
-    /// What the user can do.
+    /// Returns what the user can do.
     pub(crate) fn advice(&self) -> Option<String> {
         Some(match self {
             Self::NotFound(_) => "It may have expired, or was stored under another key or network.".into(),
@@ -110,15 +110,16 @@ impl Failure {
             Self::Store(error) => store_advice(error).into(),
             Self::File { source, .. } | Self::Stdin(source) => file_advice(source.kind()).into(),
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
-                "Something else uses that port. Stop it, or choose another with --listen (port 0: any free one).".into()
+                "Another process uses that port. Stop it, or choose another port with --listen (port 0: any free one)."
+                    .into()
             }
             Self::Http { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
-                "Something else uses that port. Choose another with --http (port 0: any free one).".into()
+                "Another process uses that port. Choose another port with --http (port 0: any free one).".into()
             }
             Self::Http { .. } => "Choose an address of this host with --http.".into(),
             Self::Listen { .. } => "Choose an address of this host with --listen.".into(),
             Self::NoDaemon { is_needed: true, .. } => {
-                "If one runs: name its directory with --data-dir, or its URL with --api.".into()
+                "If one runs: give its directory with --data-dir, or its URL with --api.".into()
             }
             Self::NoDaemon { .. } => {
                 "Start one with `kad daemon`, name its directory with --data-dir or its URL with --api, or \
@@ -145,23 +146,20 @@ impl Failure {
             }
             Self::NotAllowed { why, .. } if !why.contains("token") => return None,
             Self::NotAllowed { .. } => {
-                "The token in `control.json` changes with each start; that of `kad daemon --token FILE` does not."
+                "The token in `control.json` changes with each start; the one of `kad daemon --token FILE` does not."
                     .into()
             }
             Self::AlreadyRunning(_) => "Stop it with `kad stop`, or choose another directory with --data-dir.".into(),
             Self::Exposed(path) => format!(
-                "Look whether all in it is yours, then close it (`chmod 700 {}`), or choose another with --data-dir.",
+                "Check that all files in it are yours, then `chmod 700 {}`, or choose another with --data-dir.",
                 path.display()
             ),
             Self::Unreachable(_) => {
-                "Check the address and port, that the node runs, and that UDP passes. Networks differ: see --network."
-                    .into()
+                "Check the address and port, that the node runs, that firewalls pass UDP, and --network.".into()
             }
             Self::TooLarge { .. } => "Split it, or compress it.".into(),
-            Self::Timeout => "The network may be slow: allow more with --timeout.".into(),
-            Self::NoQuorum { .. } => {
-                "It is published all the same. Ask for less with --quorum, or see `kad peers`.".into()
-            }
+            Self::Timeout => "The network may be slow: raise --timeout.".into(),
+            Self::NoQuorum { .. } => "It is published nevertheless. Lower --quorum, or see `kad peers`.".into(),
             Self::Incomplete(_) => {
                 "Try again, allow more with --timeout, or ask another node: one that reaches more of the network, or \
                  takes larger values."
@@ -169,9 +167,9 @@ impl Failure {
             }
             Self::StoredNowhere(_) => "See `kad status` and `kad peers`, or try again.".into(),
             Self::Config { .. } => {
-                "`kad daemon --help` lists the settings: in a file they have the names of the flags.".into()
+                "`kad daemon --help` lists the settings: those in a file have the names of the flags.".into()
             }
-            Self::Line { .. } => "Nothing was stored. `kad put --help` says what a line is.".into(),
+            Self::Line { .. } => "Nothing was stored. `kad put --help` describes the lines.".into(),
             Self::Bulk { .. } => "The others are stored. See `kad status` and `kad peers`, or try again.".into(),
             Self::System(source) if source.kind() == io::ErrorKind::WouldBlock => {
                 "No more threads or processes are allowed: see `ulimit -u`, `TasksMax=`, or the container's limit."
@@ -185,15 +183,15 @@ impl Failure {
         })
     }
 
-    /// The exit status.
+    /// Returns the exit status.
     pub(crate) fn status(&self) -> u8 {
         match self {
             #[cfg(target_os = "linux")]
             Self::Network(_) => 1,
             Self::CheckFailed(_) | Self::Daemon(_) | Self::System(_) => 1,
-            // It has the status of what went wrong; one that a signal ended has none.
+            // The status of the daemon; none if a signal killed it.
             Self::NotUp { code, .. } => code.unwrap_or(1),
-            // 2 is what the argument parser answers with.
+            // The argument parser also exits with 2.
             Self::Setting(_) | Self::Config { .. } | Self::Line { .. } => 2,
             Self::NotFound(_) => 3,
             Self::BadKey { .. } => 4,
@@ -213,25 +211,23 @@ impl Failure {
     }
 }
 
-/// What to do about a file that cannot be used.
+/// Returns the advice for a file that cannot be used.
 fn file_advice(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::NotFound => "Check that it exists.",
-        io::ErrorKind::AlreadyExists => "It exists already: name another, or remove it.",
-        io::ErrorKind::PermissionDenied => "Check that you may use it.",
+        io::ErrorKind::AlreadyExists => "It exists already: choose another, or remove it.",
+        io::ErrorKind::PermissionDenied => "Check its permissions.",
         io::ErrorKind::IsADirectory => "That is a directory: name a file.",
         io::ErrorKind::StorageFull => "The disk is full: make room, or write elsewhere.",
         _ => "Check the file and its directory.",
     }
 }
 
-/// What to do about a store that cannot be opened.
+/// Returns the advice for a store that cannot be opened.
 fn store_advice(error: &DiskError) -> &'static str {
     match error {
         DiskError::Io { source, .. } => file_advice(source.kind()),
-        DiskError::InUse { .. } => {
-            "Something else has it open: stop that, or choose another directory with --data-dir."
-        }
+        DiskError::InUse { .. } => "Another process has it open: stop it, or choose another directory with --data-dir.",
         DiskError::OtherFormat { .. } => "Nothing was changed. Move the file away to start with an empty store.",
         _ => {
             "Put back a backup, or move the file away to start with an empty store: other holders \
@@ -259,7 +255,7 @@ impl From<Error> for Failure {
             Error::Timeout => Self::Timeout,
             Error::Truncated | Error::Incomplete(_) => Self::Incomplete(error.to_string()),
             Error::Unreachable => Self::Unreachable("any known address".into()),
-            Error::Refused(status) => Self::StoredNowhere(format!("this node's own store answers {status:?}")),
+            Error::Refused(status) => Self::StoredNowhere(format!("this node's own store refused it: {status:?}")),
             other => Self::CheckFailed(other.to_string()),
         }
     }

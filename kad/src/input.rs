@@ -1,4 +1,4 @@
-//! What people type: keys, values, addresses.
+//! Parsing of keys, values and addresses from the command line.
 
 use std::fs;
 use std::io::Read as _;
@@ -10,17 +10,17 @@ use kad_tokio::{Key, NetworkId};
 
 use crate::error::Failure;
 
-/// Shortest interval between two looks at a daemon.
+/// The shortest interval of polling a daemon.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
-/// Longest one.
+/// The longest interval.
 const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
-/// A key as it was typed.
+/// Parses a key.
 pub(crate) fn key(text: &str) -> Result<Key, Failure> {
     text.parse().map_err(|reason| Failure::BadKey { text: text.into(), reason })
 }
 
-/// A value: an argument, or all of standard input. No more than `max` bytes and one are read.
+/// Returns a value: an argument, or all of standard input. Reads at most `max` bytes plus one.
 pub(crate) fn value(argument: Option<String>, max: usize) -> Result<Vec<u8>, Failure> {
     let bytes = match argument {
         Some(text) if text != "-" => text.into_bytes(),
@@ -34,7 +34,7 @@ pub(crate) fn value(argument: Option<String>, max: usize) -> Result<Vec<u8>, Fai
     if bytes.len() > max { Err(Failure::TooLarge { len: bytes.len(), max }) } else { Ok(bytes) }
 }
 
-/// A value from a file. One that is larger is not read.
+/// Reads a value from a file, unless it is too large.
 pub(crate) fn file(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
     let failure = |source| Failure::File { what: "read", path: path.into(), source };
     let file = fs::File::open(path).map_err(failure)?;
@@ -47,13 +47,12 @@ pub(crate) fn file(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// The network with this name; without a name, the default one.
+/// Returns the network with this name; without a name, the default one.
 pub(crate) fn network(name: &str) -> NetworkId {
     if name.is_empty() { NetworkId::default() } else { NetworkId::named(name) }
 }
 
-/// A part of a list as people write it: with blanks around it, or nothing after the last comma. Empty parts are taken out of the
-/// lists when they are parsed.
+/// Parses a part of a list. Lists may contain blanks and a trailing comma; empty parts are removed after parsing.
 pub(crate) fn part(
     parse: impl Fn(&str) -> Result<String, String> + Clone,
 ) -> impl Fn(&str) -> Result<String, String> + Clone {
@@ -63,22 +62,20 @@ pub(crate) fn part(
     }
 }
 
-/// A name by which a server may be called.
+/// Parses a host name of a server.
 pub(crate) fn host(text: &str) -> Result<String, String> {
     match text.contains(|letter: char| letter.is_whitespace() || letter == '/') {
-        true => Err("must be a name or an address, perhaps with a port, like dht.example.org".into()),
+        true => Err("must be a name or an address, optionally with a port, like dht.example.org".into()),
         false => Ok(text.into()),
     }
 }
 
-/// The URL of a daemon's HTTP server, without a slash at its end. A scheme may be left out.
+/// Parses the URL of a daemon's HTTP server, and returns it without a trailing slash. The scheme is optional.
 pub(crate) fn api(text: &str) -> Result<String, String> {
     let wrong = || "must be the URL of a daemon's HTTP server, like http://192.0.2.1:9000".to_owned();
     let text = text.trim();
     if text.starts_with("https://") {
-        return Err(
-            "this program speaks http only: reach the daemon through an SSH tunnel, or a proxy on this host".into()
-        );
+        return Err("only http is supported: reach the daemon through an SSH tunnel, or a proxy on this host".into());
     }
     let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let uri: ureq::http::Uri = url.parse().map_err(|_| wrong())?;
@@ -89,7 +86,7 @@ pub(crate) fn api(text: &str) -> Result<String, String> {
     }
 }
 
-/// An address as it was typed: only its form is checked here, names are looked up later.
+/// Parses an address. Checks only its form; names are resolved later.
 pub(crate) fn address(text: &str) -> Result<String, String> {
     let text = text.trim();
     let shape = "must be ADDRESS:PORT or NAME:PORT, like 192.0.2.1:9000, [2001:db8::1]:9000 or dht.example.org:9000";
@@ -109,12 +106,12 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && !text.contains(|letter: char| letter.is_whitespace() || letter == ':' || letter == '/')
 }
 
-/// An address to listen on.
+/// Parses an address to listen on.
 pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
     text.trim().parse().map_err(|_| "must be an IP address and a port, like 0.0.0.0:9000 or [::]:9000".into())
 }
 
-/// An address at which others are to list a node. Port 0 stands for that at which the node listens.
+/// Parses an address to advertise. Port 0 stands for the port on which the node listens.
 pub(crate) fn advertised(text: &str) -> Result<SocketAddr, String> {
     let text = text.trim();
     let address = text.parse::<SocketAddr>().or_else(|_| {
@@ -125,33 +122,34 @@ pub(crate) fn advertised(text: &str) -> Result<SocketAddr, String> {
     address.map_err(|_| shape.into())
 }
 
-/// How often something is done: not so often that doing it is all that is done.
+/// Parses an interval, within limits.
 pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(span) if (INTERVAL_MIN..=INTERVAL_MAX).contains(&span) => Ok(span),
         Ok(_) => Err("must be from 100ms to 1h".into()),
-        Err(error) => Err(format!("must be a span of time like 500ms or 2s: {error}")),
+        Err(error) => Err(format!("must be a duration like 500ms or 2s: {error}")),
     }
 }
 
-/// An origin as it was typed: what a browser sends in the header of that name.
+/// Parses an origin, in the form of the header `Origin`.
 pub(crate) fn origin(text: &str) -> Result<String, String> {
     let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
     match !authority.is_empty() && authority.bytes().all(is_plain) {
         true => Ok(text.to_ascii_lowercase()),
         false => {
-            Err("must be a scheme, a name and perhaps a port, like https://app.example or http://localhost:8080".into())
+            Err("must be a scheme, a name and optionally a port, like https://app.example or http://localhost:8080"
+                .into())
         }
     }
 }
 
-/// A share of datagrams to lose, as in `5%` or `0.5`. Answers in per mille.
+/// Parses a share of datagrams to lose, as in `5%` or `0.5`, and returns it in per mille.
 pub(crate) fn loss(text: &str) -> Result<u16, String> {
     let percent = text.trim_end_matches('%').trim().parse::<f64>();
     match percent {
         Ok(percent) if (0.0..=100.0).contains(&percent) => Ok((percent * 10.0).round() as u16),
-        _ => Err(format!("`{text}`: 0% to 100% is wanted")),
+        _ => Err(format!("`{text}`: must be from 0% to 100%")),
     }
 }
 

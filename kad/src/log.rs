@@ -1,4 +1,4 @@
-//! What a daemon and commands write about themselves: a log, and traces where they were asked for.
+//! The log of daemons and commands, and traces if configured.
 
 use std::fs::File;
 use std::io::IsTerminal as _;
@@ -16,11 +16,11 @@ use crate::config::Setting;
 use crate::error::Failure;
 use crate::traces::Traces;
 
-/// The variable that programs of this kind look at.
+/// The usual variable of Rust programs.
 const COMMON: &str = "RUST_LOG";
 
-/// Returns what a daemon logs: what `--log` says, else `-v` or `-q`, else `KAD_LOG`, else `RUST_LOG`, else the file, else the
-/// default. `log` is what all but the second and the fourth say, and `source` where that is from.
+/// Returns the log filter of a daemon: `--log`, else `-v` or `-q`, else `KAD_LOG`, else `RUST_LOG`, else the file, else the
+/// default. `log` is the value from all sources but the second and the fourth, and `source` is its source.
 pub(crate) fn filter(log: &str, source: &'static str, verbosity: Verbosity) -> Setting {
     let level = match verbosity {
         Verbosity { quiet: true, .. } => Some("warn"),
@@ -38,7 +38,7 @@ pub(crate) fn filter(log: &str, source: &'static str, verbosity: Verbosity) -> S
     Setting { values: vec![value], source, is_list: false }
 }
 
-/// Starts the log of a command, where one is wanted: with `-v`, or with `RUST_LOG`.
+/// Starts the log of a command if `-v` or `RUST_LOG` asks for it.
 pub(crate) fn start_command(verbosity: Verbosity) {
     let filter = match verbosity.verbose {
         0 => EnvFilter::try_from_env(COMMON).ok().filter(|_| !verbosity.quiet),
@@ -52,7 +52,7 @@ pub(crate) fn start_command(verbosity: Verbosity) {
     let _ = tracing_subscriber::registry().with(lines).try_init();
 }
 
-/// The log of this process. When it is dropped, traces that are not sent yet are sent.
+/// The log of this process. Dropping it sends pending traces.
 pub(crate) struct Log {
     filter: reload::Handle<EnvFilter, Registry>,
     file: Option<LogFile>,
@@ -84,7 +84,7 @@ fn parse(filter: &str) -> Result<EnvFilter, Failure> {
 }
 
 impl Log {
-    /// Changes what is logged.
+    /// Changes the filter.
     ///
     /// # Errors
     /// [`Failure::Setting`].
@@ -93,11 +93,10 @@ impl Log {
         self.filter.reload(filter).map_err(|error| Failure::Setting(format!("--log: {error}")))
     }
 
-    /// Goes on in the file that now has the log's name: the old one was moved away. Returns its name, if the log is in a file
-    /// that this process has opened.
+    /// Reopens the log by its name, after a rotation renamed the file. Returns the name if this process opened the log.
     ///
     /// # Errors
-    /// [`Failure::File`]; the log goes on where it was.
+    /// [`Failure::File`]; the log continues in the old file.
     pub(crate) fn reopen(&self) -> Result<Option<&Path>, Failure> {
         let Some(file) = &self.file else { return Ok(None) };
         file.reopen()?;
@@ -105,7 +104,7 @@ impl Log {
     }
 }
 
-/// A log file that can be opened anew.
+/// A log file that can be reopened.
 #[derive(Clone)]
 struct LogFile {
     path: PathBuf,
@@ -135,7 +134,7 @@ impl LogFile {
     }
 }
 
-/// Opens a log. What is in it stays, and whatever else is done to the file, each line goes to its end.
+/// Opens a log for appending.
 pub(crate) fn append(path: &Path) -> Result<File, Failure> {
     let file = File::options().create(true).append(true).open(path);
     file.map_err(|source| Failure::File { what: "write", path: path.into(), source })
@@ -149,7 +148,7 @@ fn is_stderr(file: &File) -> bool {
     matches!((fstat(file), fstat(std::io::stderr())), (Ok(file), Ok(stderr)) if same(file, stderr))
 }
 
-/// What is written to standard error, as by a panic, goes to this file.
+/// Redirects standard error, for example panics, to this file.
 #[cfg(unix)]
 fn follow(file: &File) -> std::io::Result<()> {
     Ok(rustix::stdio::dup2_stderr(file)?)

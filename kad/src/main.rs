@@ -1,4 +1,4 @@
-//! The `kad` program: a daemon, and a command line that talks to one or is a short-lived node itself.
+//! The `kad` program: a daemon, and a command line that uses one or is a short-lived node itself.
 
 #![deny(unsafe_code)]
 
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what went wrong, and what to do about it.
+/// Prints a failure and its advice.
 fn explain(failure: &Failure) {
     output::complain(&format!("kad: {failure}"));
     if let Some(advice) = failure.advice() {
@@ -82,7 +82,7 @@ fn run(Read { args, daemon: settings }: Read) -> Result<(), Failure> {
             Command::Dev(args) => commands::dev::run(args).await,
         }
     });
-    // A thread that waits for a resolver would hold up the end.
+    // A thread that waits for a resolver would delay the exit.
     runtime.shutdown_background();
     result
 }

@@ -1,4 +1,4 @@
-//! What commands print.
+//! Output of commands.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,32 +16,32 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     line(&text)
 }
 
-/// Prints a line. A reader that has gone away is no failure.
+/// Prints a line. A closed pipe is not a failure.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
     bytes(format!("{text}\n").as_bytes())
 }
 
-/// Whether remarks are left out (`--quiet`).
+/// Whether remarks are suppressed (`--quiet`).
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// From now on remarks and progress are left out.
+/// Suppresses remarks and progress from now on.
 pub(crate) fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
-/// Tells a person something that is not the command's result.
+/// Prints a remark to standard error: anything but the command's result.
 pub(crate) fn remark(text: &str) {
     if !QUIET.load(Ordering::Relaxed) {
         complain(text);
     }
 }
 
-/// Tells a person what went wrong. If nobody can read it, nothing is lost.
+/// Prints an error to standard error, and ignores failures to do so.
 pub(crate) fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Writes bytes as they are.
+/// Writes bytes unchanged.
 pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -50,14 +50,14 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// A table with a head.
+/// Returns a table with a header.
 pub(crate) fn table<const N: usize>(head: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(head);
     table
 }
 
-/// A span for people: three digits and a unit.
+/// Formats a duration with three digits and a unit.
 pub(crate) fn span(span: Duration) -> String {
     let secs = span.as_secs_f64();
     match secs {
@@ -69,12 +69,12 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
-/// The first digits of an id, enough to tell nodes apart.
+/// Returns the first digits of an id, enough to distinguish nodes.
 pub(crate) fn short(id: &impl ToString) -> String {
     id.to_string().chars().take(12).collect()
 }
 
-/// A bar for what takes a while, where a person looks on.
+/// Returns a progress bar, if standard error is a terminal.
 pub(crate) fn progress(len: usize, what: &'static str, quiet: bool) -> ProgressBar {
     let target = if quiet || QUIET.load(Ordering::Relaxed) {
         ProgressDrawTarget::hidden()
@@ -83,11 +83,11 @@ pub(crate) fn progress(len: usize, what: &'static str, quiet: bool) -> ProgressB
     };
     let style = ProgressStyle::with_template("{msg:>8} {bar:40} {pos}/{len} {elapsed}");
     let bar = ProgressBar::with_draw_target(Some(len as u64), target).with_message(what);
-    // The template above is right; were it not, the default bar would do.
+    // The template above is valid; the fallback is the default bar.
     if let Ok(style) = style { bar.with_style(style) } else { bar }
 }
 
-/// A count with its noun.
+/// Formats a count with its noun.
 pub(crate) fn count(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }

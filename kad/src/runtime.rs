@@ -1,4 +1,4 @@
-//! The threads that commands, and a daemon's HTTP server, run on.
+//! The threads of commands and of a daemon's HTTP server.
 
 use std::io;
 use std::panic::{self, PanicHookInfo};
@@ -7,11 +7,11 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::error::Failure;
 
-/// Starts them. When the system gives no more threads the runtime panics, and waits for those that it has: the process is ended
-/// before that, with `end`, which says what is wrong.
+/// Starts the runtime. If the system refuses threads, the runtime panics and waits for the threads that it has; before that,
+/// `end` reports the failure and ends the process.
 ///
 /// # Errors
-/// [`Failure::System`] for what else the system refuses.
+/// [`Failure::System`] for other refusals of the system.
 pub(crate) fn start(end: fn(&Failure) -> !) -> Result<Runtime, Failure> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(move |panic| end(&refused(panic))));

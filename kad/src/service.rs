@@ -1,45 +1,42 @@
-//! What a service manager is told: systemd, or whoever else listens on `$NOTIFY_SOCKET` (sd_notify(3)). Without one, and on
-//! other systems than Linux, nothing is said.
+//! Notifications for a service manager: systemd, or another listener on `$NOTIFY_SOCKET` (sd_notify(3)). Without one, and on
+//! systems other than Linux, these functions do nothing.
 
 use std::convert::Infallible;
 
 use kad_tokio::Dht;
 
-/// The daemon takes datagrams, requests and commands. Whether it reaches its network is another question: see `/ready`.
+/// Reports that the daemon accepts datagrams, requests and commands. `/ready` tells whether it reaches its network.
 pub(crate) fn ready() {
     #[cfg(target_os = "linux")]
     say(&[sd_notify::NotifyState::Ready]);
 }
 
-/// The daemon reads its settings again. It is [`ready`] afterwards.
+/// Reports that the daemon rereads its settings. [`ready`] follows.
 pub(crate) fn reloading() {
     #[cfg(target_os = "linux")]
     match sd_notify::NotifyState::monotonic_usec_now() {
         Ok(now) => say(&[sd_notify::NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!(%error, "the service manager cannot be told"),
+        Err(error) => tracing::warn!(%error, "cannot notify the service manager"),
     }
 }
 
-/// The daemon hands over and leaves.
+/// Reports that the daemon leaves.
 pub(crate) fn stopping() {
     #[cfg(target_os = "linux")]
     say(&[sd_notify::NotifyState::Stopping]);
 }
 
-/// Says for as long as it is polled that the daemon is alive, if the service manager wants to hear it (`WatchdogSec=`). A node
-/// that does not answer is not alive: the manager hears nothing then, and restarts it.
+/// Notifies the watchdog for as long as it is polled, if the service manager has one (`WatchdogSec=`). If the node does not
+/// answer, sends no notification, and the manager restarts the daemon.
 pub(crate) async fn watchdog(dht: &Dht) -> Infallible {
     #[cfg(target_os = "linux")]
     if let Some(limit) = sd_notify::watchdog_enabled() {
-        // Said twice before it is missed: sd_watchdog_enabled(3) recommends that.
+        // Twice per interval, as sd_watchdog_enabled(3) recommends.
         let interval = limit / 2;
         loop {
             match tokio::time::timeout(interval, dht.stats()).await {
                 Ok(Ok(_)) => say(&[sd_notify::NotifyState::Watchdog]),
-                _ => tracing::error!(
-                    ?interval,
-                    "the node does not answer: the service manager is not told that it lives"
-                ),
+                _ => tracing::error!(?interval, "the node does not answer: no notification for the watchdog"),
             }
             tokio::time::sleep(interval).await;
         }
@@ -51,6 +48,6 @@ pub(crate) async fn watchdog(dht: &Dht) -> Infallible {
 #[cfg(target_os = "linux")]
 fn say(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, ?states, "the service manager cannot be told");
+        tracing::warn!(%error, ?states, "cannot notify the service manager");
     }
 }

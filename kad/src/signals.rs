@@ -1,10 +1,10 @@
-//! Signals that ask a program to end, or to read its settings again.
+//! Signals that stop a program or make it reread its settings.
 
 use crate::error::Failure;
 
-/// Catches the signals that end a program for as long as the process lives, from when this is made; on Windows Ctrl-C.
+/// Catches the signals that end a program, from its creation until the end of the process; on Windows Ctrl-C.
 ///
-/// It must be made before others can know that there is a program to end: a signal that comes earlier kills it.
+/// Create it before other processes can know of the program: an earlier signal kills it.
 pub(crate) struct Signals {
     #[cfg(unix)]
     caught: Vec<(&'static str, tokio::signal::unix::Signal)>,
@@ -74,8 +74,8 @@ impl Signals {
     }
 }
 
-/// Catches SIGHUP, which tells a daemon to read its settings again, unless it was ignored when the program was started, as
-/// `nohup` has it: then it stays ignored.
+/// Catches SIGHUP, on which a daemon rereads its settings, unless it was ignored at the start of the program (`nohup`): then
+/// it stays ignored.
 pub(crate) struct Hangups {
     #[cfg(unix)]
     caught: Option<tokio::signal::unix::Signal>,
@@ -115,15 +115,15 @@ impl Hangups {
     }
 }
 
-/// Whether SIGHUP was ignored when this program was started. Only Linux can be asked without a call that Rust holds for unsafe;
-/// elsewhere a daemon under `nohup` reads its settings again when its terminal closes, which does no harm.
+/// Returns whether SIGHUP was ignored when this program was started. Only Linux can tell without an `unsafe` call; on other
+/// systems a daemon under `nohup` rereads its settings when its terminal closes, which does no harm.
 #[cfg(unix)]
 fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     is_first_ignored(&status)
 }
 
-/// Whether the mask of ignored signals has signal 1.
+/// Returns whether the mask of ignored signals has signal 1.
 #[cfg(unix)]
 fn is_first_ignored(status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

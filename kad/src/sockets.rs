@@ -1,5 +1,5 @@
-//! Sockets that a service manager has opened for this daemon (sd_listen_fds(3)). It keeps them while the daemon is restarted, so
-//! that nothing is lost that comes meanwhile.
+//! Sockets that a service manager opened for this daemon (sd_listen_fds(3)). It keeps them while the daemon is restarted, so
+//! that datagrams and connections queue meanwhile.
 //!
 //! The only file of this program with `unsafe` code: the system names these sockets by number, and that a number is ours to close
 //! is a promise that no library can check.
@@ -8,20 +8,20 @@ use std::net::{TcpListener, UdpSocket};
 
 use crate::error::Failure;
 
-/// They. Without any the daemon opens its own.
+/// The sockets. Without any the daemon opens its own.
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
-    /// The node's: one, or one for each worker.
+    /// UDP sockets of the node: one, or one for each worker.
     pub(crate) udp: Vec<UdpSocket>,
-    /// That of the HTTP server.
+    /// The listener of the HTTP server.
     pub(crate) http: Option<TcpListener>,
 }
 
 impl Inherited {
-    /// Takes them over, which can be done once.
+    /// Takes the sockets; works once.
     ///
     /// # Errors
-    /// [`Failure::Setting`] for sockets that a daemon has no use for, [`Failure::System`] if they are not there.
+    /// [`Failure::Setting`] for sockets that a daemon cannot use, [`Failure::System`] if they are missing.
     #[cfg(target_os = "linux")]
     pub(crate) fn take() -> Result<Self, Failure> {
         use rustix::net::{SocketType, sockopt::socket_type};
@@ -32,7 +32,7 @@ impl Inherited {
                 Ok(SocketType::DGRAM) => inherited.udp.push(socket.into()),
                 Ok(SocketType::STREAM) if inherited.http.is_none() => inherited.http = Some(socket.into()),
                 _ => {
-                    let wanted = "a daemon takes UDP sockets (ListenDatagram=) and one TCP socket (ListenStream=)";
+                    let wanted = "a daemon accepts UDP sockets (ListenDatagram=) and one TCP socket (ListenStream=)";
                     return Err(Failure::Setting(format!("file {number} of the service manager: {wanted}")));
                 }
             }
@@ -50,7 +50,7 @@ impl Inherited {
     }
 }
 
-/// The file of a number that the service manager has given to this process.
+/// Returns the file of a number that the service manager gave to this process.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "see the top of this file")]
 fn own(number: std::os::fd::RawFd) -> std::os::fd::OwnedFd {

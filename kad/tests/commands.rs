@@ -104,7 +104,7 @@ fn a_value_stored_by_one_of_five_daemons_is_read_through_each() {
 fn a_lone_daemon_stores_here_only_and_says_so() {
     let daemon = Daemon::start(&[]);
     let put = run(&["put", "lonely", "--data-dir", daemon.dir()]);
-    assert!(put.status.success() && String::from_utf8_lossy(&put.stderr).contains("stored here only"));
+    assert!(put.status.success() && String::from_utf8_lossy(&put.stderr).contains("stored at this node only"));
     assert_eq!(succeed(&["get", &text(put.stdout), "--data-dir", daemon.dir()]), b"lonely");
 }
 
@@ -134,13 +134,13 @@ fn a_delete_reaches_all_who_hold_the_value_and_a_forget_does_not() {
     let (here, there) = (["--data-dir", first.dir()], ["--data-dir", second.dir()]);
     let key = text(succeed(&[&["put", "mine"], &here[..]].concat()));
     let forgotten = text(succeed(&[&["forget", &key], &here[..]].concat()));
-    assert!(forgotten.contains("1 value is no longer published"), "{forgotten}");
+    assert!(forgotten.contains("1 value is no longer republished"), "{forgotten}");
     assert_eq!(succeed(&[&["get", &key], &there[..]].concat()), b"mine", "the copy is still there");
     let (status, message) = fail(&[&["delete", &key], &there[..]].concat());
     assert!(status == 3 && message.contains("that this daemon published"), "others have no proof: {message}");
 
     let deleted = text(succeed(&[&["delete", &key], &here[..]].concat()));
-    assert!(deleted.contains("1 value is deleted, at all who hold it"), "{deleted}");
+    assert!(deleted.contains("1 value is deleted, with all copies"), "{deleted}");
     for target in [&here, &there] {
         assert_eq!(fail(&[&["get", &key], &target[..]].concat()).0, 3, "{key}");
     }

@@ -21,13 +21,13 @@ fn every_mistake_has_its_message_and_its_exit_status() {
     let unknown: &'static str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     expect(&with(&["get", unknown]), 3, &["no value under", "expired"]);
     for bad in ["abc", "zaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "é"] {
-        expect(&[&["get", bad], &here[..]].concat(), 4, &["is no key", "64 hexadecimal digits"]);
-        expect(&[&["put", "x", "--key", bad], &here[..]].concat(), 4, &["is no key"]);
-        expect(&[&["lookup", bad], &here[..]].concat(), 4, &["is no key"]);
+        expect(&[&["get", bad], &here[..]].concat(), 4, &["is not a key", "64 hexadecimal digits"]);
+        expect(&[&["put", "x", "--key", bad], &here[..]].concat(), 4, &["is not a key"]);
+        expect(&[&["lookup", bad], &here[..]].concat(), 4, &["is not a key"]);
         expect(
             &["daemon", "--id", bad, "--data-dir", daemon.path().join("other").to_str().unwrap()],
             4,
-            &["is no key"],
+            &["is not a key"],
         );
     }
     expect(&with(&["put", "--file", "/no/such/file"]), 5, &["cannot read /no/such/file", "Check that it exists"]);
@@ -40,7 +40,7 @@ fn every_mistake_has_its_message_and_its_exit_status() {
         expect(&["daemon", "--bootstrap", bad], 2, &["ADDRESS:PORT"]);
         expect(&["ping", bad], 2, &["ADDRESS:PORT"]);
     }
-    expect(&with(&["put", "x", "--quorum", "3"]), 10, &["on 0 other nodes, not on 3", "--quorum"]);
+    expect(&with(&["put", "x", "--quorum", "3"]), 10, &["at 0 other nodes, not at 3", "--quorum"]);
     expect(&["no-such-command"], 2, &["unrecognized"]);
     for bad in ["0s", "1ms", "2h", "soon"] {
         expect(&with(&["top", "--interval"]).iter().copied().chain([bad]).collect::<Vec<_>>(), 2, &["--interval"]);
@@ -49,7 +49,7 @@ fn every_mistake_has_its_message_and_its_exit_status() {
     expect(&with(&["put", "--jsonl", "-", "--name", "y"]), 2, &["cannot be used with"]);
     expect(&with(&["delete", unknown]), 3, &["that this daemon published"]);
     expect(&with(&["forget", unknown]), 3, &["that this daemon published"]);
-    expect(&with(&["delete", "abc"]), 4, &["is no key"]);
+    expect(&with(&["delete", "abc"]), 4, &["is not a key"]);
     expect(&["doctor", "--listen", "nowhere"], 2, &["--listen"]);
     expect(&["doctor", "--config", "/no/such/file"], 5, &["cannot read /no/such/file"]);
     expect(&["completions", "tcsh"], 2, &["tcsh", "bash"]);

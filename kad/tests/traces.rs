@@ -86,6 +86,6 @@ mod with {
     #[test]
     fn a_collector_that_cannot_be_called_is_refused() {
         let (status, message) = fail(&["daemon", "--otlp", "https://collector.example"]);
-        assert!(status == 2 && message.contains("without TLS"), "{status}: {message}");
+        assert!(status == 2 && message.contains("only http"), "{status}: {message}");
     }
 }

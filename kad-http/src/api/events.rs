@@ -1,11 +1,11 @@
-//! What `/events` tells, besides the types that other answers have too.
+//! Types of `/events`, besides those of other responses.
 
 use kad_tokio::Key;
 use serde::{Deserialize, Serialize};
 
 use super::{Lookup, Step};
 
-/// An operation that has begun, or was given up before its end.
+/// An operation that has begun, or was cancelled.
 #[derive(Serialize, Deserialize, Clone, Debug)]
 pub struct Began {
     pub operation: u64,
@@ -34,7 +34,7 @@ pub struct Ended {
     pub stored: Vec<CopiesMade>,
 }
 
-/// What a store achieved for one value.
+/// The result of a store for one value.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct CopiesMade {
     pub key: Key,
@@ -44,7 +44,7 @@ pub struct CopiesMade {
     pub silent: usize,
 }
 
-/// Events that a follower was too slow for.
+/// Events that a slow client missed.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Missed {
     pub events: u64,

@@ -1,4 +1,4 @@
-//! Commands of operators.
+//! Commands for operators.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::input;
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct Top {
-    /// Print one frame and end
+    /// Print one frame and exit
     #[arg(long)]
     pub(crate) once: bool,
-    /// How often the numbers are taken, 100ms or more
+    /// Interval of the statistics, 100ms or more
     #[arg(long, default_value = "1s", value_parser = input::interval, value_name = "TIME")]
     pub(crate) interval: Duration,
     #[command(flatten)]
@@ -32,14 +32,14 @@ pub(crate) struct Doctor {
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct Completions {
-    /// The shell
+    /// Shell
     #[arg(value_name = "SHELL")]
     pub(crate) shell: clap_complete::Shell,
 }
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct Man {
-    /// The directory; made if it is not there
+    /// Directory; created if missing
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
 }
@@ -52,15 +52,15 @@ pub(crate) struct Config {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum ConfigCommand {
-    /// Say whether a configuration file is right, and if not, where.
+    /// Validate a configuration file; errors name the line.
     Check {
-        /// The file
+        /// Configuration file
         #[arg(value_name = "FILE")]
         file: PathBuf,
         #[command(flatten)]
         output: Json,
     },
-    /// Show every setting that `kad daemon` would have with the same flags, and where it is from.
+    /// Show every effective setting of `kad daemon` with the same flags, and its source.
     Show {
         #[command(flatten)]
         daemon: Box<Daemon>,

@@ -1,4 +1,4 @@
-//! `kad put` of many values: those for the same nodes travel together, so they go to the daemon in batches.
+//! `kad put` of many values: sent to the daemon in batches, because values for the same nodes share datagrams.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,12 +21,12 @@ use crate::args::Put;
 use crate::error::Failure;
 use crate::{input, output};
 
-/// Values of one batch: enough that several go to the same nodes, few enough that the bar moves.
+/// Values per batch: enough that several go to the same nodes, few enough that the progress bar moves.
 const BATCH: usize = 256;
 
 /// A value to store.
 struct Item {
-    /// What it is called in the output.
+    /// Its name in the output.
     label: Option<String>,
     key: Key,
     value: Vec<u8>,
@@ -49,7 +49,7 @@ pub(super) async fn run(args: &Put) -> Result<(), Failure> {
     }
     report(args, &items, &stored, start)?;
     if failure.is_some() {
-        output::remark(&format!("{} of {} values were stored before it went wrong", stored.len(), items.len()));
+        output::remark(&format!("{} of {} values were stored before the failure", stored.len(), items.len()));
     }
     failure.map_or_else(|| judge_all(args, &stored), Err)
 }
@@ -65,7 +65,7 @@ fn files(args: &Put) -> Result<Vec<Item>, Failure> {
     args.file.iter().map(item).collect()
 }
 
-/// A line, as people write them and as `kad get --all` prints them.
+/// A line, written by hand or printed by `kad get --all`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -78,7 +78,7 @@ struct Line {
     ttl_ms: Option<u64>,
     #[serde(rename = "type")]
     item_type: Option<String>,
-    // What follows from the rest, or is not for us to say.
+    // Fields that follow from others, or that the daemon decides.
     #[serde(rename = "digest")]
     _digest: Option<IgnoredAny>,
     #[serde(rename = "bytes")]
@@ -102,16 +102,18 @@ fn lines(args: &Put, path: &Path) -> Result<Vec<Item>, Failure> {
     };
     let items: Vec<Item> = lines.map(item).collect::<Result<_, _>>()?;
     match items.is_empty() {
-        true => Err(Failure::Line { path: path.into(), line: 1, message: "there is no value in it".into() }),
+        true => Err(Failure::Line { path: path.into(), line: 1, message: "the file contains no value".into() }),
         false => Ok(items),
     }
 }
 
-/// What a line means.
+/// Parses a line.
 fn item(line: Line, default_ttl: Duration) -> Result<Item, String> {
     let value = match (line.text, line.value) {
         (Some(text), None) => text.into_bytes(),
-        (None, Some(text)) => BASE64_STANDARD.decode(&text).map_err(|error| format!("value: no base 64: {error}"))?,
+        (None, Some(text)) => {
+            BASE64_STANDARD.decode(&text).map_err(|error| format!("value: invalid base 64: {error}"))?
+        }
         _ => return Err("give either `text`, or `value` in base 64".into()),
     };
     let key = match (line.key, line.name) {
@@ -138,7 +140,7 @@ fn item(line: Line, default_ttl: Duration) -> Result<Item, String> {
     Ok(Item { label: None, key: key.unwrap_or(hash), value, content: is_content, ttl })
 }
 
-/// The daemon's own limit is asked for, so that nothing is stored if not everything can be.
+/// Checks the sizes against the daemon's own limit first, so that nothing is stored unless everything can be.
 fn check_lengths(items: &[Item], peer: &Peer) -> Result<(), Failure> {
     let max = match peer {
         Peer::Daemon(client) => client.status()?.value_max,
@@ -150,7 +152,7 @@ fn check_lengths(items: &[Item], peer: &Peer) -> Result<(), Failure> {
     }
 }
 
-/// Stores all, and says by place what became of them: of all, or of those before a failure.
+/// Stores all values, and returns their results by position: of all, or of those before a failure.
 async fn store(args: &Put, items: &[Item], peer: &Peer) -> (BTreeMap<usize, Stored>, Option<Failure>) {
     let bar = output::progress(items.len(), "storing", args.output.json);
     let mut results = BTreeMap::new();
@@ -183,7 +185,7 @@ async fn send(peer: &Peer, values: Vec<(Key, Vec<u8>)>, query: &StoreQuery) -> R
     }
 }
 
-/// Which items go together: those of one lifetime and kind, as many as a batch may have.
+/// Groups the items into batches of the same lifetime and kind.
 fn batches(items: &[Item]) -> Vec<Vec<usize>> {
     let mut alike: BTreeMap<(Duration, bool), Vec<usize>> = BTreeMap::new();
     for (place, item) in items.iter().enumerate() {
@@ -229,7 +231,7 @@ fn report(args: &Put, items: &[Item], stored: &BTreeMap<usize, Stored>, start: I
     Ok(())
 }
 
-/// Whether as many nodes hold each value as was asked for.
+/// Returns whether each value has the requested number of holders.
 fn judge_all(args: &Put, stored: &BTreeMap<usize, Stored>) -> Result<(), Failure> {
     let failures: Vec<_> = stored.values().filter_map(|stored| judge(stored, args.quorum).err()).collect();
     match failures.first() {

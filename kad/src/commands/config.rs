@@ -14,17 +14,17 @@ pub(crate) fn run(args: Config, settings: &Settings) -> Result<(), Failure> {
         }
         ConfigCommand::Check { file, .. } => {
             let count = output::count(check_file(&file)?, "setting", "settings");
-            output::line(&format!("{}: {count}, all right", file.display()))
+            output::line(&format!("{}: {count}, valid", file.display()))
         }
         ConfigCommand::Show { output, .. } if output.json => show_json(settings),
         ConfigCommand::Show { .. } => show(settings),
     }
 }
 
-/// Prints the settings as a file that has them all.
+/// Prints all settings as a configuration file.
 fn show(settings: &Settings) -> Result<(), Failure> {
     let file = settings.file.as_ref().map_or("no file".into(), |file| file.display().to_string());
-    output::line(&format!("# flags go before environment variables, these before {file}, and that before defaults"))?;
+    output::line(&format!("# precedence: flag, environment variable, {file}, default"))?;
     for (name, setting) in &settings.values {
         output::line(&format!("{name} = {}  # {}", toml(setting), setting.source))?;
     }
@@ -40,7 +40,7 @@ fn show_json(settings: &Settings) -> Result<(), Failure> {
     output::json(&json!({ "file": settings.file, "settings": values }))
 }
 
-/// A value as TOML has it. Its basic strings are escaped as in JSON.
+/// Formats a value as TOML, whose basic strings are escaped as in JSON.
 fn toml(setting: &Setting) -> String {
     let text = |value: &String| match value.as_str() {
         "true" | "false" => value.clone(),

@@ -25,16 +25,16 @@ use crate::signals::{Hangups, Signals};
 use crate::sockets::Inherited;
 use crate::token;
 
-/// Largest value that any node may be told to take.
+/// The largest permitted `--value-max`.
 pub(crate) const VALUE_MAX_MAX: u32 = 64 << 20;
 
-/// How long a request that is being answered may keep the node from leaving.
+/// The longest time that a request in progress delays leaving.
 const GRACE: Duration = Duration::from_millis(1000);
-/// How long HTTP connections may stay open after that was asked.
+/// The longest time that HTTP connections stay open after the stop.
 const DRAIN: Duration = Duration::from_millis(1500);
 
 pub(crate) async fn run(args: Daemon, settings: Settings, sockets: Inherited) -> Result<(), Failure> {
-    // What a daemon writes is for its user.
+    // Only the daemon's user may read its files.
     #[cfg(unix)]
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     if args.detach {
@@ -47,7 +47,7 @@ pub(crate) async fn run(args: Daemon, settings: Settings, sockets: Inherited) ->
         Some(text) => text.parse().map_err(|reason| Failure::BadKey { text: text.clone(), reason })?,
         None => data_dir.identity()?,
     };
-    // What is logged before this are failures, which are printed all the same.
+    // Only failures occur before this, and they are printed anyway.
     let log = log::start(&args, &id)?;
     allow_connections(args.http_connections);
     let listener = match sockets.http {
@@ -60,7 +60,8 @@ pub(crate) async fn run(args: Daemon, settings: Settings, sockets: Inherited) ->
         None => own_listener(dht.local_addr().port()).await?,
     };
     let (stop, token) = (Arc::new(Notify::new()), random_token()?);
-    // That of the control file is new each time: what takes the daemon's port when it has ended is told nothing of value.
+    // The token in the control file is new each time: a program that takes the port of a stopped daemon learns nothing of
+    // use.
     let lasting = args.token.as_deref().map(token::read).transpose()?;
     let tokens = [Some(token.clone()), lasting].into_iter().flatten().collect();
     let http = kad_http::Settings {
@@ -89,11 +90,11 @@ pub(crate) async fn run(args: Daemon, settings: Settings, sockets: Inherited) ->
         }
     };
     service::stopping();
-    tracing::info!(why, "leaving: answering what is under way, handing over, saying goodbye");
+    tracing::info!(why, "leaving: finishing requests, handing values over, sending GOODBYE");
     drop(drain);
     let left = tokio::select! {
         left = leave(&dht, &data_dir, &http, server) => left,
-        // Asked twice: at once.
+        // A second signal stops at once.
         _ = signals.next() => Ok(()),
     };
     tracing::info!("down");
@@ -102,10 +103,9 @@ pub(crate) async fn run(args: Daemon, settings: Settings, sockets: Inherited) ->
     left
 }
 
-/// Answers the requests that are under way, as far as that takes no longer than a moment, and leaves the network. Who has sent
-/// half a request is not waited for.
+/// Finishes requests in progress, within a short time limit, and leaves the network. Does not wait for incomplete requests.
 async fn leave(dht: &Dht, data_dir: &DataDir, http: &kad_http::Handle, server: JoinHandle<()>) -> Result<(), Failure> {
-    // What is not answered by then is told that the node is closed.
+    // Requests not finished by then get the error that the node is closed.
     let _ = tokio::time::timeout(GRACE, http.answered()).await;
     contacts::save(dht, data_dir).await;
     let left = dht.close().await.map_err(|_| Failure::CheckFailed("the node stopped by itself: see the log".into()));
@@ -115,12 +115,12 @@ async fn leave(dht: &Dht, data_dir: &DataDir, http: &kad_http::Handle, server: J
     left
 }
 
-/// Addresses as one word.
+/// Formats addresses as one word.
 fn listed(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// Files that a daemon may need: each connection is one.
+/// Raises the limit of open files to what a daemon may need: each connection is one.
 pub(super) fn files_wanted(connections: u32) -> u64 {
     256 + u64::from(connections)
 }
@@ -131,38 +131,42 @@ fn allow_connections(connections: u32) {
         let wanted = files_wanted(connections);
         match rlimit::increase_nofile_limit(wanted) {
             Ok(granted) if granted >= wanted => {}
-            granted => tracing::warn!(wanted, ?granted, "fewer files than --http-connections needs: see `ulimit -Hn`"),
+            granted => tracing::warn!(
+                wanted,
+                ?granted,
+                "the limit of open files is too low for --http-connections: see `ulimit -Hn`"
+            ),
         }
     }
 }
 
-/// A listener that the service manager has opened.
+/// Returns the listener that the service manager opened.
 fn taken_over(listener: std::net::TcpListener) -> std::io::Result<TcpListener> {
-    tracing::info!(http = %listener.local_addr()?, "a socket of the service manager, instead of --http");
+    tracing::info!(http = %listener.local_addr()?, "socket of the service manager, instead of --http");
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
 }
 
-/// The listener that was asked for.
+/// Returns the listener of `--http`, or the default one.
 async fn asked_listener(args: &Daemon) -> Result<Option<TcpListener>, Failure> {
     let Some(address) = args.http else { return Ok(None) };
     let listener = TcpListener::bind(address).await;
     listener.map(Some).map_err(|source| Failure::Http { address, source })
 }
 
-/// A listener on loopback with the number of the node's UDP port, or any that is free.
+/// Returns a listener on loopback with the number of the node's UDP port, or on any free port.
 pub(crate) async fn own_listener(port: u16) -> Result<TcpListener, Failure> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
         Ok(listener) => Ok(listener),
         Err(error) => {
-            tracing::info!(port, %error, "another port serves HTTP");
+            tracing::info!(port, %error, "the port is in use: HTTP listens on another one");
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
             listener.map_err(|source| Failure::Http { address: (Ipv4Addr::LOCALHOST, 0).into(), source })
         }
     }
 }
 
-/// Where commands on this host reach a server that listens here.
+/// Returns the address at which commands on this host reach a server that listens on the given address.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
@@ -196,7 +200,7 @@ fn http_settings(
 fn start_node(args: &Daemon, id: NodeId, data_dir: &DataDir, sockets: Vec<UdpSocket>) -> Result<Dht, Failure> {
     for socket in &sockets {
         let listen = socket.local_addr().map_err(Failure::System)?;
-        tracing::info!(%listen, "a socket of the service manager, instead of --listen");
+        tracing::info!(%listen, "socket of the service manager, instead of --listen");
     }
     let value_max = u32::try_from(args.value_max.as_u64());
     let value_max = value_max.ok().filter(|max| (1..=VALUE_MAX_MAX).contains(max));

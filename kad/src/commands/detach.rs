@@ -12,26 +12,26 @@ use crate::error::Failure;
 use crate::log;
 use crate::output;
 
-/// How often the start is looked at.
+/// The interval of checking the start.
 const POLL: Duration = Duration::from_millis(20);
-/// How much of the log is shown when it does not come up.
+/// The amount of log shown if the daemon does not come up.
 const TAIL: usize = 4;
 
-/// A log file, and where a daemon's part of it begins.
+/// A log file, and the offset at which a daemon's part begins.
 pub(crate) struct Log {
     pub(crate) path: PathBuf,
     begins: u64,
 }
 
 impl Log {
-    /// The log of a daemon that is about to start, and the file for its standard error.
+    /// Opens the log of a daemon that is about to start, and returns it with the file for its standard error.
     pub(crate) fn open(path: PathBuf) -> Result<(Self, File), Failure> {
         let file = log::append(&path)?;
         let begins = file.metadata().map_or(0, |metadata| metadata.len());
         Ok((Self { path, begins }, file))
     }
 
-    /// The last lines that the daemon has written.
+    /// Returns the daemon's last lines.
     fn tail(&self) -> String {
         let mut text = Vec::new();
         // Without a log there is nothing to show.
@@ -49,7 +49,7 @@ impl Log {
 pub(crate) async fn run(args: &Daemon) -> Result<(), Failure> {
     let data_dir = DataDir::new(args.data_dir.clone())?;
     data_dir.create()?;
-    // Somebody else's control file must not be taken for the new daemon's.
+    // The control file of an earlier daemon must not be mistaken for that of the new one.
     drop(data_dir.lock()?);
     data_dir.remove_control();
     let (log, stderr) = Log::open(args.log_file.clone().unwrap_or_else(|| data_dir.log()))?;
@@ -76,7 +76,7 @@ pub(crate) async fn wait_until_up(child: &mut Child, data_dir: &DataDir, log: &L
 fn spawn(log: &Path, stderr: File) -> std::io::Result<Child> {
     let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--detach");
     let mut command = Command::new(std::env::current_exe()?);
-    // The daemon opens it anew when it is told to, as after a rotation; standard error is for what is not logged.
+    // The daemon reopens the log on SIGHUP; standard error catches output outside the log.
     command.args(arguments).env("KAD_LOG_FILE", log).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
     // A session of its own would take a system call that the standard library lacks; a group of its own is enough that
     // Ctrl-C in the terminal does not reach it.

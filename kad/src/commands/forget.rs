@@ -12,10 +12,7 @@ pub(crate) async fn run(args: Forget) -> Result<(), Failure> {
     if args.output.json {
         return output::json(&forgotten);
     }
-    output::line(&format!(
-        "{} no longer published; copies on other nodes lapse with their lifetime",
-        are(forgotten.values)
-    ))
+    output::line(&format!("{} no longer republished; copies on other nodes expire", are(forgotten.values)))
 }
 
 pub(crate) async fn delete(args: Forget) -> Result<(), Failure> {
@@ -25,24 +22,24 @@ pub(crate) async fn delete(args: Forget) -> Result<(), Failure> {
     }
     let Forgotten { values, deleted, undeleted, .. } = forgotten;
     if let Some(why) = undeleted {
-        output::remark(&format!("nobody could be told to delete: {why}"));
+        output::remark(&format!("no holder received the delete: {why}"));
     }
     if deleted > 0 {
-        output::line(&format!("{} deleted, at all who hold it", are(deleted)))?;
+        output::line(&format!("{} deleted, with all copies", are(deleted)))?;
     }
     if values > deleted {
         let left = values - deleted;
-        output::line(&format!("{} only forgotten: copies on other nodes lapse with their lifetime", are(left)))?;
+        output::line(&format!("{} only forgotten: copies on other nodes expire", are(left)))?;
     }
     Ok(())
 }
 
-/// Takes back what the daemon published; that there was nothing is a failure.
+/// Forgets or deletes the daemon's values; fails if there are none.
 async fn take_back(args: &Forget, everywhere: bool) -> Result<Forgotten, Failure> {
     let key = args.key.resolve()?;
     let Peer::Daemon(client) = Peer::of(&args.target).await? else {
         return Err(Failure::Setting(
-            "only the daemon that published a value can take it back: leave --bootstrap out".into(),
+            "only the daemon that published a value can forget or delete it: omit --bootstrap".into(),
         ));
     };
     let removal = Removal { everywhere, timeout: Some(args.target.timeout) };

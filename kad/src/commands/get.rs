@@ -17,7 +17,7 @@ pub(crate) async fn run(args: Get) -> Result<(), Failure> {
     let key = args.key.resolve()?;
     let query = FindQuery {
         all: args.all,
-        // A key that was made from a name is the hash of no value that was stored there.
+        // The hash of a name is not the hash of the value stored there.
         item_type: args.key.name.as_ref().map(|_| ItemType::RAW),
         newer_than: args.newer_than,
         timeout: Some(args.target.timeout),

@@ -41,7 +41,7 @@ fn closest(lookup: &Lookup) -> Result<(), Failure> {
     output::line(&table.to_string())
 }
 
-/// Everyone in the order in which they were asked, with how near they are.
+/// Prints the nodes in the order in which they were asked, with their distances.
 fn trace(lookup: &Lookup) -> Result<(), Failure> {
     let mut steps: Vec<_> = lookup.trace.iter().collect();
     steps.sort_by_key(|step| step.order.unwrap_or(u16::MAX));

@@ -1,4 +1,4 @@
-//! The commands, one a file.
+//! The commands, one per file.
 
 mod bulk;
 pub(crate) mod completions;
@@ -29,16 +29,16 @@ use crate::client::{Client, Place};
 use crate::error::Failure;
 use crate::input;
 
-/// Whom a command works with.
+/// The target of a command.
 pub(crate) enum Peer {
     /// A running daemon.
     Daemon(Client),
-    /// A node of its own.
+    /// A short-lived node.
     Own(Dht),
 }
 
 impl Peer {
-    /// The daemon, or with bootstrap addresses a short-lived node, which has joined when this returns.
+    /// Returns the daemon or, with bootstrap addresses, a short-lived node that has joined.
     pub(crate) async fn of(target: &Target) -> Result<Self, Failure> {
         if target.bootstrap.is_empty() {
             return Ok(Self::Daemon(Client::of(&Place::of(target)?, target.timeout)?));
@@ -46,18 +46,18 @@ impl Peer {
         let dht = client_node(&target.network, target.timeout, &target.bootstrap)?;
         match dht.joined().await {
             Ok(_) => Ok(Self::Own(dht)),
-            // The command may have less time than the first attempt to join.
+            // The time limit of the command may be shorter than the first attempt to join.
             Err(_) => Err(Failure::Unreachable(target.bootstrap.join(", "))),
         }
     }
 }
 
-/// Ends a short-lived node. What it was for is done: if it cannot say goodbye, nothing is lost.
+/// Closes a short-lived node. Its work is done, so a failure to send GOODBYE does not matter.
 pub(crate) async fn leave(dht: &Dht) {
     let _ = dht.close().await;
 }
 
-/// A node that asks and does not serve. It takes values of any size that a network may allow.
+/// Starts a client node. It accepts values of any size that a network may allow.
 pub(crate) fn client_node(network: &str, timeout: Duration, bootstrap: &[String]) -> Result<Dht, Failure> {
     let start = |listen: SocketAddr| {
         Dht::builder()
@@ -73,7 +73,7 @@ pub(crate) fn client_node(network: &str, timeout: Duration, bootstrap: &[String]
             .watch_host(false)
             .start()
     };
-    // Both address families where the host has both.
+    // Uses both address families if the host has both.
     let started = start((Ipv6Addr::UNSPECIFIED, 0).into()).or_else(|_| start(([0, 0, 0, 0], 0).into()));
     Ok(started?)
 }

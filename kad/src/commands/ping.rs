@@ -13,8 +13,8 @@ use crate::client::{Client, Place};
 use crate::error::Failure;
 use crate::output;
 
-/// Who pings: a node of the command's own, which shows whether an address is reached from this host; or a daemon elsewhere, for
-/// its own host.
+/// The sender of the pings: a short-lived node, which tests reachability from this host, or a remote daemon, which tests it
+/// from its host.
 enum From {
     Here(Dht, Vec<SocketAddr>),
     Elsewhere(Client),
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: Ping) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The addresses of a name, within the time that the command has.
+/// Resolves a name, within the time limit of the command.
 async fn addresses(args: &Ping) -> Result<Vec<SocketAddr>, Failure> {
     let unreachable = |why: &str| Failure::Unreachable(format!("{}: {why}", args.address));
     match tokio::time::timeout(args.timeout, kad_tokio::resolve(&args.address)).await {

@@ -12,7 +12,7 @@ use crate::{input, output};
 use kad_http::api::{StoreQuery, Stored};
 use kad_http::operations;
 
-/// Larger values are refused before anybody is asked: no node takes more than its own limit, which is not known here.
+/// Larger values are refused locally; each node also has its own limit, which is unknown here.
 const READ_MAX: usize = VALUE_MAX_MAX as usize;
 /// The limit of a short-lived node.
 const VALUE_MAX: usize = kad_tokio::wire::limits::VALUE_MAX;
@@ -45,13 +45,13 @@ pub(crate) async fn run(args: Put) -> Result<(), Failure> {
     output::line(&stored.key.to_string())
 }
 
-/// Explains what to type to those who give more than one value: mostly the first is meant as a name.
+/// Explains the usage if there is more than one value: the first is usually meant as a name.
 fn one_value(args: &Put) -> Result<(), Failure> {
     let (Some(first), Some(second)) = (&args.value, args.surplus.first()) else { return Ok(()) };
     let (words, quoted) =
         (args.surplus.len() + 1, quoted(&[std::slice::from_ref(first), &args.surplus[..]].concat().join(" ")));
     let mut message =
-        format!("`kad put` takes one value, and here are {words}; for one of several words type: kad put {quoted}");
+        format!("`kad put` takes one value, not {words}; for a value of several words type: kad put {quoted}");
     if args.surplus.len() == 1 && args.key.is_none() && args.name.is_none() {
         let named = format!("kad put --name {} {}", self::quoted(first), self::quoted(second));
         message = format!("{message}\n     To store `{second}` under the name `{first}` type: {named}");
@@ -59,7 +59,7 @@ fn one_value(args: &Put) -> Result<(), Failure> {
     Err(Failure::Setting(message))
 }
 
-/// A text as shells take it for one word.
+/// Quotes a text for shells.
 fn quoted(text: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=@%+,".contains(letter);
     match !text.is_empty() && text.chars().all(is_plain) {
@@ -68,7 +68,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// The key that was chosen, if any.
+/// Returns the chosen key, if any.
 pub(super) fn chosen(args: &Put) -> Result<Option<Key>, Failure> {
     match (&args.key, &args.name) {
         (Some(key), _) => input::key(key).map(Some),
@@ -76,7 +76,7 @@ pub(super) fn chosen(args: &Put) -> Result<Option<Key>, Failure> {
     }
 }
 
-/// The largest value that is read.
+/// Returns the maximum size of the value.
 pub(super) fn value_max(args: &Put) -> usize {
     if args.target.bootstrap.is_empty() { READ_MAX } else { VALUE_MAX }
 }
@@ -86,7 +86,7 @@ pub(super) fn query(args: &Put, ttl: Duration, content: bool) -> StoreQuery {
     StoreQuery { ttl, content, copies: Some(copies), timeout: Some(args.target.timeout) }
 }
 
-/// Whether as many nodes hold a value as was asked for.
+/// Returns whether a value has the requested number of holders.
 pub(super) fn judge(stored: &Stored, quorum: Option<u8>) -> Result<(), Failure> {
     if stored.copies == 0 && quorum != Some(0) {
         return Err(Failure::StoredNowhere(reasons(stored)));
@@ -99,13 +99,15 @@ pub(super) fn judge(stored: &Stored, quorum: Option<u8>) -> Result<(), Failure> 
     }
 }
 
-/// Says to people what was achieved; the key alone goes to standard output.
+/// Prints the result as remarks; standard output gets only the key.
 fn report(stored: &Stored) {
     let ttl = output::span(Duration::from_millis(stored.ttl_ms));
     let bytes = output::count(stored.bytes, "byte", "bytes");
     if stored.elsewhere == 0 {
-        let why = if stored.ended { reasons(stored) } else { "others are still being asked".into() };
-        output::remark(&format!("{bytes}, stored here only ({why}): lost with this daemon unless others take it"));
+        let why = if stored.ended { reasons(stored) } else { "other nodes have not answered yet".into() };
+        output::remark(&format!(
+            "{bytes}, stored at this node only ({why}): lost with this daemon unless other nodes store it"
+        ));
         return;
     }
     let more = if stored.ended { "" } else { ", more under way" };

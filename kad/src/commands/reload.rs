@@ -1,5 +1,5 @@
-//! What a daemon does on SIGHUP: it opens its log anew, and takes over what has changed in its file, as far as that can be done
-//! while it runs.
+//! SIGHUP: the daemon reopens its log and applies the changed settings of its configuration file that can change at run
+//! time.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use crate::error::Failure;
 use crate::log::Log;
 use crate::service;
 
-/// Settings that a running daemon takes over.
+/// Settings that a running daemon applies.
 const CHANGEABLE: [&str; 4] = ["bootstrap", "http-host", "http-origin", "log"];
 
-/// A daemon's settings, and what is told when they change.
+/// A daemon's settings, and the components that use them.
 pub(crate) struct Reload {
     settings: Settings,
     log: Log,
@@ -24,21 +24,21 @@ pub(crate) struct Reload {
 }
 
 impl Reload {
-    /// For a daemon that was started with these settings.
+    /// Returns the state of a daemon that was started with these settings.
     pub(crate) fn new(settings: Settings, log: Log, http: Handle, dht: Dht) -> Self {
         Self { settings, log, http, dht }
     }
 
-    /// Reloads. What is wrong is logged, and changes nothing: a daemon does not end because somebody edits its file.
+    /// Reloads. Errors are logged and change nothing: an edit of the file must not stop a daemon.
     pub(crate) fn run(&mut self) {
         service::reloading();
         match self.log.reopen() {
-            Ok(Some(file)) => tracing::info!(file = %file.display(), "SIGHUP: the log goes on here"),
+            Ok(Some(file)) => tracing::info!(file = %file.display(), "SIGHUP: the log continues in this file"),
             Ok(None) => tracing::info!("SIGHUP"),
-            Err(error) => tracing::error!(%error, "SIGHUP: the log goes on where it was"),
+            Err(error) => tracing::error!(%error, "SIGHUP: cannot reopen the log; it continues in the old file"),
         }
         if let Err(error) = self.take_over() {
-            tracing::error!(%error, "the settings stay as they are");
+            tracing::error!(%error, "SIGHUP: the settings stay unchanged");
         }
         service::ready();
     }
@@ -52,10 +52,10 @@ impl Reload {
             changed.into_iter().partition(|name| CHANGEABLE.contains(&name.as_str()));
         if !fixed.is_empty() {
             let settings = list(&fixed);
-            tracing::warn!(settings, "these have changed, and need a restart");
+            tracing::warn!(settings, "changed settings that need a restart");
         }
         if changed.is_empty() {
-            tracing::info!("no setting has changed that a running daemon takes over");
+            tracing::info!("no applicable setting has changed");
             return Ok(());
         }
         self.apply(&args, &changed)?;
@@ -64,7 +64,7 @@ impl Reload {
         }
         let settings = list(&changed);
         self.http.change(Changeable { hosts: args.http_host, origins: args.http_origin, shown: self.settings.shown() });
-        tracing::info!(settings, "these have changed");
+        tracing::info!(settings, "changed settings applied");
         Ok(())
     }
 

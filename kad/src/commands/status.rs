@@ -22,10 +22,10 @@ fn report(status: &api::Status) -> Result<(), Failure> {
     let observed = status.observed.map_or("unknown".into(), |address| address.to_string());
     let state = match (status.joined, status.contacts, status.remembered) {
         (false, ..) => "not in the network".into(),
-        (true, 0, 0) => "alone, waiting for others".into(),
+        (true, 0, 0) => "alone, waiting for other nodes".into(),
         (true, 0, known) => {
             let nodes = output::count(known, "node", "nodes");
-            format!("alone, waiting for others; no answer yet from the {nodes} known from last time")
+            format!("alone, waiting for other nodes; no answer yet from the {nodes} saved at the last run")
         }
         (true, ..) => "in the network".into(),
     };
@@ -58,7 +58,7 @@ fn report(status: &api::Status) -> Result<(), Failure> {
         (
             "buffers",
             format!(
-                "{} in, {} out for each of {}; {} asked for",
+                "{} in, {} out for each of {}; {} requested",
                 ByteSize::b(status.receive_buffer as u64),
                 ByteSize::b(status.send_buffer as u64),
                 output::count(status.workers, "worker", "workers"),

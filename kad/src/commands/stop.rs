@@ -11,14 +11,12 @@ use crate::data_dir::{ControlFile, DataDir};
 use crate::error::Failure;
 use crate::output;
 
-/// How often the end is looked for.
+/// The interval of checking for the end.
 const POLL: Duration = Duration::from_millis(20);
 
 pub(crate) async fn run(args: Stop) -> Result<(), Failure> {
     let Peer::Daemon(client) = Peer::of(&args.target).await? else {
-        return Err(Failure::Setting(
-            "a daemon is stopped through its data directory, or with --api: leave --bootstrap out".into(),
-        ));
+        return Err(Failure::Setting("`kad stop` needs a data directory or --api: omit --bootstrap".into()));
     };
     let deadline = Instant::now() + args.target.timeout;
     let pid = match Place::of(&args.target)? {
@@ -29,11 +27,11 @@ pub(crate) async fn run(args: Stop) -> Result<(), Failure> {
             pid
         }
         Place::Elsewhere { .. } => {
-            // Another may take its place at once: it has not been up for as long.
+            // Another daemon may start at once: it has a shorter uptime.
             let before = client.status()?.uptime_seconds;
             let pid = client.stop()?.pid;
             wait(deadline, || answers(&client, before)).await?;
-            output::remark("it answers no more; handing over may go on for a while (its --leave-timeout)");
+            output::remark("the daemon no longer answers; it may still hand values over (its --leave-timeout)");
             pid
         }
     };
@@ -50,13 +48,13 @@ async fn wait(deadline: Instant, is_up: impl Fn() -> bool) -> Result<(), Failure
     Ok(())
 }
 
-/// Whether a daemon elsewhere, which was up for so long before, still answers.
+/// Returns whether a remote daemon, with this uptime before, still answers.
 fn answers(client: &Client, before: f64) -> bool {
     client.status().is_ok_and(|status| status.uptime_seconds >= before)
 }
 
-/// Whether the daemon is still there. It removes its control file last; its lock goes with the process. Another may take its
-/// place at once.
+/// Returns whether the daemon still runs. It removes its control file last, and its lock ends with the process. Another
+/// daemon may start at once.
 fn is_up(data_dir: &DataDir, stopped: &ControlFile) -> bool {
     match data_dir.read_control() {
         Ok(control) => control.token == stopped.token,

@@ -19,20 +19,20 @@ use tracing_subscriber::registry::LookupSpan;
 use super::Spans;
 use crate::error::Failure;
 
-/// How long the collector may take.
+/// The time limit of a request to the collector.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Spans on their way to a collector. When this is dropped, those that wait are sent.
+/// The exporter of spans. Dropping it sends pending spans.
 pub(crate) struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// What takes spans in, and what becomes of them. Sampling is as the environment has it (`OTEL_TRACES_SAMPLER`).
+    /// Returns the layer that receives spans, and the exporter. The environment configures sampling (`OTEL_TRACES_SAMPLER`).
     pub(crate) fn to<S>(url: &str, id: &NodeId) -> Result<(Spans<S>, Self), Failure>
     where
         S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
     {
         if !url.starts_with("http://") {
-            let why = "a collector is called without TLS, as in http://127.0.0.1:4318: run one on this host";
+            let why = "only http is supported, as in http://127.0.0.1:4318: run a collector on this host";
             return Err(Failure::Setting(format!("--otlp {url}: {why}")));
         }
         let exporter = SpanExporter::builder()
@@ -62,7 +62,7 @@ impl Drop for Traces {
     }
 }
 
-/// Calls the collector, on the thread that the SDK has for it.
+/// Sends requests to the collector, on the SDK's thread.
 #[derive(Debug)]
 struct Client(ureq::Agent);
 

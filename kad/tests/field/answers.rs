@@ -61,10 +61,10 @@ fn a_seed_that_is_restarted_alone_says_what_is_so() {
     let seed = Daemon::start_in(directory, &[]);
     let (status, ready) = readiness(&seed);
     let reason = ready["reason"].as_str().unwrap().to_owned();
-    assert!(status == 200 && ready["ready"] == true && reason.contains("known from last time"), "{ready}");
+    assert!(status == 200 && ready["ready"] == true && reason.contains("saved contact"), "{ready}");
     assert!(!reason.contains("no bootstrap node"), "{ready}");
     let shown = String::from_utf8(succeed(&["status", "--data-dir", seed.dir()])).unwrap();
-    assert!(shown.contains("no answer yet from the 1 node known from last time"), "{shown}");
+    assert!(shown.contains("no answer yet from the 1 node saved at the last run"), "{shown}");
     assert_eq!(answers(&seed), (7, 503), "they may have values");
     Daemon::join(&seed);
     assert_eq!(readiness(&seed).0, 200);

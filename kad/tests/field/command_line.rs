@@ -52,7 +52,7 @@ fn a_daemon_elsewhere_is_reached_by_every_command_with_its_token() {
     assert!(ok(&["lookup", &key]).contains("1 node answered"));
     assert!(ok(&["ping", &other.address.to_string()]).contains(&other.address.to_string()));
     assert!(ok(&["top", "--once"]).contains("READY"));
-    assert!(ok(&["forget", "--name", "greeting"]).contains("1 value is no longer published"));
+    assert!(ok(&["forget", "--name", "greeting"]).contains("1 value is no longer republished"));
     assert!(ok(&["delete", &key]).contains("deleted"));
     // The environment of a container's neighbour.
     let status = kad().args(["status", "--json"]).env("KAD_API", &url).env("KAD_TOKEN_FILE", &file).output().unwrap();
@@ -81,7 +81,7 @@ fn what_is_wrong_with_a_daemon_elsewhere_has_a_message_and_a_status() {
     assert!(status == 12 && message.contains("not the token"), "{status}: {message}");
     std::fs::write(&wrong, "short").unwrap();
     let (status, message) = fail(&["status", "--api", &url, "--token", wrong.to_str().unwrap()]);
-    assert!(status == 5 && message.contains("a token has 16"), "{status}: {message}");
+    assert!(status == 5 && message.contains("a token of at least 16"), "{status}: {message}");
 
     // A name that the daemon does not know: behind DNS rebinding there would be one too.
     let named = Daemon::start(&[]);
@@ -96,13 +96,16 @@ fn what_is_wrong_with_a_daemon_elsewhere_has_a_message_and_a_status() {
         "{status}: {message}"
     );
     let (status, message) = fail(&["status", "--api", &other_service()]);
-    assert!(status == 7 && message.contains("is no kad daemon") && !message.contains("<html>"), "{status}: {message}");
+    assert!(
+        status == 7 && message.contains("is not a kad daemon") && !message.contains("<html>"),
+        "{status}: {message}"
+    );
 
     for (arguments, says) in [
         (&["status", "--api", "https://127.0.0.1:1"][..], "SSH tunnel"),
         (&["status", "--api", "ftp://127.0.0.1:1"], "like http://"),
-        (&["status", "--api", &url, "--data-dir", "/tmp"], "leave --data-dir and --bootstrap out"),
-        (&["get", "--name", "x", "--api", &url, "--bootstrap", "127.0.0.1:1"], "leave --data-dir and --bootstrap out"),
+        (&["status", "--api", &url, "--data-dir", "/tmp"], "omit --data-dir and --bootstrap"),
+        (&["get", "--name", "x", "--api", &url, "--bootstrap", "127.0.0.1:1"], "omit --data-dir and --bootstrap"),
         (&["status", "--token", &file], "--api URL"),
     ] {
         let (status, message) = fail(arguments);
@@ -245,7 +248,7 @@ fn commands_and_daemons_say_as_much_as_they_are_asked_to() {
         assert!(output.status.success());
         text(&output.stderr)
     };
-    assert!(put(&[]).contains("stored here only") && !put(&[]).contains("asking the daemon"));
+    assert!(put(&[]).contains("stored at this node only") && !put(&[]).contains("asking the daemon"));
     assert!(put(&["-v"]).contains("asking the daemon"));
     assert_eq!(put(&["-q"]), "");
     let common = kad().args(["put", "x"]).args(here).env("RUST_LOG", "kad=debug").output().unwrap();
@@ -279,7 +282,7 @@ fn a_status_shows_what_buffers_were_asked_for_and_granted() {
     let status = daemon.status();
     assert_eq!((status["buffer_wanted"].as_u64(), status["receive_buffer"].as_u64()), (Some(64 << 10), Some(64 << 10)));
     let shown = text(&succeed(&["status", "--data-dir", daemon.dir()]));
-    assert!(shown.contains("64.0 KiB in, 64.0 KiB out for each of 2 workers; 64.0 KiB asked for"), "{shown}");
+    assert!(shown.contains("64.0 KiB in, 64.0 KiB out for each of 2 workers; 64.0 KiB requested"), "{shown}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Values that are stored through one node and read through another, over HTTP.
+//! Stores values through one node and reads them through another, over HTTP.
 
 use std::time::Instant;
 
@@ -13,18 +13,18 @@ use crate::args::Dev;
 use crate::error::Failure;
 use crate::output;
 
-/// Calls at a time while values are stored and read.
+/// Parallel calls while values are stored and read.
 const AT_A_TIME: usize = 16;
 /// Lengths of the values in turn: empty, small, the largest that fits a datagram, larger, the largest.
 const LENGTHS: [usize; 6] = [0, 1, 64, 1084, 5000, 32 * 1024];
 
-/// What the check found.
+/// The result of the check.
 #[derive(Serialize)]
 pub(super) struct Report {
     nodes: usize,
-    /// Values that were stored with all the copies that the network can have.
+    /// Values stored with the maximum number of copies.
     stored: usize,
-    /// Values that were read by another node, byte for byte.
+    /// Values read through another node with the right bytes.
     found: usize,
     /// Values that were not stored or not read.
     failed: usize,
@@ -62,7 +62,7 @@ impl Spread {
 }
 
 impl Report {
-    /// Prints who is in the network, and what the check found.
+    /// Prints the members and the result of the check.
     pub(super) fn print(&self, as_json: bool) -> Result<(), Failure> {
         if as_json {
             return output::json(self);
@@ -87,7 +87,7 @@ impl Report {
     pub(super) fn verdict(&self, values: u32) -> Result<(), Failure> {
         match self.failed {
             0 => Ok(()),
-            failed => Err(Failure::CheckFailed(format!("{failed} of {values} values failed the check"))),
+            failed => Err(Failure::CheckFailed(format!("the check failed for {failed} of {values} values"))),
         }
     }
 }
@@ -134,7 +134,7 @@ pub(super) async fn run(args: &Dev, members: Vec<Member>, start: Instant) -> Res
     })
 }
 
-/// Runs a call for each number, some at a time. Answers with each result and its milliseconds, in order.
+/// Runs a call for each number, some in parallel. Returns each result and its milliseconds, in order.
 async fn run_all<F>(
     count: usize,
     what: &'static str,

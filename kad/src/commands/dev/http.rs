@@ -1,14 +1,14 @@
-//! What the network is asked over HTTP.
+//! HTTP requests to the nodes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use kad_tokio::Key;
 
-/// How long a request may take: longer than a node tries.
+/// The time limit of a request: longer than that of a node.
 const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// A client. Its connections are kept.
+/// A client with persistent connections.
 #[derive(Clone)]
 pub(super) struct Http(ureq::Agent);
 
@@ -18,20 +18,20 @@ impl Http {
         Self(config.proxy(None).build().new_agent())
     }
 
-    /// Stores a value at every node that is to hold it. Answers with the copies there are, if the node says that.
+    /// Stores a value at every holder. Returns the number of copies, if the response has it.
     pub(super) fn put(&self, at: SocketAddr, key: Key, value: &[u8]) -> Option<usize> {
         let answer = self.0.put(format!("http://{at}/{key}?copies=all")).send(value).ok()?;
         let copies = answer.headers().get("kad-copies")?.to_str().ok()?.parse().ok()?;
         (answer.status() == 202).then_some(copies)
     }
 
-    /// The newest value under a key, if the node has one.
+    /// Returns the newest value under a key, if there is one.
     pub(super) fn get(&self, at: SocketAddr, key: Key) -> Option<Vec<u8>> {
         let mut answer = self.0.get(format!("http://{at}/{key}")).call().ok()?;
         (answer.status() == 200).then(|| answer.body_mut().read_to_vec().ok())?
     }
 
-    /// Whether the node says that it reaches its network.
+    /// Returns whether the node reports that it reaches its network.
     #[cfg(target_os = "linux")]
     pub(super) fn is_ready(&self, at: SocketAddr) -> bool {
         self.0.get(format!("http://{at}/ready")).call().is_ok_and(|answer| answer.status() == 200)

@@ -1,4 +1,4 @@
-//! The network in this process: nodes on loopback, each with an HTTP server of its own.
+//! The network in this process: nodes on loopback, each with its own HTTP server.
 
 use std::fs::File;
 use std::net::Ipv4Addr;
@@ -19,7 +19,7 @@ use crate::error::Failure;
 
 /// A node among many in one process needs no more.
 const SOCKET_BUFFER: usize = 512 << 10;
-/// How long requests that are under way may take at the end.
+/// The time limit for requests in progress at the end.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// A network in this process.
@@ -30,12 +30,12 @@ pub(super) struct Local {
 struct Node {
     dht: Dht,
     member: Member,
-    /// Ends it when it is dropped.
+    /// Dropping it stops the network.
     running: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
-/// What a node keeps, where that was asked for.
+/// The data directory of a node, if configured.
 struct Kept {
     data_dir: DataDir,
     id: NodeId,
@@ -98,7 +98,7 @@ impl Node {
     }
 }
 
-/// Answers requests until the node is told to stop, or all are.
+/// Serves requests until the node or the network stops.
 async fn serve(server: Server, dht: Dht, stop: Arc<Notify>, end: oneshot::Receiver<()>, kept: Option<Kept>) {
     let told = async move {
         tokio::select! {
@@ -107,7 +107,7 @@ async fn serve(server: Server, dht: Dht, stop: Arc<Notify>, end: oneshot::Receiv
         }
     };
     server.run(told).await;
-    // It fails when the node has ended before, which is as well.
+    // Fails if the node has already stopped, which is fine.
     let _ = dht.close().await;
     if let Some(kept) = kept {
         kept.data_dir.remove_control();
@@ -152,7 +152,7 @@ fn allow_files(nodes: u32) -> Result<(), Failure> {
         if granted < wanted {
             let most = granted.saturating_sub(128) / FILES_PER_NODE;
             return Err(Failure::Setting(format!(
-                "--nodes {nodes}: this user may open {granted} files, enough for {most} nodes; see `ulimit -Hn`"
+                "--nodes {nodes}: the limit of {granted} open files is enough for {most} nodes; see `ulimit -Hn`"
             )));
         }
     }

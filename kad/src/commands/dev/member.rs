@@ -1,4 +1,4 @@
-//! Who is in the network, and how each is reached.
+//! The members of the network, and their addresses.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::error::Failure;
 use crate::output;
 
-/// Members that a table shows at the most.
+/// The maximum number of members in a table.
 const SHOWN: usize = 50;
 
 /// A node of the network.
@@ -18,9 +18,9 @@ pub(super) struct Member {
     pub(super) number: usize,
     pub(super) id: NodeId,
     pub(super) up: bool,
-    /// Where it is for other nodes, over UDP.
+    /// Its UDP address for other nodes.
     pub(super) address: SocketAddr,
-    /// Where it serves HTTP.
+    /// Its HTTP address.
     pub(super) http: SocketAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) data_dir: Option<PathBuf>,

@@ -15,7 +15,7 @@ use crate::output::{self, progress};
 use crate::signals::Signals;
 use check::Report;
 
-/// How often a node looks for the others again, whatever it knows: parts of a network that was cut meet soon after it healed.
+/// The rejoin interval of the nodes: short, so that parts of a cut network meet soon after it heals.
 const REJOIN_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(args: Dev) -> Result<(), Failure> {
@@ -58,10 +58,10 @@ async fn in_namespaces(_: &Dev) -> Result<(), Failure> {
     Err(Failure::Setting("--netns: only Linux has network namespaces".into()))
 }
 
-/// Says what can be done with the network.
+/// Prints what the user can do with the network.
 fn invite(args: &Dev, report: &Report) {
     let Some(first) = report.members.first().filter(|_| !args.output.json) else { return };
-    output::remark("\nThe network is up; Ctrl-C ends it. Try:");
+    output::remark("\nThe network is up; Ctrl-C stops it. Try:");
     output::remark(&format!("  http://{}/ in a browser: put, get, watch lookups", first.http));
     output::remark(&format!("  curl -i -d value=hello http://{}/", first.http));
     match &first.namespace {

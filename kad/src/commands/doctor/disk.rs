@@ -1,4 +1,4 @@
-//! Whether the data directory can be written, how fast, and for how long.
+//! Tests whether the data directory is writable, its speed, and its free space.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::facts::Disk;
 
-/// How often is tried: the first may have to wait for others.
+/// The number of attempts: the first may be slow.
 const ATTEMPTS: usize = 9;
-/// Bytes that are written each time: a page, as stores write them.
+/// The bytes of each write: a page of the store.
 const PAGE: usize = 4096;
 
-/// Tries in the directory, or in what is there of the way to it. Nothing stays there.
+/// Tests the directory, or its nearest existing parent. Leaves nothing behind.
 pub(super) fn read(data_dir: &Path) -> Disk {
     let existing = data_dir.ancestors().find(|path| path.is_dir() || path.as_os_str().is_empty());
     let path = match existing {
@@ -19,7 +19,7 @@ pub(super) fn read(data_dir: &Path) -> Disk {
         _ => Path::new("."),
     };
     let sync = match data_dir.exists() && !data_dir.is_dir() {
-        true => Err(format!("{} is no directory", data_dir.display())),
+        true => Err(format!("{} is not a directory", data_dir.display())),
         false => sync(path).map_err(|error| error.to_string()),
     };
     Disk { path: path.into(), sync, free: free(path) }

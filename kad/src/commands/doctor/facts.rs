@@ -1,4 +1,4 @@
-//! What is known of a host. The checks see nothing else, so that they can be tested with hosts that are not there.
+//! Facts about a host. The checks use nothing else, so that tests can use made-up hosts.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,27 +9,27 @@ use kad_tokio::{SocketProbe, Unreachable, WORKERS_MAX};
 use crate::args::{Daemon, Storage};
 use crate::commands::daemon::files_wanted;
 
-/// What a daemon would ask of the host.
+/// The requirements of the daemon.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) listen: Vec<SocketAddr>,
-    /// Where others are told to list it.
+    /// The advertised addresses.
     pub(super) advertise: Vec<SocketAddr>,
-    /// The address of its HTTP server, if one was chosen.
+    /// The address of its HTTP server, if given.
     pub(super) http: Option<SocketAddr>,
     pub(super) workers: usize,
     /// Bytes of each buffer of a socket.
     pub(super) socket_buffer: usize,
     /// Files open at a time.
     pub(super) files: u64,
-    /// Whether values are kept on disk.
+    /// Whether the store is on disk.
     pub(super) on_disk: bool,
     /// Bytes of values.
     pub(super) capacity: u64,
 }
 
 impl Wanted {
-    /// The port that it listens on, of the first address.
+    /// Returns the port of the first listen address.
     pub(super) fn port(&self) -> u16 {
         self.listen.first().map_or(0, SocketAddr::port)
     }
@@ -57,16 +57,16 @@ pub(super) struct Facts {
     pub(super) running: Option<Running>,
     pub(super) udp: Port,
     pub(super) tcp: Port,
-    /// What sockets like the daemon's are granted.
+    /// What the system grants to sockets like the daemon's.
     pub(super) sockets: Option<SocketProbe>,
     /// The largest receive and send buffer in bytes that the system grants.
     pub(super) buffer_limits: Option<(u64, u64)>,
-    /// Files that may be open: now, and once the daemon has asked for more.
+    /// The soft and the hard limit of open files.
     pub(super) files: Option<(u64, u64)>,
     pub(super) clock: Clock,
-    /// Whether the system's randomness is good by now.
+    /// Whether the system's random number generator is seeded.
     pub(super) entropy_ready: Option<bool>,
-    /// Neighbours whose hardware addresses the system remembers at the most.
+    /// The maximum number of neighbours in the system's table.
     pub(super) neighbours_max: Option<u64>,
     pub(super) interfaces: Vec<Interface>,
     pub(super) ipv6: Ipv6,
@@ -80,21 +80,21 @@ pub(super) struct Running {
     pub(super) pid: u32,
     pub(super) address: SocketAddr,
     pub(super) http: SocketAddr,
-    /// As others see it.
+    /// The observed address.
     pub(super) observed: Option<SocketAddr>,
     /// Whether this host has that address.
     pub(super) observed_is_own: bool,
 }
 
-/// Whether a port can be had.
+/// Whether a port is available.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Port {
     Free,
-    /// The daemon that runs has it.
+    /// The running daemon uses it.
     Own,
-    /// Somebody else has it.
+    /// Another process uses it.
     Taken,
-    /// The system does not give it out.
+    /// The system refuses it.
     Refused(String),
 }
 
@@ -104,7 +104,7 @@ pub(super) struct Clock {
     pub(super) synchronised: Option<bool>,
 }
 
-/// A network interface that is up and no loopback.
+/// A network interface that is up, except loopback.
 #[derive(Clone, Debug)]
 pub(super) struct Interface {
     pub(super) name: String,
@@ -116,28 +116,28 @@ pub(super) struct Interface {
 pub(super) enum Ipv6 {
     /// The system has none.
     Off,
-    /// No way leads out.
+    /// There is no route.
     NoRoute,
     Routed,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Disk {
-    /// Where it was tried: the data directory, or what is there of the way to it.
+    /// The tested directory: the data directory, or its nearest existing parent.
     pub(super) path: PathBuf,
-    /// How long it takes until some bytes are safe: the median of a few attempts, or why they cannot be written.
+    /// The time to write and sync some bytes: the median of a few attempts, or the error.
     pub(super) sync: Result<Duration, String>,
-    /// Bytes that are free.
+    /// Free bytes.
     pub(super) free: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Bootstrap {
     pub(super) name: String,
-    /// Addresses that it has, or why it has none.
+    /// Its addresses, or the error of resolving them.
     pub(super) addresses: Result<usize, String>,
-    /// Why none of them can be reached from what the daemon listens on.
+    /// The reason why none of them is reachable from the daemon's listen addresses.
     pub(super) unreachable: Option<Unreachable>,
-    /// How long the first of them took to answer.
+    /// The time until the first of them answered.
     pub(super) answered: Option<Duration>,
 }

@@ -1,4 +1,4 @@
-//! What the system says of itself. Most of it is Linux's; what is not there is not known.
+//! Reads facts from the system, mostly on Linux; missing facts are unknown.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::facts::{Clock, Interface};
 
-/// A number in a file of the system.
+/// Reads a number from a file of the system.
 pub(super) fn number(path: &str) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
@@ -15,7 +15,7 @@ pub(super) fn buffer_limits() -> Option<(u64, u64)> {
     Some((number("/proc/sys/net/core/rmem_max")?, number("/proc/sys/net/core/wmem_max")?))
 }
 
-/// Files that may be open: now, and at the most.
+/// Returns the soft and the hard limit of open files.
 #[cfg(unix)]
 pub(super) fn files() -> Option<(u64, u64)> {
     rlimit::getrlimit(rlimit::Resource::NOFILE).ok()
@@ -26,7 +26,7 @@ pub(super) fn files() -> Option<(u64, u64)> {
     None
 }
 
-/// Whether randomness can be had without waiting.
+/// Returns whether random bytes are available without blocking.
 #[cfg(target_os = "linux")]
 pub(super) fn entropy_ready() -> Option<bool> {
     use rustix::rand::{GetRandomFlags, getrandom};
@@ -58,7 +58,7 @@ fn synchronised() -> Option<bool> {
     }
 }
 
-/// Interfaces that are up. Loopback takes everything, and says so.
+/// Returns the interfaces that are up, without loopback, whose MTU is large.
 pub(super) fn interfaces() -> Vec<Interface> {
     let Ok(entries) = fs::read_dir("/sys/class/net") else { return Vec::new() };
     let interface = |entry: fs::DirEntry| {

@@ -1,4 +1,4 @@
-//! What the facts mean.
+//! The checks of the facts.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -9,20 +9,20 @@ use super::facts::{Bootstrap, Facts, Ipv6, Port};
 use super::{Finding, Level};
 use crate::output;
 
-/// No clock is behind this: the first second of 2025.
+/// The earliest plausible time: the first second of 2025.
 const EARLIEST: Duration = Duration::from_secs(1_735_689_600);
-/// Nor beyond this: the first second of 2100.
+/// The latest plausible time: the first second of 2100.
 const LATEST: Duration = Duration::from_secs(4_102_444_800);
-/// The smallest packet that every path of IPv6 takes (RFC 8200, section 5): the largest datagram of the protocol and its headers.
+/// The minimum MTU of IPv6 (RFC 8200, section 5): the largest datagram of the protocol with its headers.
 const PACKET: u64 = 1280;
-/// Neighbours that Linux remembers if not told otherwise.
+/// The default size of Linux's neighbour table.
 const NEIGHBOURS: u64 = 1024;
-/// A disk that takes longer until bytes are safe makes every store wait.
+/// The slowest acceptable sync: every store waits for it.
 const SLOW_SYNC: Duration = Duration::from_millis(20);
-/// With less free room nothing can be kept.
+/// The minimum free space.
 const ROOM_MIN: u64 = 16 << 20;
 
-/// Every check, in the order in which they are shown.
+/// Runs every check, in the order of the output.
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let checks = [udp, tcp, buffers, offload, steering, files, clock, entropy, neighbours, mtu, ipv6, nat, disk, room];
     let mut findings: Vec<_> = checks.iter().filter_map(|check| check(facts)).collect();
@@ -47,7 +47,10 @@ fn unknown(check: &'static str, what: &str) -> Option<Finding> {
 }
 
 fn own(facts: &Facts) -> String {
-    facts.running.as_ref().map_or_else(String::new, |daemon| format!("the daemon has it, process {}", daemon.pid))
+    facts
+        .running
+        .as_ref()
+        .map_or_else(String::new, |daemon| format!("in use by the running daemon, process {}", daemon.pid))
 }
 
 fn udp(facts: &Facts) -> Option<Finding> {
@@ -59,7 +62,9 @@ fn udp(facts: &Facts) -> Option<Finding> {
         Port::Taken => fail(
             "udp-port",
             format!("{listen} is in use"),
-            format!("Stop what uses it (`ss -ulpn 'sport = :{port}'`), or choose another with --listen."),
+            format!(
+                "Stop the process that uses it (`ss -ulpn 'sport = :{port}'`), or choose another port with --listen."
+            ),
         ),
         Port::Refused(why) => fail(
             "udp-port",
@@ -78,15 +83,13 @@ fn tcp(facts: &Facts) -> Option<Finding> {
     match &facts.tcp {
         Port::Free => ok("tcp-port", format!("{shown} is free")),
         Port::Own => ok("tcp-port", format!("{shown}: {}", own(facts))),
-        Port::Taken if !is_chosen => warn(
-            "tcp-port",
-            format!("{shown} is in use: HTTP gets any free port"),
-            "Choose one with --http to know it.",
-        ),
+        Port::Taken if !is_chosen => {
+            warn("tcp-port", format!("{shown} is in use: HTTP will use any free port"), "Choose a port with --http.")
+        }
         Port::Taken => fail(
             "tcp-port",
             format!("{shown} is in use"),
-            "Stop what uses it, or choose another with --http (port 0: any free one).",
+            "Stop the process that uses it, or choose another port with --http (port 0: any free one).",
         ),
         Port::Refused(why) => {
             fail("tcp-port", format!("{shown}: {why}"), "Choose an address of this host with --http.")
@@ -96,17 +99,17 @@ fn tcp(facts: &Facts) -> Option<Finding> {
 
 fn buffers(facts: &Facts) -> Option<Finding> {
     let wanted = facts.wanted.socket_buffer;
-    let Some(sockets) = &facts.sockets else { return unknown("buffers", "what sockets are granted") };
+    let Some(sockets) = &facts.sockets else { return unknown("buffers", "the granted socket buffers") };
     let (receive, send) = (sockets.receive_buffer, sockets.send_buffer);
     let size = |bytes: usize| ByteSize::b(bytes as u64);
     if receive >= wanted && send >= wanted {
-        return ok("buffers", format!("{} to receive and to send, as asked for", size(wanted)));
+        return ok("buffers", format!("{} to receive and to send, as requested", size(wanted)));
     }
     let limits = facts.buffer_limits.map_or_else(String::new, |(receive, send)| format!(" (limits {receive}, {send})"));
     warn(
         "buffers",
         format!(
-            "{} to receive, {} to send, {} asked for{limits}: bursts get lost",
+            "{} to receive, {} to send, {} requested{limits}: bursts get lost",
             size(receive),
             size(send),
             size(wanted)
@@ -119,12 +122,12 @@ fn offload(facts: &Facts) -> Option<Finding> {
     let sockets = facts.sockets.as_ref()?;
     let (out, joined) = (sockets.segments_out, sockets.segments_in);
     match (out > 1, joined > 1) {
-        (true, true) => ok("offload", format!("{out} datagrams a call out (GSO), {joined} in (GRO)")),
+        (true, true) => ok("offload", format!("{out} datagrams per call out (GSO), {joined} in (GRO)")),
         (is_out, is_in) => {
             let missing = [(!is_out).then_some("GSO"), (!is_in).then_some("GRO")];
             let missing: Vec<_> = missing.into_iter().flatten().collect();
-            let message = format!("no UDP {}: more calls to the system for large values", missing.join(", no "));
-            warn("offload", message, "Use Linux 5.0 or later, and a network driver that does not forbid it.")
+            let message = format!("no UDP {}: more system calls for large values", missing.join(", no "));
+            warn("offload", message, "Use Linux 5.0 or later, and a network driver that supports it.")
         }
     }
 }
@@ -132,11 +135,11 @@ fn offload(facts: &Facts) -> Option<Finding> {
 fn steering(facts: &Facts) -> Option<Finding> {
     let sockets = facts.sockets.as_ref()?;
     match (sockets.workers, sockets.steered) {
-        (1, _) => ok("steering", "one worker, nothing to spread"),
+        (1, _) => ok("steering", "not needed with one worker"),
         (workers, true) => ok("steering", format!("{workers} workers, each with a socket on the port (SO_REUSEPORT)")),
         (workers, false) => warn(
             "steering",
-            format!("the system does not spread datagrams over {workers} workers: they share a socket"),
+            format!("the system does not distribute datagrams over {workers} workers: they share a socket"),
             "Allow SO_ATTACH_REUSEPORT_CBPF (Linux 4.5), or use --workers 1.",
         ),
     }
@@ -146,10 +149,10 @@ fn files(facts: &Facts) -> Option<Finding> {
     let wanted = facts.wanted.files;
     match facts.files {
         None => unknown("files", "the limit of open files"),
-        Some((_, most)) if most >= wanted => ok("files", format!("{most} may be open, {wanted} are needed")),
+        Some((_, most)) if most >= wanted => ok("files", format!("{most} permitted, {wanted} needed")),
         Some((_, most)) => warn(
             "files",
-            format!("{most} may be open, {wanted} are needed for --http-connections"),
+            format!("{most} permitted, {wanted} needed for --http-connections"),
             format!("LimitNOFILE={wanted} in the systemd unit, or a higher `ulimit -Hn`; or fewer --http-connections."),
         ),
     }
@@ -159,38 +162,36 @@ fn clock(facts: &Facts) -> Option<Finding> {
     let since = facts.clock.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let time = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since);
     if !(EARLIEST..LATEST).contains(&since) {
-        let message = format!("it says {time}: values on disk would live too long, or not at all");
-        let advice = "Set it (`timedatectl set-ntp true`) before the daemon starts.";
+        let message = format!("the clock is wrong ({time}): values on disk would expire too late or at once");
+        let advice = "Set the clock (`timedatectl set-ntp true`) before the daemon starts.";
         return if facts.wanted.on_disk { fail("clock", message, advice) } else { warn("clock", message, advice) };
     }
     match facts.clock.synchronised {
         Some(true) => ok("clock", format!("{time}, synchronised")),
-        Some(false) => warn(
-            "clock",
-            format!("{time}, synchronised with nothing"),
-            "`timedatectl set-ntp true`, or another NTP client.",
-        ),
+        Some(false) => {
+            warn("clock", format!("{time}, not synchronised"), "`timedatectl set-ntp true`, or another NTP client.")
+        }
         None => unknown("clock", &format!("{time}; whether it is synchronised")),
     }
 }
 
 fn entropy(facts: &Facts) -> Option<Finding> {
     match facts.entropy_ready? {
-        true => ok("entropy", "the system's randomness is ready"),
+        true => ok("entropy", "the random number generator is seeded"),
         false => fail(
             "entropy",
-            "the system has gathered too little randomness: identities and tokens wait for it",
-            "Wait, or give the machine a source (virtio-rng, a hardware generator).",
+            "the random number generator is not seeded: the daemon would wait for it",
+            "Wait, or add a source of entropy (virtio-rng, a hardware generator).",
         ),
     }
 }
 
 fn neighbours(facts: &Facts) -> Option<Finding> {
     match facts.neighbours_max? {
-        most if most >= NEIGHBOURS => ok("neighbours", format!("{most} hardware addresses are remembered")),
+        most if most >= NEIGHBOURS => ok("neighbours", format!("room for {most} hardware addresses")),
         most => warn(
             "neighbours",
-            format!("only {most} hardware addresses are remembered: in a large local network datagrams get lost"),
+            format!("room for only {most} hardware addresses: datagrams get lost in a large local network"),
             format!(
                 "sysctl -w net.ipv4.neigh.default.gc_thresh3={NEIGHBOURS} net.ipv6.neigh.default.gc_thresh3={NEIGHBOURS}"
             ),
@@ -201,14 +202,14 @@ fn neighbours(facts: &Facts) -> Option<Finding> {
 fn mtu(facts: &Facts) -> Option<Finding> {
     let least = facts.interfaces.iter().min_by_key(|interface| interface.mtu)?;
     match least.mtu {
-        mtu if mtu >= PACKET => ok("mtu", format!("{mtu} bytes or more on every interface, {PACKET} are needed")),
+        mtu if mtu >= PACKET => ok("mtu", format!("{mtu} bytes or more on every interface, {PACKET} needed")),
         mtu => warn(
             "mtu",
             format!(
-                "{} takes packets of {mtu} bytes: the largest datagrams, {PACKET} with headers, are cut or lost",
+                "{} has an MTU of {mtu} bytes: the largest datagrams, {PACKET} with headers, are lost or fragmented",
                 least.name
             ),
-            format!("ip link set {} mtu {PACKET}, where the network behind it takes that.", least.name),
+            format!("ip link set {} mtu {PACKET}, if the network behind it supports that.", least.name),
         ),
     }
 }
@@ -217,43 +218,41 @@ fn ipv6(facts: &Facts) -> Option<Finding> {
     let takes_v6 = facts.wanted.listen.iter().any(SocketAddr::is_ipv6);
     match (facts.ipv6, takes_v6) {
         (Ipv6::Off, true) => {
-            fail("ipv6", "this host has none, and --listen asks for it", "Enable it, or listen on IPv4.")
+            fail("ipv6", "this host has no IPv6, and --listen needs it", "Enable it, or listen on IPv4.")
         }
-        (Ipv6::Off, false) => ok("ipv6", "this host has none; the daemon listens on IPv4"),
+        (Ipv6::Off, false) => ok("ipv6", "this host has no IPv6; the daemon listens on IPv4"),
         (Ipv6::NoRoute, true) => warn(
             "ipv6",
-            "no way leads out: only IPv4 nodes and those of this link are reached",
-            "Ask for IPv6 where the network is from.",
+            "no route: the daemon reaches only IPv4 nodes and those of this link",
+            "Ask the provider for IPv6.",
         ),
-        (Ipv6::NoRoute, false) => ok("ipv6", "no way leads out; the daemon listens on IPv4"),
-        (Ipv6::Routed, true) => ok("ipv6", "a way leads out, and the daemon listens on it"),
+        (Ipv6::NoRoute, false) => ok("ipv6", "no route; the daemon listens on IPv4"),
+        (Ipv6::Routed, true) => ok("ipv6", "there is a route, and the daemon listens on IPv6"),
         (Ipv6::Routed, false) => warn(
             "ipv6",
-            "there is some, and the daemon listens on IPv4 only",
-            format!("--listen [::]:{} takes both.", facts.wanted.port()),
+            "this host has IPv6, and the daemon listens on IPv4 only",
+            format!("--listen [::]:{} covers both.", facts.wanted.port()),
         ),
     }
 }
 
-/// Seen from outside with an address that the host does not have: somebody in between writes addresses anew.
+/// Other nodes see an address that the host does not have: there is a NAT.
 fn nat(facts: &Facts) -> Option<Finding> {
     let daemon = facts.running.as_ref()?;
     let Some(seen) = daemon.observed else {
-        return ok("nat", "not known yet: no other node has told the daemon how it is seen");
+        return ok("nat", "unknown: no other node has reported the daemon's address yet");
     };
     if let Some(at) = facts.wanted.advertise.first() {
-        return ok("nat", format!("others see the daemon as {seen}, and are told to list it at {at}"));
+        return ok("nat", format!("other nodes see the daemon as {seen}; it advertises {at}"));
     }
     if daemon.observed_is_own && seen.port() == daemon.address.port() {
-        return ok("nat", format!("others see the daemon as {seen}, an address of this host"));
+        return ok("nat", format!("other nodes see the daemon as {seen}, an address of this host"));
     }
     let port = daemon.address.port();
     warn(
         "nat",
-        format!("others see the daemon as {seen}, which is not how it listens: there is a NAT in between"),
-        format!(
-            "Forward UDP port {port} to this host and name the address with --advertise, or let it run where it can be reached."
-        ),
+        format!("other nodes see the daemon as {seen}, which is not its own address: it is behind a NAT"),
+        format!("Forward UDP port {port} to this host and pass the address with --advertise, or use a reachable host."),
     )
 }
 
@@ -265,35 +264,35 @@ fn disk(facts: &Facts) -> Option<Finding> {
         }
         Ok(took) if on_disk && *took > SLOW_SYNC => warn(
             "disk",
-            format!("{path}: {} until bytes are safe: each store waits so long", output::span(*took)),
-            "Keep the data directory on a faster disk.",
+            format!("{path}: a sync takes {}: each store waits for it", output::span(*took)),
+            "Move the data directory to a faster disk.",
         ),
-        Ok(took) => ok("disk", format!("{path} can be written, {} until bytes are safe", output::span(*took))),
+        Ok(took) => ok("disk", format!("{path} is writable, a sync takes {}", output::span(*took))),
     }
 }
 
 fn room(facts: &Facts) -> Option<Finding> {
     let (on_disk, capacity) = (facts.wanted.on_disk, facts.wanted.capacity);
-    let Some(free) = facts.disk.free else { return unknown("room", "the free room of the disk") };
+    let Some(free) = facts.disk.free else { return unknown("room", "the free space of the disk") };
     let shown = ByteSize::b(free);
     match free {
         free if free < ROOM_MIN => {
-            fail("room", format!("{shown} free"), "Make room, or choose another disk with --data-dir.")
+            fail("room", format!("{shown} free"), "Free some space, or choose another disk with --data-dir.")
         }
         free if on_disk && free < capacity => warn(
             "room",
             format!("{shown} free, and values may take {}", ByteSize::b(capacity)),
-            "Make room, or set --capacity lower.",
+            "Free some space, or lower --capacity.",
         ),
         _ => ok("room", format!("{shown} free")),
     }
 }
 
-/// One that answers is enough; if none does, the network cannot be found.
+/// One answer is enough; without any, the daemon cannot find the network.
 fn bootstrap(facts: &Facts) -> Vec<Finding> {
     let all = &facts.bootstrap;
     if all.is_empty() {
-        let message = "no bootstrap node is set: the daemon waits for others, or knows some from last time";
+        let message = "no bootstrap node is set: the daemon waits for other nodes, or uses its saved contacts";
         return ok("bootstrap", message).into_iter().collect();
     }
     let is_good = |node: &Bootstrap| node.answered.is_some() && node.unreachable.is_none();
@@ -315,7 +314,7 @@ fn bootstrap(facts: &Facts) -> Vec<Finding> {
         (Ok(count), None, None) => {
             let addresses = output::count(*count, "address", "addresses");
             let message = format!("{} ({addresses}) does not answer", node.name);
-            missing(message, "Check its port, that it runs, that UDP passes firewalls, and --network.")
+            missing(message, "Check its port, that it runs, that firewalls pass UDP, and --network.")
         }
     };
     all.iter().filter_map(one).collect()

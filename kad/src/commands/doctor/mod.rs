@@ -1,4 +1,4 @@
-//! `kad doctor`: whether this host is fit for a daemon, and what to change if not.
+//! `kad doctor`: checks whether this host suits a daemon, and prints what to change.
 
 mod disk;
 mod facts;
@@ -16,19 +16,19 @@ use crate::error::Failure;
 use crate::output;
 use facts::{Facts, Wanted};
 
-/// How serious a finding is.
+/// The severity of a finding.
 #[derive(Serialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[serde(rename_all = "lowercase")]
 enum Level {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// A daemon runs, but not as well as it could; or it could not be found out.
+    /// A daemon runs, but not as well as it could; or the check could not read the fact.
     Warn,
-    /// A daemon does not run, or does not do its work.
+    /// A daemon does not start, or does not work.
     Fail,
 }
 
-/// What one check found.
+/// The result of a check.
 #[derive(Serialize, Debug)]
 struct Finding {
     check: &'static str,
@@ -39,7 +39,7 @@ struct Finding {
     advice: Option<String>,
 }
 
-/// What is printed for programs.
+/// The JSON output.
 #[derive(Serialize)]
 struct Report {
     findings: Vec<Finding>,
@@ -74,7 +74,7 @@ fn show(finding: &Finding) -> Result<(), Failure> {
     finding.advice.as_ref().map_or(Ok(()), |advice| output::line(&format!("{:18} {advice}", "")))
 }
 
-/// Reads everything from this host.
+/// Reads all facts from this host.
 async fn read(args: &Daemon, data_dir: &DataDir) -> Facts {
     let wanted = Wanted::of(args);
     let running = network::running(data_dir);

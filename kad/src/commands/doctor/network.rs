@@ -1,4 +1,4 @@
-//! Ports, sockets, ways out, and those who should answer.
+//! Ports, sockets, routes, and bootstrap nodes.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
@@ -13,16 +13,16 @@ use crate::client::{Client, Place};
 use crate::commands::{client_node, leave};
 use crate::data_dir::DataDir;
 
-/// How long a name, a node or a daemon may take to answer.
+/// The time limit for answers of a resolver, a node or a daemon.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// An address that nobody has (RFC 3849): only the way to it is looked up, nothing is sent.
+/// A documentation address (RFC 3849): only its route is looked up, nothing is sent.
 const NOWHERE: (Ipv6Addr, u16) = (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9);
 
-/// The daemon that runs with this directory, if it answers.
+/// Returns the running daemon of this directory, if it answers.
 pub(super) fn running(data_dir: &DataDir) -> Option<Running> {
     let http = data_dir.read_control().ok()?.address;
     let status = Client::of(&Place::Here(data_dir.clone()), PATIENCE).ok()?.status().ok()?;
-    // Only an address of this host can be bound.
+    // Only addresses of this host can be bound.
     let is_own = |seen: SocketAddr| UdpSocket::bind((seen.ip(), 0)).is_ok();
     Some(Running {
         pid: status.pid,
@@ -33,7 +33,7 @@ pub(super) fn running(data_dir: &DataDir) -> Option<Running> {
     })
 }
 
-/// Whether the daemon's UDP port can be had, with as many sockets as it has workers.
+/// Returns whether the daemon's UDP port is available, with a socket for each worker.
 pub(super) fn udp(wanted: &Wanted, running: Option<&Running>) -> Port {
     let port = |listen: SocketAddr| match probe_sockets(listen, wanted.workers, wanted.socket_buffer) {
         Ok(_) => Port::Free,
@@ -45,7 +45,7 @@ pub(super) fn udp(wanted: &Wanted, running: Option<&Running>) -> Port {
     wanted.listen.iter().map(|listen| port(*listen)).find(|port| *port != Port::Free).unwrap_or(Port::Free)
 }
 
-/// Whether the TCP port of the HTTP server can be had.
+/// Returns whether the TCP port of the HTTP server is available.
 pub(super) fn tcp(wanted: &Wanted, running: Option<&Running>) -> Port {
     let address = wanted.http.unwrap_or((Ipv4Addr::LOCALHOST, wanted.port()).into());
     match TcpListener::bind(address) {
@@ -62,7 +62,7 @@ fn refused(error: &io::Error, is_own: bool) -> Port {
     }
 }
 
-/// What the system grants to sockets like the daemon's: on its port, or on another if that is taken.
+/// Returns what the system grants to sockets like the daemon's: on its port, or on another if that is in use.
 pub(super) fn sockets(wanted: &Wanted, udp: &Port) -> Option<SocketProbe> {
     let mut listen = *wanted.listen.first()?;
     if *udp != Port::Free {
@@ -77,7 +77,7 @@ pub(super) fn ipv6() -> Ipv6 {
     if socket.connect(NOWHERE).is_ok() { Ipv6::Routed } else { Ipv6::NoRoute }
 }
 
-/// Asks each bootstrap node, as a node of the same network. They are asked together: many that are dead take no longer than one.
+/// Pings each bootstrap node, as a node of the same network, all at the same time: many dead ones take no longer than one.
 pub(super) async fn bootstrap(args: &Daemon) -> Vec<Bootstrap> {
     let ask = |name: &String| tokio::spawn(bootstrap_node(args.network.clone(), args.listen.clone(), name.clone()));
     let asked: Vec<_> = args.bootstrap.iter().map(ask).collect();
@@ -104,7 +104,7 @@ async fn bootstrap_node(network: String, listen: Vec<SocketAddr>, name: String) 
     Bootstrap { name, addresses: addresses.map(|all| all.len()), unreachable, answered }
 }
 
-/// How long the first of these addresses takes to answer.
+/// Returns the time until the first of these addresses answers.
 async fn answer(network: &str, addresses: &[SocketAddr]) -> Option<Duration> {
     let dht = client_node(network, PATIENCE, &[]).ok()?;
     let start = Instant::now();

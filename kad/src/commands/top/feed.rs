@@ -1,4 +1,4 @@
-//! Where the news come from: the daemon's stream of events, and what is asked for now and then.
+//! The source of news: the daemon's event stream, and periodic requests.
 
 use std::io::BufRead;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,12 +11,12 @@ use serde::de::DeserializeOwned;
 use crate::client::{Client, Place};
 use crate::error::Failure;
 
-/// How often contacts and readiness are asked for, if not less often.
+/// The shortest interval of requesting contacts and readiness.
 const ASK: Duration = Duration::from_secs(1);
-/// Pause before a daemon that is gone is looked for again.
+/// The pause before reconnecting to a daemon.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// What a daemon tells.
+/// News of a daemon.
 #[derive(Debug)]
 pub(super) enum News {
     Status(Box<Status>),
@@ -24,11 +24,11 @@ pub(super) enum News {
     Peers(Vec<Peer>),
     Operation(Walk),
     Missed(u64),
-    /// The daemon is not reached, or is gone.
+    /// The daemon is unreachable or has stopped.
     Lost(Failure),
 }
 
-/// What an operation does.
+/// News of an operation.
 #[derive(Debug)]
 pub(super) enum Walk {
     Began(Began),
@@ -37,7 +37,7 @@ pub(super) enum Walk {
     Cancelled(Began),
 }
 
-/// Follows a daemon, and finds it again when it is started anew. Ends when nobody listens.
+/// Follows a daemon, and reconnects when it is restarted. Ends when the receiver is dropped.
 pub(super) fn follow(place: Place, interval: Duration, timeout: Duration) -> Receiver<News> {
     let (sender, news) = channel();
     let (events, asked, same) = (sender.clone(), sender, place.clone());
@@ -46,7 +46,7 @@ pub(super) fn follow(place: Place, interval: Duration, timeout: Duration) -> Rec
     news
 }
 
-/// Nobody listens any more.
+/// The receiver was dropped.
 struct Done;
 
 fn tell(sender: &Sender<News>, piece: News) -> Result<(), Done> {
@@ -62,7 +62,7 @@ fn again(sender: &Sender<News>, mut follow: impl FnMut() -> Result<Failure, Done
     }
 }
 
-/// Asks for what no event tells, until that fails.
+/// Requests what no event contains, until that fails.
 fn ask(place: &Place, interval: Duration, timeout: Duration, sender: &Sender<News>) -> Result<Failure, Done> {
     let client = match Client::of(place, timeout) {
         Ok(client) => client,
@@ -136,7 +136,7 @@ impl<R: BufRead> Iterator for Pieces<R> {
     }
 }
 
-/// What an event means; nothing to those of which `kad top` shows nothing.
+/// Parses an event; `None` for events that `kad top` does not show.
 fn piece(name: &str, data: &str) -> Result<Option<News>, Failure> {
     Ok(Some(match name {
         "hello" | "stats" => News::Status(Box::new(read(data)?)),
@@ -150,7 +150,7 @@ fn piece(name: &str, data: &str) -> Result<Option<News>, Failure> {
 }
 
 fn read<T: DeserializeOwned>(data: &str) -> Result<T, Failure> {
-    serde_json::from_str(data).map_err(|error| Failure::Daemon(format!("what this version does not know: {error}")))
+    serde_json::from_str(data).map_err(|error| Failure::Daemon(format!("unknown to this version: {error}")))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `kad top`: what a daemon does, as it does it.
+//! `kad top`: a live view of a daemon.
 
 mod feed;
 mod model;
@@ -26,13 +26,13 @@ use feed::News;
 use model::Model;
 use view::View;
 
-/// Where there is no terminal: the size that every terminal has.
+/// The size without a terminal: the classic terminal size.
 const SIZE: (u16, u16) = (80, 24);
 
 pub(crate) async fn run(args: Top) -> Result<(), Failure> {
-    // Asked first, so that what is wrong is said before the screen is taken.
+    // The first request runs before the screen changes, so that failures are printed.
     let Peer::Daemon(client) = Peer::of(&args.target).await? else {
-        return Err(Failure::Setting("a short-lived node has nothing to watch: leave --bootstrap out".into()));
+        return Err(Failure::Setting("a short-lived node has nothing to show: omit --bootstrap".into()));
     };
     client.status()?;
     let news = feed::follow(Place::of(&args.target)?, args.interval, args.target.timeout);

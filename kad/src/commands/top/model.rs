@@ -1,4 +1,4 @@
-//! What is known of the daemon: the state behind the frames.
+//! The state behind the frames.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -10,12 +10,12 @@ use super::feed::{News, Walk};
 use super::walk::Operation;
 use crate::error::Failure;
 
-/// Rates that are kept, for the curves.
+/// The number of rates kept for the curves.
 const RATES: usize = 240;
-/// Operations that are kept.
+/// The number of operations kept.
 const OPERATIONS: usize = 200;
 
-/// What happened in a second, on average since the numbers were last taken.
+/// Rates per second, averaged since the last statistics.
 #[derive(Serialize, Clone, Copy, Default, Debug)]
 pub(super) struct Rates {
     pub(super) datagrams_in: f64,
@@ -45,7 +45,7 @@ pub(super) struct Model {
     pub(super) rates: VecDeque<Rates>,
     /// The newest first.
     pub(super) operations: VecDeque<Operation>,
-    /// Events that came too fast.
+    /// Events missed because they came too fast.
     pub(super) missed: u64,
     /// Why there is no news.
     pub(super) lost: Option<Failure>,
@@ -102,7 +102,7 @@ impl Model {
             }
             Walk::Ended(ended) => match self.operation(ended.operation) {
                 Some(operation) => operation.end(*ended),
-                // It began before anybody looked.
+                // It began before `kad top` started.
                 None => self.operations.push_front(Operation::ended(*ended)),
             },
             Walk::Cancelled(began) => {

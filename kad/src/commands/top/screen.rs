@@ -1,4 +1,4 @@
-//! The terminal: frames out, keys in.
+//! The terminal: frames and keys.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +14,12 @@ use super::view::View;
 use crate::error::Failure;
 use crate::signals::Signals;
 
-/// How long a key or a piece of news waits for its frame at the most.
+/// The maximum delay of a frame after a key or news.
 const FRAME: Duration = Duration::from_millis(100);
 /// Lines of a page.
 const PAGE: isize = 10;
 
-/// Shows frames until the user has seen enough. The terminal is as it was when this returns, also after a signal.
+/// Shows frames until the user quits. Restores the terminal before it returns, also after a signal.
 pub(super) async fn run(news: Receiver<News>) -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();
@@ -62,7 +62,7 @@ fn show(mut terminal: DefaultTerminal, news: &Receiver<News>, stop: &AtomicBool)
     Ok(())
 }
 
-/// What a key does. Answers with whether it ends the program.
+/// Handles a key. Returns whether it ends the program.
 pub(super) fn press(model: &mut Model, key: KeyEvent) -> bool {
     let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
     match key.code {

@@ -72,7 +72,7 @@ fn told() -> Model {
     let (mut model, start) = (Model::default(), Instant::now());
     let second = start + Duration::from_secs(1);
     let peers = json!([peer("far", 1, Some(250.0), 0), peer("near", 2, Some(0.5), 0), peer("odd", 3, None, 2)]);
-    let ready = json!({ "ready": true, "contacts": 3, "reason": "others have answered lately" });
+    let ready = json!({ "ready": true, "contacts": 3, "reason": "other nodes answered recently" });
     let story = [
         status(1000, 0),
         News::Peers(read(peers)),
@@ -100,7 +100,7 @@ fn a_frame_has_everything_in_eighty_columns() {
     for expected in [
         "kad 9.8.7",
         "192.0.2.1:9000  up 90.0 s",
-        "READY  others have answered lately",
+        "READY  other nodes answered recently",
         "100 datagrams",
         "200 datagrams",
         "100.0 KiB",
@@ -155,11 +155,11 @@ fn every_size_of_a_terminal_has_its_frame() {
         for (width, height) in (1..130).step_by(3).flat_map(|width| (1..50).map(move |height| (width, height))) {
             let frame = draw(&mut model, width, height);
             if width >= 50 && height >= 14 && !help {
-                assert!(frame.contains("READY") && frame.contains("walk to"), "{width} by {height}\n{frame}");
+                assert!(frame.contains("READY") && frame.contains("lookup of"), "{width} by {height}\n{frame}");
             }
         }
     }
-    assert!(draw(&mut model, 49, 24).contains("too small: 50 by 14"));
+    assert!(draw(&mut model, 49, 24).contains("too small: at least 50 by 14"));
     assert!(draw(&mut model, 200, 60).contains("192.0.2.9:3"));
 }
 

@@ -1,4 +1,4 @@
-//! A frame: what the model looks like in the room that there is.
+//! A frame: the model drawn in the available space.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::model::{Model, Pane, Rates};
 use super::walk::{Operation, State};
 use crate::output;
 
-/// Less than this shows nothing that could be read.
+/// The smallest usable terminal.
 const LEAST: (u16, u16) = (50, 14);
 /// Lines of the help, with its frame.
 const HELP: &[(&str, &str)] = &[
@@ -38,7 +38,7 @@ impl Widget for View<'_> {
     fn render(self, area: Rect, frame: &mut Buffer) {
         let model = &*self.model;
         if area.width < LEAST.0 || area.height < LEAST.1 {
-            return Line::from(format!("too small: {} by {} at least", LEAST.0, LEAST.1)).render(area, frame);
+            return Line::from(format!("too small: at least {} by {}", LEAST.0, LEAST.1)).render(area, frame);
         }
         let rows = Layout::vertical(
             [2, 6].map(Constraint::Length).into_iter().chain([Constraint::Min(5), Constraint::Length(1)]),
@@ -157,7 +157,7 @@ fn list_operations(model: &Model, area: Rect, frame: &mut Buffer) {
     Table::new(rows, [6, 12, 4, 9, 9]).block(boxed(title)).render(area, frame);
 }
 
-/// Whom the operation asks: it grows as the lookup walks.
+/// The nodes of the operation: the list grows with the lookup.
 fn list_steps(operation: Option<&Operation>, area: Rect, frame: &mut Buffer) {
     let Some(operation) = operation else { return boxed("walk").render(area, frame) };
     let room = usize::from(area.height.saturating_sub(2));
@@ -176,7 +176,7 @@ fn list_steps(operation: Option<&Operation>, area: Rect, frame: &mut Buffer) {
             _ => row.yellow(),
         }
     };
-    let title = format!("walk to {}", output::short(&operation.key));
+    let title = format!("lookup of {}", output::short(&operation.key));
     Table::new(operation.steps[first..].iter().map(row), [3, 12, 4, 9, 9]).block(boxed(title)).render(area, frame);
 }
 

@@ -1,10 +1,10 @@
-//! An operation as it goes: whom it has asked so far, and who has answered.
+//! The steps of an operation: the nodes asked so far, and their answers.
 
 use kad_http::api::{Began, Ended, Progress, Step};
 use kad_tokio::Key;
 use serde::Serialize;
 
-/// How an operation is.
+/// The state of an operation.
 #[derive(Serialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
@@ -36,7 +36,7 @@ impl Operation {
         Self { number: operation, purpose, key, state, milliseconds: 0.0, steps, copies: None }
     }
 
-    /// One whose beginning nobody saw.
+    /// Returns an operation whose beginning was missed.
     pub(super) fn ended(ended: Ended) -> Self {
         let (operation, purpose, key) = (ended.operation, ended.purpose.clone(), ended.key);
         let mut whole = Self::new(Began { operation, purpose, key });
@@ -65,7 +65,7 @@ impl Operation {
         self.state = State::Cancelled;
     }
 
-    /// How it is, in a word or two.
+    /// Returns its state in a word or two.
     pub(super) fn outcome(&self) -> String {
         match (self.state, self.copies) {
             (State::UnderWay, _) => "...".into(),

@@ -1,4 +1,4 @@
-//! HTTP from this machine's loopback to that of a host, whatever is cut between hosts.
+//! Forwards HTTP from this machine's loopback to that of a host, independent of partitions between hosts.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::error::Failure;
 
-/// Passes on connections for as long as this process lives. Answers with the address that is to be called.
+/// Forwards connections for as long as this process lives. Returns the address to connect to.
 pub(super) async fn start(host: Arc<Host>, to: SocketAddr) -> Result<SocketAddr, Failure> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Failure::System)?;
     let address = listener.local_addr().map_err(Failure::System)?;
     tokio::spawn(async move {
-        // When the system has no more files, a client sees that nobody takes its connection.
+        // When the system has no more files, the client's connection fails.
         while let Ok((client, _)) = listener.accept().await {
             tokio::spawn(pass_on(client, host.clone(), to));
         }
@@ -22,7 +22,7 @@ pub(super) async fn start(host: Arc<Host>, to: SocketAddr) -> Result<SocketAddr,
     Ok(address)
 }
 
-/// Passes on one connection. If nobody listens there, the client sees its end, as it would without this.
+/// Forwards one connection. If nothing listens there, the client's connection ends.
 async fn pass_on(mut client: TcpStream, host: Arc<Host>, to: SocketAddr) {
     let connected = tokio::task::spawn_blocking(move || {
         let stream = host.connect(to).ok()?;
@@ -31,7 +31,7 @@ async fn pass_on(mut client: TcpStream, host: Arc<Host>, to: SocketAddr) {
     });
     let Some(stream) = connected.await.ok().flatten() else { return };
     let Ok(mut server) = TcpStream::from_std(stream) else { return };
-    // Small answers must not wait for acknowledgements. Without it everything works, only slower.
+    // Small responses must not wait for acknowledgements. A failure only costs time.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let _ = copy_bidirectional(&mut client, &mut server).await;
 }

@@ -21,17 +21,17 @@ use node::Node;
 /// The UDP port of every node, and its TCP port for HTTP.
 const PORT: u16 = 9000;
 
-/// A network of daemons. All of it ends when this is dropped.
+/// A network of daemons. Dropping it stops all of them.
 pub(super) struct Cluster {
-    // Daemons end before their network does.
+    // Daemons stop before their network.
     nodes: Vec<Node>,
     network: Network,
-    /// Where data directories are if nobody asked for them.
+    /// The parent of the data directories if --data-dir is not given.
     _directory: Option<TempDir>,
 }
 
 impl Cluster {
-    /// Starts all nodes, and waits until each says that it reaches the network.
+    /// Starts all nodes, and waits until each reports that it reaches the network.
     pub(super) async fn start(args: &Dev) -> Result<Self, Failure> {
         let missing = kad_netns::missing();
         if !missing.is_empty() {
@@ -100,7 +100,7 @@ impl Cluster {
     }
 }
 
-/// Where the data directories are.
+/// Returns the parent of the data directories.
 fn directory(args: &Dev) -> Result<(Option<TempDir>, PathBuf), Failure> {
     match &args.data_dir {
         Some(path) => Ok((None, std::path::absolute(path).map_err(Failure::System)?)),
@@ -121,7 +121,7 @@ fn socket(number: usize) -> SocketAddr {
     (address(number), PORT).into()
 }
 
-/// Whom a node joins through: the first, and a random-looking earlier one; the first through the second.
+/// Returns the bootstrap nodes of a node: the first, and a pseudo-random earlier one; for the first, the second.
 fn through(number: usize, count: usize) -> impl Iterator<Item = usize> {
     let (one, other) = match number {
         0 => ((count > 1).then_some(1), None),
@@ -130,13 +130,13 @@ fn through(number: usize, count: usize) -> impl Iterator<Item = usize> {
     one.into_iter().chain(other)
 }
 
-/// The flags of a node's daemon, without its data directory.
+/// Returns the flags of a node's daemon, without its data directory.
 fn flags(args: &Dev, number: usize, through: &[String]) -> Vec<String> {
     let storage = if args.storage == Storage::Disk { "disk" } else { "memory" };
     let rejoin = humantime::format_duration(super::REJOIN_INTERVAL);
     let mut flags = vec![format!("--listen={}", socket(number)), format!("--http=127.0.0.1:{PORT}")];
     flags.extend([format!("--k={}", args.k), format!("--storage={storage}"), format!("--rejoin-interval={rejoin}")]);
-    // Fifty daemons with a thread for each core each would be in each other's way.
+    // Fifty daemons with a thread for each core would slow each other down.
     flags.extend(["--workers=1".into(), "--socket-buffer=512KiB".into()]);
     flags.extend(through.iter().map(|address| format!("--bootstrap={address}")));
     flags

@@ -18,9 +18,9 @@ use crate::commands::detach;
 use crate::data_dir::DataDir;
 use crate::error::Failure;
 
-/// How long a daemon may take to reach its network, and to end when it is told to.
+/// The time limit for a daemon to reach its network, and to stop.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often that is looked at.
+/// The interval of checking that.
 const POLL: Duration = Duration::from_millis(50);
 
 /// A node, up or down.
@@ -36,7 +36,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// A node that is not running yet. Its HTTP server can be reached from loopback of this process.
+    /// Returns a node that is not running yet, with its HTTP server forwarded to loopback of this process.
     pub(super) async fn new(
         number: usize,
         host: Host,
@@ -71,12 +71,12 @@ impl Node {
         }
     }
 
-    /// Starts its daemon, if it is not running.
+    /// Starts its daemon, unless it runs.
     pub(super) fn spawn(&mut self) -> Result<(), Failure> {
         if self.daemon.is_some() {
             return Ok(());
         }
-        // Of a daemon that was killed.
+        // Left by a killed daemon.
         self.data_dir.remove_control();
         let (log, file) = detach::Log::open(self.data_dir.log())?;
         let daemon = self.command()?.stderr(file).spawn().map_err(Failure::System)?;
@@ -88,15 +88,15 @@ impl Node {
         let program = std::env::current_exe().map_err(Failure::System)?;
         let mut command = self.host.command(&program.to_string_lossy(), &["daemon"]);
         command.arg("--data-dir").arg(self.data_dir.path()).args(&self.flags);
-        // The file of the one who runs this is about another node.
+        // The configuration file of the user is for another node.
         command.env("XDG_CONFIG_HOME", self.data_dir.path());
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        // Ctrl-C is for this process, which ends its daemons.
+        // Ctrl-C is for this process, which stops its daemons.
         command.process_group(0);
         Ok(command)
     }
 
-    /// Waits until commands reach the daemon.
+    /// Waits until the daemon accepts commands.
     pub(super) async fn wait_until_up(&mut self) -> Result<(), Failure> {
         match &mut self.daemon {
             Some((daemon, log)) => detach::wait_until_up(daemon, &self.data_dir, log).await,
@@ -104,7 +104,7 @@ impl Node {
         }
     }
 
-    /// Waits until the daemon says that it reaches its network.
+    /// Waits until the daemon reports that it reaches its network.
     pub(super) async fn wait_until_ready(&self) -> Result<(), Failure> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -112,13 +112,13 @@ impl Node {
             let is_ready = tokio::task::spawn_blocking(move || http.is_ready(at)).await;
             match is_ready.map_err(|error| Failure::System(error.into()))? {
                 true => return Ok(()),
-                false if Instant::now() > deadline => return Err(self.failure("it reaches nobody")),
+                false if Instant::now() > deadline => return Err(self.failure("it reaches no other node")),
                 false => tokio::time::sleep(POLL).await,
             }
         }
     }
 
-    /// Ends the daemon as a crash would.
+    /// Kills the daemon, as a crash would.
     pub(super) fn kill(&mut self) -> Result<(), Failure> {
         let Some((mut daemon, _)) = self.daemon.take() else { return Ok(()) };
         daemon.kill().and_then(|()| daemon.wait()).map(drop).map_err(Failure::System)
@@ -137,7 +137,7 @@ impl Node {
         let status = loop {
             match daemon.try_wait().map_err(Failure::System)? {
                 Some(status) => break status,
-                None if Instant::now() > deadline => return Err(self.failure("it does not end")),
+                None if Instant::now() > deadline => return Err(self.failure("it does not stop")),
                 None => tokio::time::sleep(POLL).await,
             }
         };

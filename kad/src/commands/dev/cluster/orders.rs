@@ -1,4 +1,4 @@
-//! What the network is told to do, line by line on standard input.
+//! Commands for the network, line by line on standard input.
 
 use std::collections::BTreeSet;
 use std::io::BufRead as _;
@@ -13,18 +13,18 @@ use crate::error::Failure;
 use crate::{input, output};
 
 const HELP: &str = "\
-nodes                 who is in the network
-kill 3,5-9            end daemons as a crash would
-stop 3                make daemons hand over and leave
-start 3               start daemons that are down
-restart 0-9           stop and start them, one after the other
-partition 0-4 5-9     those of a group hear only each other; so do all the others
-heal                  everybody hears everybody
+nodes                 list the nodes
+kill 3,5-9            kill daemons, as a crash would
+stop 3                stop daemons gracefully
+start 3               start stopped daemons
+restart 0-9           stop and start daemons, one after the other
+partition 0-4 5-9     cut the groups off from each other and from the other nodes
+heal                  remove all partitions
 loss 5%               lose this share of all datagrams
-delay 20ms            delay everything that a node sends
-quit                  end the network";
+delay 20ms            delay all datagrams that a node sends
+quit                  stop the network";
 
-/// An order, understood.
+/// A parsed command.
 enum Order {
     Nodes,
     Kill(BTreeSet<usize>),
@@ -39,7 +39,7 @@ enum Order {
     Quit,
 }
 
-/// Does what is said on standard input, until that is `quit`.
+/// Runs the commands from standard input, until `quit`.
 pub(in crate::commands::dev) async fn follow(cluster: &mut Cluster, as_json: bool) -> Result<(), Failure> {
     let mut lines = lines();
     while let Some(line) = lines.recv().await {
@@ -55,22 +55,22 @@ pub(in crate::commands::dev) async fn follow(cluster: &mut Cluster, as_json: boo
         let result = order.run(cluster, as_json).await;
         answer(as_json, &line, result)?;
     }
-    // Nobody says anything any more; Ctrl-C ends the network.
+    // Standard input has ended; Ctrl-C stops the network.
     std::future::pending().await
 }
 
-/// Lines of standard input. A thread of its own reads them, which does not keep this process from ending.
+/// Returns the lines of standard input. A separate thread reads them, which does not delay the exit of this process.
 fn lines() -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel(16);
     std::thread::spawn(move || {
         let lines = std::io::stdin().lock().lines().map_while(Result::ok);
-        // It ends when nobody listens.
+        // Ends when the receiver is dropped.
         let _ = lines.map(|line| sender.blocking_send(line)).take_while(Result::is_ok).count();
     });
     receiver
 }
 
-/// Says what has become of an order.
+/// Prints the result of a command.
 fn answer(as_json: bool, line: &str, result: Result<(), Failure>) -> Result<(), Failure> {
     match (as_json, result) {
         (true, Ok(())) => output::json(&json!({ "done": line.trim() })),
@@ -80,14 +80,14 @@ fn answer(as_json: bool, line: &str, result: Result<(), Failure>) -> Result<(), 
             Ok(())
         }
         (false, Err(failure)) => {
-            output::remark(&format!("{failure}; `help` lists what can be done"));
+            output::remark(&format!("{failure}; `help` lists the commands"));
             Ok(())
         }
     }
 }
 
 impl Order {
-    /// Reads an order; an empty line is none.
+    /// Parses a command; an empty line is none.
     fn parse(line: &str, nodes: usize) -> Result<Option<Self>, Failure> {
         let words: Vec<_> = line.split_whitespace().collect();
         let Some((&verb, rest)) = words.split_first() else { return Ok(None) };
@@ -95,11 +95,11 @@ impl Order {
         let set = || match rest {
             [] => Err(wrong("which nodes? as in 3,5-9".into())),
             [one] => numbers(one, nodes).map_err(wrong),
-            _ => Err(wrong("one list of nodes is wanted, as in 3,5-9".into())),
+            _ => Err(wrong("give one list of nodes, as in 3,5-9".into())),
         };
         let one = |what| match rest {
             [one] => Ok(*one),
-            _ => Err(wrong(format!("{what} is wanted"))),
+            _ => Err(wrong(format!("give {what}"))),
         };
         Ok(Some(match verb {
             "nodes" => Self::Nodes,
@@ -115,7 +115,7 @@ impl Order {
             ),
             "help" => Self::Help,
             "quit" => Self::Quit,
-            _ => return Err(Failure::Setting(format!("there is no order `{verb}`"))),
+            _ => return Err(Failure::Setting(format!("unknown command `{verb}`"))),
         }))
     }
 
@@ -171,17 +171,17 @@ fn numbers(text: &str, nodes: usize) -> Result<BTreeSet<usize>, String> {
     let mut numbers = BTreeSet::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| text.parse::<usize>().map_err(|_| format!("`{text}` is no number of a node"));
+        let number = |text: &str| text.parse::<usize>().map_err(|_| format!("`{text}` is not the number of a node"));
         let (first, last) = (number(first)?, number(last)?);
         if first > last || last >= nodes {
-            return Err(format!("`{part}`: there are the nodes 0 to {}", nodes - 1));
+            return Err(format!("`{part}`: the nodes are 0 to {}", nodes - 1));
         }
         numbers.extend(first..=last);
     }
     Ok(numbers)
 }
 
-/// Groups that have nobody in common.
+/// Checks that groups are disjoint.
 fn groups(words: &[&str], nodes: usize) -> Result<Vec<Vec<usize>>, String> {
     if words.is_empty() {
         return Err("which nodes? as in 0-4".into());
