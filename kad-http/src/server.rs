@@ -24,8 +24,10 @@ use crate::router::router;
 use crate::settings::{Changeable, Settings};
 use crate::state::Context;
 
-/// The pause after the system failed to accept a connection for lack of a resource.
+/// The pause after the system failed to accept a connection for lack of a resource. Each failure in a row doubles it.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A handle to a running server. Cheap to clone.
 #[derive(Clone)]
@@ -110,19 +112,24 @@ impl Server {
         let drain = context.settings.drain_timeout;
         let mut connections = JoinSet::new();
         tokio::pin!(stop);
+        let mut pause = PAUSE;
         loop {
             let accepted = tokio::select! {
-                accepted = accept(&listener, &places, &context) => accepted,
-                Some(_) = connections.join_next() => None,
+                accepted = accept(&listener, &places, &context, pause) => accepted,
+                Some(_) = connections.join_next() => continue,
                 // The context holds the sender, so the channel is open.
                 Ok(()) = changed.changed() => {
                     service = router(context.clone());
-                    None
+                    continue;
                 }
                 () = &mut stop => break,
             };
-            if let Some((stream, place)) = accepted {
-                connections.spawn(serve(stream, place, service.clone(), &context, graceful.watcher()));
+            match accepted {
+                Some((stream, place)) => {
+                    connections.spawn(serve(stream, place, service.clone(), &context, graceful.watcher()));
+                    pause = PAUSE;
+                }
+                None => pause = (2 * pause).min(LONGEST_PAUSE),
             }
         }
         drop((listener, running));
@@ -133,11 +140,12 @@ impl Server {
     }
 }
 
-/// Accepts the next connection, once there is a slot for it.
+/// Accepts the next connection, once there is a slot for it. `None` after a pause if the system does not hand one out.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
     context: &Context,
+    pause: Duration,
 ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     // The semaphore is never closed.
     let place = places.clone().acquire_owned().await.ok()?;
@@ -146,7 +154,7 @@ async fn accept(
         Err(error) => {
             tracing::warn!(%error, "cannot accept a connection");
             context.counters.accept_errors.inc();
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
             None
         }
     }
