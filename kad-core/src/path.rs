@@ -33,6 +33,13 @@ impl Way {
             Self::In => 3,
         }
     }
+
+    const fn back(self) -> Self {
+        match self {
+            Self::Out => Self::In,
+            Self::In => Self::Out,
+        }
+    }
 }
 
 /// What is known of one direction, as three bits of a path.
@@ -137,8 +144,8 @@ impl Path {
         let smallest = Some(size_of_class(0));
         match (self.class(way), attempt) {
             (None, 0) => Attempt { limit: None, probes: narrow && !self.is_open(way) },
-            // One lost answer to a STORE does not make a value travel by pulls.
-            (None, 1) if way == Way::Out && self.is_open(way) => alone(None),
+            // One lost answer to a STORE does not make a value travel by pulls; nor is a small path waited for twice.
+            (None, 1) if way == Way::Out && self.is_open(way) => Attempt { limit: None, probes: true },
             (Some(class), 0) => match self.tries(way, draw) {
                 Some(limit) => Attempt { limit, probes: true },
                 None => alone(Some(size_of_class(class))),
@@ -177,9 +184,11 @@ impl Path {
     /// A datagram for which `limit` bytes were allowed has passed, and one of `larger` bytes has not.
     pub(crate) fn failed(&mut self, way: Way, limit: usize, larger: usize) {
         let class = class_within(limit);
-        let state = match self.state(way) {
+        let before = self.state(way);
+        let state = match before {
             // A list of contacts may well have passed where a value does not.
-            state::OPEN if larger.saturating_add(SLACK) > DATAGRAM_MAX => state::LARGEST_SMALL,
+            state::OPEN if way == Way::In && larger.saturating_add(SLACK) > DATAGRAM_MAX => state::LARGEST_SMALL,
+            state::OPEN if larger.saturating_add(SLACK) > DATAGRAM_MAX => state::SUSPECTED,
             state::OPEN => state::UNKNOWN,
             state::UNKNOWN => state::SUSPECTED,
             state::SUSPECTED => state::CLIMBS_TO_1,
@@ -189,6 +198,11 @@ impl Path {
             _ => state::SUSPECTED,
         };
         self.set(way, state);
+        // Most paths are as narrow in both directions. To ask at once costs a datagram; to wait for each direction costs time.
+        let is_likely = state >= state::CLIMBS_TO_1 || (before == state::OPEN && state != state::UNKNOWN);
+        if is_likely && state != before && self.class(way.back()).is_none() {
+            self.set(way.back(), state::SUSPECTED);
+        }
     }
 
     /// The contact itself has fallen back from large datagrams to the smallest.
@@ -309,16 +323,37 @@ mod tests {
     fn directions_are_apart_and_a_silent_contact_has_proven_nothing() {
         let mut path = Path::UNKNOWN;
         path.passed(Way::Out, 1232);
-        (0..3).for_each(|_| path.failed(Way::In, 528, 1232));
-        assert_eq!(path.limits(), PathLimits { out: None, into: Some(528) });
+        path.failed(Way::In, 528, 1232);
+        assert_eq!(path.attempt(Way::Out, 0, 5, false), Attempt { limit: None, probes: false }, "it may be a loss");
         assert_eq!(
-            path.attempt(Way::Out, 1, 5, false).limit,
-            None,
-            "a path that has carried large ones is given another try"
+            path.attempt(Way::Out, 1, 5, false),
+            Attempt { limit: None, probes: true },
+            "a path that has carried large ones is given another try, beside a small one"
         );
+        (0..2).for_each(|_| path.failed(Way::In, 528, 1232));
+        assert_eq!(path.limits(), PathLimits { out: None, into: Some(528) });
+        assert_eq!(path.attempt(Way::Out, 0, 5, false), Attempt { limit: None, probes: true }, "it is likely");
+        path.passed(Way::Out, 1232);
+        path.failed(Way::In, 528, 1232);
+        assert!(path.is_open(Way::Out), "it is asked once");
         path.silent();
         assert_eq!(path.attempt(Way::Out, 1, 5, false).limit, Some(528));
         assert_eq!(path.limits().into, Some(528));
+    }
+
+    #[test]
+    fn an_open_path_that_fails_is_tried_in_both_sizes_and_both_directions() {
+        let mut path = Path::UNKNOWN;
+        path.passed(Way::Out, 1232);
+        path.passed(Way::In, 1232);
+        path.failed(Way::Out, 528, 1228);
+        for way in [Way::Out, Way::In] {
+            assert_eq!(path.attempt(way, 0, 5, false), Attempt { limit: None, probes: true });
+            assert_eq!(path.limit(way), Some(528));
+        }
+        path.passed(Way::Out, 1232);
+        path.passed(Way::In, 1232);
+        assert!(path.is_open(Way::Out) && path.is_open(Way::In) && !path.has_news(), "it was a loss");
     }
 
     #[test]

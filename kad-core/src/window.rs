@@ -177,11 +177,12 @@ impl Window {
         }
     }
 
-    /// Nothing came for too long: everything on its way is lost.
-    pub(crate) fn lost(&mut self) {
+    /// Nothing came for too long: everything on its way is lost. If that happens `again`, one chunk is asked for (RFC 5681, section
+    /// 3.1): what holders send together may be lost together, as by a filter that sees it before it is split.
+    pub(crate) fn lost(&mut self, again: bool) {
         self.asked = 0;
         self.hurried = 0;
-        self.size = (self.size / 2).max(1);
+        self.size = if again { 1 } else { (self.size / 2).max(1) };
         self.lossy = false;
     }
 }
@@ -241,7 +242,7 @@ mod tests {
             window.arrived(chunk * 1000, 1000);
         }
         assert!(window.asked & 1 == 1, "it is on its way again, so it is not asked for a third time");
-        window.lost();
+        window.lost(false);
         assert!(window.next(u32::MAX).unwrap().bitmap & 1 == 1);
     }
 
@@ -254,7 +255,7 @@ mod tests {
                 window.sent(&request);
                 requests += 1;
                 if lost && requests == 1 {
-                    window.lost();
+                    window.lost(false);
                     continue;
                 }
                 for offset in chunks_of(&request, 1000) {
@@ -271,7 +272,7 @@ mod tests {
         let mut silent = Window::new(14 * 1000, 1000, 32);
         for _ in 0..9 {
             silent.next(u32::MAX).iter().for_each(|request| silent.sent(request));
-            silent.lost();
+            silent.lost(false);
         }
         assert_eq!(silent.remember(), 1, "whoever is silent is asked for one chunk the next time");
     }
@@ -337,7 +338,7 @@ mod tests {
                         continue;
                     }
                     Step::Silence => {
-                        window.lost();
+                        window.lost(false);
                         asked.clear();
                         prop_assert_eq!(window.outstanding(), 0);
                         let again = window.next(1);
@@ -416,7 +417,7 @@ mod tests {
                     if path.len() > 64 { break; }
                 }
                 if path.is_empty() {
-                    window.lost();
+                    window.lost(false);
                     continue;
                 }
                 let at = (shuffle.wrapping_mul(u64::from(rounds)) % 4) as usize;

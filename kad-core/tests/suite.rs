@@ -8,4 +8,5 @@ mod bench;
 mod addresses;
 mod batches;
 mod hostile;
+mod paths;
 mod properties;

@@ -68,7 +68,9 @@ impl Network {
         ip(&["netns", "add", &namespace])?;
         self.ip(&["link", "add", "name", &port, "type", "veth", "peer", "name", "eth0", "netns", &namespace])?;
         self.connect(&port)?;
-        ip_in(&namespace, &["link", "set", "eth0", "address", &mac])?;
+        // A virtual link would carry what the system splits only at the card as one packet: a longer one than any real path
+        // sees, and one that is lost, or too large, as a whole.
+        ip_in(&namespace, &["link", "set", "eth0", "address", &mac, "gso_max_segs", "1"])?;
         for address in addresses {
             let address = ["address", "add", address, "dev", "eth0"];
             // IPv6 addresses would be unusable until it is sure that nobody else has them.

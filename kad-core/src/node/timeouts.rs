@@ -122,7 +122,8 @@ impl Node<'_> {
         }
         transfer.proving = false;
         let outstanding = transfer.window.outstanding();
-        transfer.window.lost();
+        let again = transfer.empty_rounds >= 2;
+        transfer.window.lost(again);
         self.pull_smaller(index);
         self.memory.head.granted = self.memory.head.granted.saturating_sub(outstanding);
         self.credit_changed(was_short, index);

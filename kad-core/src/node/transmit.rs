@@ -1,5 +1,6 @@
 //! Requests of this node: which is next for a slot that is ready, and its bytes.
 
+use kad_wire::limits::{ITEM_HEADER_LEN, KEY_LEN, STORE_HEAD_LEN};
 use kad_wire::{
     Contact, Endpoint, FindNode, FindValue, Instant, ItemHeader, MaxDatagram, NodeId, Pull, Request, RequestFlags,
     StoreMode, StoreWriter, Token, TransactionId,
@@ -19,6 +20,8 @@ use crate::via::Via;
 const INLINE_REPLICA: u32 = 256;
 /// Bytes of a FIND_NODE to one of many addresses of which most may be dead: enough for ten contacts in the answer.
 const DOOR_LEN: usize = 211;
+/// Items of a STORE that fit the smallest datagrams, without their bytes.
+const SMALL_OFFERS: u32 = ((SMALLEST - STORE_HEAD_LEN) / (KEY_LEN + ITEM_HEADER_LEN)) as u32;
 /// How long one holder may keep a store busy with pulls and pleas to wait: enough for a full batch of large values over a
 /// slow line.
 const PATIENCE_US: u64 = 15_000_000;
@@ -128,9 +131,12 @@ impl Node<'_> {
             if limit < full.min(candidate.size()) {
                 (candidate.limit, candidate.larger) = (units(limit), candidate.attempts);
             }
-            candidate.probes |= attempt.probes && path.limit(way).map_or(SMALLEST, usize::from) < limit;
+            // The small one beside a repeated STORE must have the same items in the same places.
+            let fits = !again || candidate.carried.count_ones() <= SMALL_OFFERS;
+            let probes = attempt.probes && fits && path.limit(way).map_or(SMALLEST, usize::from) < limit;
+            candidate.resend = probes && !candidate.probes;
+            candidate.probes |= probes;
         }
-        candidate.resend = candidate.probes && !again;
         candidate.attempts = candidate.attempts.saturating_add(1);
         candidate.sent = now;
         lookup.operation.requests = lookup.operation.requests.saturating_add(1);

@@ -51,6 +51,8 @@ pub struct Bench {
     pub sent: BTreeMap<u8, usize>,
     /// What becomes of a datagram: after how many microseconds it arrives, as often as it does.
     pub fate: Box<dyn FnMut() -> Vec<u64>>,
+    /// Chunks for one PULL are lost together if they are longer than this together.
+    pub together_max: usize,
     number: usize,
 }
 
@@ -89,6 +91,7 @@ impl Bench {
             outside: Vec::new(),
             sent: BTreeMap::new(),
             fate: Box::new(|| vec![0]),
+            together_max: usize::MAX,
             number: 0,
         }
     }
@@ -234,6 +237,9 @@ impl Bench {
             }
         }
         node.check();
+        if replies.iter().map(Vec::len).sum::<usize>() > self.together_max {
+            return;
+        }
         for reply in replies.iter().filter(|reply| !reply.is_empty()) {
             self.send(address(number), from, reply);
         }

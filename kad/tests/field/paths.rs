@@ -10,7 +10,7 @@ use kad_netns::{Host, Network, Process};
 /// Nodes; each value is on two of them, so that most reads go through the network.
 const NODES: usize = 5;
 /// The first values of each size find out what passes, between each two nodes that meet.
-const FIRST: usize = 8;
+const FIRST: usize = 12;
 const MEASURED: usize = 9;
 const SIZES: [usize; 4] = [64, 1080, 20_000, 32_768];
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -89,11 +89,7 @@ fn store_and_read(nodes: &[Node<'_>], label: &str, number: usize, len: usize) ->
     let stored = began.elapsed();
     let reads = nodes.iter().map(|node| {
         let began = Instant::now();
-        // While a path is not known yet, a read may be told that it is incomplete, and has to ask again.
-        let (mut status, mut read) = node.ask("GET", &path, b"");
-        while status == 502 && began.elapsed() < PATIENCE {
-            (status, read) = node.ask("GET", &path, b"");
-        }
+        let (status, read) = node.ask("GET", &path, b"");
         assert!(status == 200 && read == value, "{path}: {status}");
         began.elapsed()
     });
@@ -112,12 +108,11 @@ fn medians(nodes: &[Node<'_>], label: &str) -> Vec<Duration> {
     SIZES.iter().map(median).collect()
 }
 
-/// Twice is what is wanted. 1080 bytes still wait for a request now and then, a third of a second at the most; what this is about
-/// took seven seconds and more.
+/// Twice as long, and a little for a machine that does something else: the shortest wait for an answer in vain is as long as that.
 fn assert_similar(label: &str, wide: &[Duration], small: &[Duration]) {
     for ((len, wide), small) in SIZES.iter().zip(wide).zip(small) {
         assert!(
-            *small < *wide * 4 + Duration::from_millis(1000),
+            *small < *wide * 2 + Duration::from_millis(50),
             "{label}, {len} bytes: {small:?}, {wide:?} where all pass"
         );
     }
@@ -130,7 +125,6 @@ fn start_all<'a>(hosts: &'a [Host], address: impl Fn(usize) -> String) -> Vec<No
 }
 
 #[test]
-#[ignore = "not yet: values of 1080 bytes are not read where a path of 1124 drops them in silence"]
 fn values_pass_a_black_hole_as_fast_as_a_wide_path() {
     if !is_possible() {
         return;
