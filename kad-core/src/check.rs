@@ -209,6 +209,10 @@ impl Node<'_> {
         let used = memory.transfers.iter().filter(|transfer| !transfer.is_free()).count();
         let next = |place: usize| memory.transfers.get(place).map_or(Link::NONE, |slot| slot.next_free);
         assert_eq!(taken(&memory.head.free_transfers, &next), Some(used), "no place for a transfer is lost");
+        let next = |place: usize| memory.operations.get(place).and_then(|slot| slot.next_changed.get());
+        let listed = core::iter::successors(memory.head.first_changed.get(), |&place| next(place));
+        let changed = memory.operations.iter().filter(|operation| operation.changed).count();
+        assert_eq!(listed.take(changed + 1).count(), changed, "what has changed is listed, once");
     }
 
     fn check_schedule(&self) {

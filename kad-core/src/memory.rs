@@ -42,6 +42,7 @@ pub struct Head {
     pub(crate) free_transfers: FreeList,
     pub(crate) first_event: Link,
     pub(crate) last_event: Link,
+    pub(crate) first_changed: Link,
     /// Over all contacts: for those of whom nothing is known.
     pub(crate) rtt: Rtt,
     /// From STORE to STORED: a disk's commit is no part of a path's round trip.
@@ -90,6 +91,7 @@ impl Head {
         free_transfers: FreeList::EMPTY,
         first_event: Link::NONE,
         last_event: Link::NONE,
+        first_changed: Link::NONE,
         rtt: Rtt::UNKNOWN,
         store_rtt: Rtt::UNKNOWN,
         pull_time: Rtt::UNKNOWN,

@@ -68,6 +68,9 @@ pub struct Operation {
     /// Next of the event list.
     pub(crate) next_event: Link,
     pub(crate) listed: bool,
+    /// Next of the list of those that changed; `changed`: this is one of them.
+    pub(crate) next_changed: Link,
+    pub(crate) changed: bool,
     /// Next of the free list.
     pub(crate) next_free: Link,
     /// FIND_VALUE: which types, how old, all of them or the first.
@@ -108,6 +111,8 @@ impl Operation {
         pending: Pending::Nothing,
         next_event: Link::NONE,
         listed: false,
+        next_changed: Link::NONE,
+        changed: false,
         next_free: Link::NONE,
         types: TypeMask(0),
         max_age_ms: 0,

@@ -239,6 +239,34 @@ mod tests {
     }
 
     #[test]
+    fn operations_that_have_changed_are_told_once() {
+        let id = NodeId::from_bytes([0; 32]);
+        let mut slabs = Slabs::new(id, &Config::default(), &[1; 32], Capacity::SMALL).unwrap();
+        let (now, mut buffer) = (Instant::from_micros(1), [0; 2048]);
+        let endpoint = std::net::SocketAddr::from(([10, 0, 0, 1], 9000)).into();
+        slabs.node().introduce(now, &Contact { id: NodeId::from_bytes([1; 32]), endpoint }, crate::Via::ANY, None);
+        let changed = |slabs: &mut Slabs| {
+            slabs.node().check();
+            let mut changed: Vec<_> = core::iter::from_fn(|| slabs.node().poll_changed()).collect();
+            changed.sort_unstable();
+            changed
+        };
+        let start = |slabs: &mut Slabs, number| {
+            slabs.node().find_node(now, now.plus_millis(5000), Key::hash_int(number)).unwrap()
+        };
+        let begun = [start(&mut slabs, 1), start(&mut slabs, 2)];
+        assert_eq!(changed(&mut slabs), begun);
+        assert_eq!(changed(&mut slabs), []);
+        assert!(slabs.node().poll_transmit(now, &mut buffer).is_some());
+        assert_eq!(changed(&mut slabs).len(), 1, "one of them has asked somebody");
+        // A place that is used again is told as what it is now, and growth forgets nothing.
+        slabs.node().cancel(now, begun[0]);
+        let third = start(&mut slabs, 3);
+        assert!(slabs.grow());
+        assert_eq!(changed(&mut slabs), [third]);
+    }
+
+    #[test]
     fn the_table_opens_no_more_rows_than_there_are() {
         let id = NodeId::from_bytes([0; 32]);
         let capacity = Capacity { rows: 3, ..Capacity::SMALL };

@@ -213,8 +213,9 @@ impl Node<'_> {
         let index = self.allocate_operation().ok_or(StartError::NoSlot)?;
         if let Some(lookup) = self.memory.lookup(index) {
             let slot = lookup.operation;
-            let Operation { wake, generation, next_event, listed, .. } = *slot;
+            let Operation { wake, generation, next_event, listed, next_changed, changed, .. } = *slot;
             *slot = Operation::EMPTY;
+            (slot.next_changed, slot.changed) = (next_changed, changed);
             (slot.wake, slot.generation, slot.next_event, slot.listed) = (wake, generation, next_event, listed);
             (slot.kind, slot.target) = (kind, target);
             (slot.started, slot.deadline) = (now, deadline.max(now));

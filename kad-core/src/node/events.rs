@@ -24,6 +24,20 @@ impl Node<'_> {
         }
     }
 
+    /// Returns an operation under way whose [`progress`](Self::progress) may have changed since it was last returned here, the
+    /// one that changed first last. For those who show how operations go; what is not polled costs nothing.
+    pub fn poll_changed(&mut self) -> Option<OperationId> {
+        loop {
+            let index = self.memory.head.first_changed.get()?;
+            let slot = self.memory.operations.get_mut(index)?;
+            slot.changed = false;
+            self.memory.head.first_changed = slot.next_changed;
+            if !slot.is_free() {
+                return Some(self.operation_id(index));
+            }
+        }
+    }
+
     /// Takes the next operation with an event off the list.
     fn next_event(&mut self) -> Option<(usize, Pending)> {
         let memory = &mut self.memory;

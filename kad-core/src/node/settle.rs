@@ -16,6 +16,7 @@ impl Node<'_> {
         if !self.memory.operations.get(operation).is_some_and(Operation::is_running) {
             return;
         }
+        self.note_change(operation);
         self.pull_wanted(now, operation);
         self.open_doors(now, operation);
         if self.is_over(now, operation) {
@@ -129,6 +130,15 @@ impl Node<'_> {
         let coverage = self.memory.coverage(operation);
         if let Some(slot) = self.memory.operations.get_mut(operation) {
             slot.coverage = coverage;
+        }
+    }
+
+    /// Puts an operation on the list of those that may have changed.
+    fn note_change(&mut self, operation: usize) {
+        let memory = &mut self.memory;
+        let Some(slot) = memory.operations.get_mut(operation) else { return };
+        if !core::mem::replace(&mut slot.changed, true) {
+            slot.next_changed = core::mem::replace(&mut memory.head.first_changed, Link::to(operation));
         }
     }
 
