@@ -238,6 +238,10 @@ pub(crate) async fn store(dht: &Dht, number: u64, bytes: usize, copies: Copies, 
         Ok(receipt) if receipt.elsewhere >= elsewhere => Outcome::Right,
         Ok(receipt) if receipt.refused.is_empty() => Outcome::Silent,
         Ok(_) => Outcome::Refused,
+        Err(Error::TooFewCopies { receipts }) if receipts.iter().all(|receipt| receipt.refused.is_empty()) => {
+            Outcome::Silent
+        }
+        Err(Error::TooFewCopies { .. }) => Outcome::Refused,
         Err(Error::Timeout) => Outcome::Timeout,
         Err(_) => Outcome::Wrong,
     }

@@ -26,6 +26,9 @@ pub struct StoreQuery {
 /// Lifetime of a value if no other is asked for.
 pub const TTL: Duration = Duration::from_secs(3600);
 
+/// What the parameter `copies` begins with for [`Copies::UpTo`].
+pub(crate) const UP_TO: &str = "up-to-";
+
 impl Default for StoreQuery {
     fn default() -> Self {
         Self { ttl: TTL, content: false, copies: None, timeout: None }
@@ -38,6 +41,7 @@ impl StoreQuery {
         let copies = self.copies.map(|copies| match copies {
             Copies::All => "all".into(),
             Copies::AtLeast(count) => count.to_string(),
+            Copies::UpTo(count) => format!("{UP_TO}{count}"),
         });
         let ttl = Some(format!("{}ms", self.ttl.as_millis()));
         pairs([("ttl", ttl), ("copies", copies), ("timeout", self.timeout.map(text))])
@@ -138,8 +142,15 @@ pub struct Stored {
     pub complete: bool,
     /// Whether every node that was asked has answered or failed; otherwise the store goes on.
     pub ended: bool,
+    /// True if as many nodes hold it as were asked for. Older daemons do not send it, and judged it no further.
+    #[serde(default = "yes")]
+    pub reached: bool,
     pub requests: usize,
     pub milliseconds: f64,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// A node that did not take a value.

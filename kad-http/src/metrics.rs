@@ -127,7 +127,7 @@ impl Collector for Snapshot {
     }
 }
 
-fn gauges(stats: &Stats) -> [(&'static str, &'static str, f64); 11] {
+fn gauges(stats: &Stats) -> [(&'static str, &'static str, f64); 12] {
     [
         ("uptime_seconds", "Time since the node was started", stats.uptime.as_secs_f64()),
         (
@@ -137,6 +137,7 @@ fn gauges(stats: &Stats) -> [(&'static str, &'static str, f64); 11] {
         ),
         ("contacts", "Contacts in the routing table", stats.contacts as f64),
         ("buckets", "Buckets of the routing table in use", stats.buckets as f64),
+        ("calls", "Calls in progress", stats.calls as f64),
         ("operations", "Operations under way", stats.operations as f64),
         ("transfers", "Values being pulled", stats.transfers as f64),
         ("store_items", "Values held", stats.items as f64),

@@ -38,7 +38,7 @@ pub(crate) async fn store_locked(
     if let Some(timeout) = query.timeout {
         store = store.timeout(timeout);
     }
-    Ok(stored(locks.store(&key, &bytes, store).await?, bytes.len(), query))
+    Ok(stored(receipt(locks.store(&key, &bytes, store).await)?, bytes.len(), query))
 }
 
 /// Stores several values, those for the same nodes together, and says of each who holds it, in their order. One that this
@@ -64,7 +64,10 @@ pub(crate) async fn store_many_locked(
     if let Some(timeout) = query.timeout {
         store = store.timeout(timeout);
     }
-    let receipts = locks.store_many(store).await?;
+    let receipts = match locks.store_many(store).await {
+        Err(Error::TooFewCopies { receipts }) => receipts,
+        receipts => receipts?,
+    };
     let mut all = Vec::new();
     for (receipt, (key, bytes)) in receipts.into_iter().zip(items) {
         let is_deleted = receipt
@@ -85,6 +88,14 @@ const fn type_of(query: &StoreQuery) -> ItemType {
     if query.content { ItemType::CONTENT } else { ItemType::RAW }
 }
 
+/// Returns the receipt of a store, even if it says less than was asked for.
+fn receipt(stored: Result<Receipt, Error>) -> Result<Receipt, Error> {
+    match stored {
+        Err(Error::TooFewCopies { mut receipts }) => receipts.pop().ok_or(Error::Closed),
+        stored => stored,
+    }
+}
+
 fn stored(receipt: Receipt, len: usize, query: &StoreQuery) -> Stored {
     let refused =
         receipt.refused.iter().map(|refused| Refused { node: refused.contact.into(), reason: refused.status });
@@ -99,6 +110,7 @@ fn stored(receipt: Receipt, len: usize, query: &StoreQuery) -> Stored {
         silent: receipt.silent.iter().map(|contact| (*contact).into()).collect(),
         complete: receipt.complete,
         ended: receipt.ended,
+        reached: receipt.reached,
         requests: receipt.requests,
         milliseconds: milliseconds(receipt.duration),
     }
@@ -239,7 +251,9 @@ pub fn counters(stats: &kad_tokio::Stats) -> impl Iterator<Item = (&'static str,
         ("socket_offload_refused", socket.offload_refused),
         ("socket_send_waits", socket.send_waits),
         ("socket_receive_errors", socket.receive_errors),
+        ("socket_receive_pauses", socket.receive_pauses),
         ("socket_withheld", socket.withheld),
+        ("calls_refused", stats.calls_refused),
         ("worker_notes_dropped", stats.notes_dropped),
         ("store_evicted", stats.evicted),
         ("store_failed", stats.store_failed),

@@ -10,9 +10,10 @@ use crate::api::{Problem, Stored};
 const KINDS: &str = "https://github.com/kad-dht/kad/blob/main/docs/problems.md#";
 
 /// Every kind of problem: its code, and what it is in a few words.
-const TITLES: [(&str, &str); 27] = [
+const TITLES: [(&str, &str); 28] = [
     ("address", "Not an address"),
     ("body", "Unreadable body"),
+    ("busy", "Too many calls under way"),
     ("closed", "The node is closed"),
     ("cross_origin", "A page of another origin"),
     ("digest", "Not a digest"),
@@ -115,6 +116,8 @@ impl From<Error> for Refusal {
             Error::Timeout => Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message),
             Error::Incomplete(_) => Self::new(StatusCode::BAD_GATEWAY, "incomplete", message),
             Error::Truncated => Self::new(StatusCode::INSUFFICIENT_STORAGE, "incomplete", message),
+            Error::Busy => Self::unavailable("busy", message),
+            Error::TooFewCopies { .. } => Self::unavailable("too_few_copies", message),
             Error::Unreachable => Self::unavailable("unreachable", message),
             Error::Refused(_) => Self::unavailable("refused", message),
             Error::NotDurable => Self::unavailable("not_durable", message),

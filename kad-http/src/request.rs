@@ -9,7 +9,7 @@ use kad_tokio::{Copies, Digest, ItemType, Key};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::api::{FindQuery, StoreQuery, TTL, type_name};
+use crate::api::{FindQuery, StoreQuery, TTL, UP_TO, type_name};
 use crate::problem::Refusal;
 
 /// How long an operation may take if not told otherwise.
@@ -48,12 +48,18 @@ impl Storing {
 
     /// How many copies to wait for; the rest is an error.
     fn copies(&self) -> Result<Option<Copies>, Refusal> {
-        let wrong = |_| Refusal::bad("query", "copies: `all`, or how many other nodes must have it, up to 255");
-        match self.copies.as_deref() {
-            None => Ok(None),
-            Some("all") => Ok(Some(Copies::All)),
-            Some(count) => count.parse().map(|count| Some(Copies::AtLeast(count))).map_err(wrong),
-        }
+        let wrong = |_| {
+            Refusal::bad(
+                "query",
+                "copies: `all`, or how many other nodes must have it, up to 255; or `up-to-` and that",
+            )
+        };
+        let Some(text) = self.copies.as_deref() else { return Ok(None) };
+        Ok(Some(match text.strip_prefix(UP_TO) {
+            Some(count) => Copies::UpTo(count.parse().map_err(wrong)?),
+            None if text == "all" => Copies::All,
+            None => Copies::AtLeast(text.parse().map_err(wrong)?),
+        }))
     }
 }
 

@@ -24,8 +24,10 @@ use crate::router::router;
 use crate::settings::{Changeable, Settings};
 use crate::state::Context;
 
-/// Pause after the system refused a connection: it has run out of something.
+/// Pause after the system refused a connection: it has run out of something. Each refusal in a row doubles it.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What can be done with a server while it runs. Cheap to clone.
 #[derive(Clone)]
@@ -111,19 +113,24 @@ impl Server {
         let drain = context.settings.drain_timeout;
         let mut connections = JoinSet::new();
         tokio::pin!(stop);
+        let mut pause = PAUSE;
         loop {
             let accepted = tokio::select! {
-                accepted = accept(&listener, &places, &context) => accepted,
-                Some(_) = connections.join_next() => None,
+                accepted = accept(&listener, &places, &context, pause) => accepted,
+                Some(_) = connections.join_next() => continue,
                 // What it is about is in the context, so it cannot be gone.
                 Ok(()) = changed.changed() => {
                     service = router(context.clone());
-                    None
+                    continue;
                 }
                 () = &mut stop => break,
             };
-            if let Some((stream, place)) = accepted {
-                connections.spawn(serve(stream, place, service.clone(), &context, graceful.watcher()));
+            match accepted {
+                Some((stream, place)) => {
+                    connections.spawn(serve(stream, place, service.clone(), &context, graceful.watcher()));
+                    pause = PAUSE;
+                }
+                None => pause = (2 * pause).min(LONGEST_PAUSE),
             }
         }
         drop((listener, running));
@@ -134,11 +141,12 @@ impl Server {
     }
 }
 
-/// The next connection, once there is a place for it.
+/// The next connection, once there is a place for it. `None` after a pause if the system does not hand one out.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
     context: &Context,
+    pause: Duration,
 ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     // The semaphore is never closed.
     let place = places.clone().acquire_owned().await.ok()?;
@@ -147,7 +155,7 @@ async fn accept(
         Err(error) => {
             tracing::warn!(%error, "a connection was not accepted");
             context.counters.accept_errors.inc();
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
             None
         }
     }

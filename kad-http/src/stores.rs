@@ -90,7 +90,15 @@ async fn store(
         // Who waits for nobody learns of nobody.
         Some(Copies::AtLeast(0)) => {}
         _ if stored.copies == 0 => return Err(nowhere(stored)),
-        Some(Copies::AtLeast(wanted)) if stored.elsewhere < usize::from(wanted) => return Err(too_few(stored, wanted)),
+        Some(Copies::AtLeast(wanted)) if stored.elsewhere < usize::from(wanted) => {
+            return Err(too_few(stored, &wanted.to_string()));
+        }
+        Some(Copies::All) if !stored.reached && stored.elsewhere > 0 => {
+            return Err(too_few(stored, "all that are nearest"));
+        }
+        Some(Copies::UpTo(wanted)) if !stored.reached => return Err(too_few(stored, &wanted.to_string())),
+        // There are others, and none has it.
+        _ if !stored.reached && stored.elsewhere == 0 => return Err(too_few(stored, "1")),
         _ => {}
     }
     Ok(accepted(stored, value, headers))
@@ -129,7 +137,7 @@ fn nowhere(stored: Stored) -> Refusal {
     Refusal::unavailable("stored_nowhere", detail).with_receipt(stored)
 }
 
-fn too_few(stored: Stored, wanted: u8) -> Refusal {
+fn too_few(stored: Stored, wanted: &str) -> Refusal {
     let detail = format!(
         "{} other nodes hold it, not {wanted}; it is published all the same: ask for less with `copies`, or see /peers",
         stored.elsewhere

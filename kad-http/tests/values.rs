@@ -233,7 +233,7 @@ async fn lifetimes_come_from_the_query_or_a_header_and_are_kept() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-    for bad in ["/?ttl=soon", "/?ttl=", "/?timeout=x", "/?copies=256", "/?copies=-1", "/?copies=many", "/?what=x"] {
+    for bad in ["/?ttl=soon", "/?ttl=", "/?timeout=x", "/?copies=256", "/?copies=up-to-", "/?copies=many", "/?what=x"] {
         gateway.ask("POST", bad, &[], "x").await.is_problem(400, "query");
     }
     for bad in ["/?ttl=0s", "/?ttl=8days"] {
@@ -247,6 +247,8 @@ async fn copies_that_were_asked_for_exist_or_the_answer_is_an_error() {
     let posted = gateways[0].ask("POST", "/?copies=3", &[], "enough").await;
     assert_eq!((posted.status.as_u16(), posted.header("kad-copies")), (202, "4"));
     gateways[0].ask("POST", "/?copies=4", &[], "too much").await.is_problem(503, "too_few_copies");
+    let posted = gateways[0].ask("POST", "/?copies=up-to-4", &[], "all that there are").await;
+    assert_eq!((posted.status.as_u16(), posted.header("kad-copies")), (202, "4"));
     assert_eq!(
         gateways[2].get(&format!("/{}", Key::hash("too much"))).await.status.as_u16(),
         200,

@@ -10,25 +10,27 @@ use kad_core::{Capacity, Config, Role, Slabs};
 use kad_record::{Header, Recorder};
 use kad_store::{DiskStore, Limits, MemoryStore, Moment, Store};
 use kad_wire::{NetworkId, NodeId};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::Dht;
 use crate::clock::{Clock, FIRST, NodeClock};
 use crate::dht::Shared;
 use crate::error::StartError;
 use crate::feed::Feed;
+use crate::places::Places;
 use crate::reach::check_one;
 use crate::socket::{DOUBLED, Locals, Options};
+use crate::supervisor::{CloseReason, Supervisor};
 use crate::vault::Vault;
-use crate::worker::{Crew, Note, Reach, Stop, Worker};
+use crate::worker::{Crew, Note, Reach, Worker};
 
 /// Receive buffer that is asked for: room for some thousand datagrams.
 const BUFFER: usize = 4 << 20;
 /// Memory that the system takes for one datagram in a buffer, headers and all.
 const BUFFER_PER_DATAGRAM: usize = 2304;
 
-/// Events of the system that a worker takes in at a time.
-const EVENTS: usize = 16;
+/// Calls that have a place, if nothing else is set.
+const CALLS_MAX: usize = 4096;
 
 /// No node takes longer to leave, or to look for its bootstrap nodes again: values would lapse meanwhile.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
@@ -75,6 +77,7 @@ pub struct Builder {
     store: Option<Box<dyn Store + Send>>,
     disk: Option<PathBuf>,
     timeout: Duration,
+    calls_max: usize,
     leave_timeout: Duration,
     rejoin_interval: Duration,
     workers: Option<usize>,
@@ -103,6 +106,7 @@ impl Default for Builder {
             store: None,
             disk: None,
             timeout: Duration::from_secs(30),
+            calls_max: CALLS_MAX,
             leave_timeout: Duration::from_secs(5),
             rejoin_interval: Duration::from_secs(600),
             workers: None,
@@ -248,6 +252,15 @@ impl Builder {
         self
     }
 
+    /// How many stores, finds, lookups and pings the node takes in at a time; 4,096 if not set. More wait in their callers, in
+    /// the order in which they came; one that has no place by its deadline ends with [`Error::Busy`](crate::Error::Busy). A
+    /// quarter of the places is not for stores, which may have to wait for a disk. How many of these calls are on the network
+    /// at a time is not a setting: a node measures how much it and its peers can serve.
+    pub fn calls_max(mut self, calls: usize) -> Self {
+        self.calls_max = calls;
+        self
+    }
+
     /// How long [`Dht::close`] may hand values over; 5 seconds if not set, a day at the most.
     pub fn leave_timeout(mut self, timeout: Duration) -> Self {
         self.leave_timeout = timeout.min(A_DAY);
@@ -374,16 +387,21 @@ impl Builder {
         }
         let store = self.open_store(&limits)?;
         let teller = crew.clone();
-        let vault = Vault::new(store, Box::new(move |commit, result| teller.tell_all(|| Note::Commit(commit, result))));
+        let supervisor = Supervisor::new(workers);
+        let vault = Vault::new(
+            store,
+            &supervisor,
+            Box::new(move |commit, result| teller.tell_all(|| Note::Commit(commit, result))),
+        );
         let (calls, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
         let (clock, feed) = (NodeClock::start(self.clock.take()), Arc::new(Feed::new()));
-        let (stop, stopped) = watch::channel(());
-        let (mut stop, locals) = (Some(stop), Locals::new(&listen));
+        let locals = Locals::new(&listen);
+        supervisor.keep(vault.clone(), feed.clone());
         let reach = Reach { bootstrap: self.bootstrap.len(), remembered: self.remembered.len() };
         let parts = sockets.into_iter().zip(nodes).zip(notes).zip(receivers).enumerate();
         for (index, (((socket, (slabs, header)), notes), receiver)) in parts {
             let recorder = if index == 0 { self.recorder(&header)? } else { None };
-            spawn(Worker::new(crate::worker::Parts {
+            let worker = Worker::new(crate::worker::Parts {
                 clock: clock.clone(),
                 watches_host: self.watch_host,
                 slabs,
@@ -396,7 +414,8 @@ impl Builder {
                 index,
                 crew: crew.clone(),
                 notes,
-                stop: stop.take().map_or_else(|| Stop::Other(stopped.clone()), Stop::First),
+                stopping: supervisor.stopping(),
+                operations_max: capacity.operations_max,
                 reach,
                 bootstrap: if index == 0 { std::mem::take(&mut self.bootstrap) } else { Vec::new() },
                 remembered: if index == 0 { std::mem::take(&mut self.remembered) } else { Vec::new() },
@@ -407,7 +426,12 @@ impl Builder {
                 cache_found: self.cache_found,
                 recorder,
                 feed: feed.clone(),
-            }))?;
+            });
+            // Those that have begun end too.
+            supervisor
+                .spawn(index, worker)
+                .inspect_err(|_| supervisor.stop(CloseReason::Closed))
+                .map_err(StartError::System)?;
         }
         let shared = Arc::new(Shared {
             id,
@@ -418,6 +442,8 @@ impl Builder {
             calls,
             clock,
             feed,
+            supervisor,
+            places: Places::new(self.calls_max),
             next_call: AtomicU64::new(1),
         });
         Ok(Dht { shared })
@@ -531,25 +557,4 @@ fn random_id() -> Result<NodeId, StartError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| StartError::System(error.into()))?;
     Ok(NodeId::from_bytes(bytes))
-}
-
-/// One thread with a runtime of its own: a node does not wait for its application, nor the application for it.
-fn spawn(worker: Worker) -> Result<(), StartError> {
-    // Boxed, so that it is not copied from frame to frame of the thread's stack, which would have to hold it several times.
-    let work = Box::pin(worker.run());
-    let (tell, told) = std::sync::mpsc::channel();
-    // The runtime is made where it is dropped: a thread of another runtime must not do that.
-    let run = move || {
-        // One socket, and who wakes the thread: room for a thousand events would be memory for nothing.
-        match tokio::runtime::Builder::new_current_thread().enable_all().max_io_events_per_tick(EVENTS).build() {
-            Ok(runtime) => {
-                drop(tell);
-                runtime.block_on(work);
-            }
-            Err(error) => drop(tell.send(error)),
-        }
-    };
-    std::thread::Builder::new().name("kad-worker".into()).spawn(run).map_err(StartError::System)?;
-    // Nothing is said when all is well.
-    told.recv().map_or(Ok(()), |error| Err(StartError::System(error)))
 }

@@ -59,9 +59,7 @@ pub(crate) enum Command {
     /// The host has moved.
     Moved,
     /// Leave the network and stop.
-    Close {
-        answer: Answer<()>,
-    },
+    Close,
 }
 
 /// What operations of the core are started for.
@@ -81,12 +79,11 @@ impl Request {
 
     /// Answers with an error.
     pub(crate) fn refuse(self, error: Error) {
-        // A caller that has gone away does not want it.
         match self {
-            Self::Store { answer, .. } => drop(answer.send(Err(error))),
+            Self::Store { answer, .. } => answer.send(Err(error)),
             Self::Find(find) => find.end(Err(error)),
-            Self::Ping { answer, .. } => drop(answer.send(Err(error))),
-            Self::Lookup { answer, .. } => drop(answer.send(Err(error))),
+            Self::Ping { answer, .. } => answer.send(Err(error)),
+            Self::Lookup { answer, .. } => answer.send(Err(error)),
         }
     }
 }

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use kad_core::ConfigError;
 use kad_wire::ItemStatus;
 
+use crate::report::Receipt;
+
 /// Why a node could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -52,6 +54,16 @@ pub enum Error {
     /// The call's deadline came first.
     #[error("nothing was decided before the deadline")]
     Timeout,
+    /// Too many calls are under way at this node: this one got no place before its deadline. Nothing was asked of other nodes.
+    #[error("too many calls are under way at this node")]
+    Busy,
+    /// Fewer other nodes hold a value than was asked for. It is in this node's own store and is published: the receipts, one
+    /// for each value of the call, say who holds it now.
+    #[error("{}", too_few(receipts))]
+    TooFewCopies {
+        /// What was achieved, in the order of the values. [`Receipt::reached`] tells which have enough.
+        receipts: Vec<Receipt>,
+    },
     /// Not one of the known nodes answered.
     #[error("no node of the network answers")]
     Unreachable,
@@ -109,10 +121,27 @@ impl Error {
         matches!(
             self,
             Self::Timeout
+                | Self::Busy
+                | Self::TooFewCopies { .. }
                 | Self::Unreachable
                 | Self::Incomplete(_)
                 | Self::NotDurable
                 | Self::Refused(ItemStatus::Full | ItemStatus::Busy)
         )
+    }
+}
+
+fn too_few(receipts: &[Receipt]) -> String {
+    match receipts {
+        [receipt] => format!(
+            "{} other nodes hold the value, fewer than asked for ({} refused, {} did not answer)",
+            receipt.elsewhere,
+            receipt.refused.len(),
+            receipt.silent.len()
+        ),
+        _ => {
+            let failed = receipts.iter().filter(|receipt| !receipt.reached).count();
+            format!("{failed} of {} values are held by fewer other nodes than asked for", receipts.len())
+        }
     }
 }

@@ -1,18 +1,20 @@
 //! What a node tells those who watch it. Nobody watches a node for most of its life, so nothing is made up in advance.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kad_core::Step;
 use kad_wire::{Contact, Digest, Key};
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 
 use crate::report::{Lookup, Peer};
 
 /// Events that wait for a slow watcher before it misses some.
 const CAPACITY: usize = 1024;
+/// Events that a watcher takes at a time.
+const TAKEN: usize = 64;
 
 /// What an operation is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,42 +125,101 @@ pub struct Missed(pub u64);
 /// The events of a node from now on, made by [`Dht::watch`](crate::Dht::watch).
 #[derive(Debug)]
 pub struct Events {
-    receiver: broadcast::Receiver<Arc<NodeEvent>>,
+    ring: Arc<Mutex<Ring>>,
+    /// Changes when there are new ones.
+    news: watch::Receiver<()>,
+    /// Number of the next event to be taken.
+    next: u64,
+    /// Those that were taken and not returned yet.
+    taken: VecDeque<Arc<NodeEvent>>,
 }
 
 impl Events {
     /// The next event; `None` when the node is gone. Whoever falls behind by 1,024 events hears how many were [`Missed`].
     pub async fn next(&mut self) -> Option<Result<Arc<NodeEvent>, Missed>> {
-        match self.receiver.recv().await {
-            Ok(event) => Some(Ok(event)),
-            Err(RecvError::Lagged(missed)) => Some(Err(Missed(missed))),
-            Err(RecvError::Closed) => None,
+        loop {
+            if let Some(event) = self.taken.pop_front() {
+                return Some(Ok(event));
+            }
+            let closed = match self.take() {
+                Err(missed) => return Some(Err(missed)),
+                Ok(closed) => closed,
+            };
+            if self.taken.is_empty() && (closed || self.news.changed().await.is_err()) {
+                return None;
+            }
         }
     }
+
+    /// Takes some of the events that there are, and returns true if there will be no more.
+    fn take(&mut self) -> Result<bool, Missed> {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = ring.next - ring.events.len() as u64;
+        if self.next < oldest {
+            let missed = oldest - std::mem::replace(&mut self.next, oldest);
+            return Err(Missed(missed));
+        }
+        let skipped = (self.next - oldest) as usize;
+        self.taken.extend(ring.events.iter().skip(skipped).take(TAKEN).cloned());
+        self.next += self.taken.len() as u64;
+        Ok(ring.closed)
+    }
+}
+
+/// The last events.
+#[derive(Debug, Default)]
+struct Ring {
+    events: VecDeque<Arc<NodeEvent>>,
+    /// Number of the next event.
+    next: u64,
+    /// True once the node is gone.
+    closed: bool,
 }
 
 /// The node's side.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    /// Made when somebody watches for the first time.
-    sender: OnceLock<broadcast::Sender<Arc<NodeEvent>>>,
+    ring: Arc<Mutex<Ring>>,
+    news: watch::Sender<()>,
     next_operation: AtomicU64,
 }
 
 impl Feed {
     pub(crate) fn new() -> Self {
-        Self { sender: OnceLock::new(), next_operation: AtomicU64::new(1) }
+        Self { ring: Arc::default(), news: watch::Sender::new(()), next_operation: AtomicU64::new(1) }
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_watched(&self) -> bool {
-        self.sender.get().is_some_and(|sender| sender.receiver_count() > 0)
+        self.news.receiver_count() > 0
     }
 
-    pub(crate) fn say(&self, event: NodeEvent) {
-        // Whoever watched may just have gone.
-        if let Some(sender) = self.sender.get() {
-            let _ = sender.send(Arc::new(event));
+    /// Says what has happened in one turn: watchers are woken once for all of it.
+    pub(crate) fn say(&self, news: &mut Vec<NodeEvent>) {
+        if news.is_empty() {
+            return;
         }
+        let mut ring = self.ring();
+        ring.next += news.len() as u64;
+        ring.events.extend(news.drain(..).map(Arc::new));
+        let surplus = ring.events.len().saturating_sub(CAPACITY);
+        ring.events.drain(..surplus);
+        drop(ring);
+        self.news.send_replace(());
+    }
+
+    /// Nobody watches any more.
+    pub(crate) fn forget(&self) {
+        self.ring().events = VecDeque::new();
+    }
+
+    /// The node is gone.
+    pub(crate) fn close(&self) {
+        self.ring().closed = true;
+        self.news.send_replace(());
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -166,6 +227,8 @@ impl Feed {
     }
 
     pub(crate) fn watch(&self) -> Events {
-        Events { receiver: self.sender.get_or_init(|| broadcast::Sender::new(CAPACITY)).subscribe() }
+        // Before the next number is read: then the node makes events from there on.
+        let news = self.news.subscribe();
+        Events { ring: self.ring.clone(), news, next: self.ring().next, taken: VecDeque::new() }
     }
 }

@@ -9,10 +9,12 @@ mod error;
 mod feed;
 mod host;
 mod outlet;
+mod places;
 mod reach;
 mod recycled;
 mod report;
 mod socket;
+mod supervisor;
 mod tasks;
 mod vault;
 mod worker;
@@ -27,6 +29,7 @@ pub use report::{
     Copies, Duplicate, Held, HeldPage, Lookup, Peer, Pong, Receipt, Refused, SocketStats, Stats, Step, Value,
 };
 pub use socket::{SocketProbe, probe_sockets};
+pub use supervisor::CloseReason;
 
 pub use bytes::Bytes;
 pub use kad_core::{Capacity, Config, Role, Walk};

@@ -23,13 +23,23 @@ pub struct Value {
     pub ttl: Duration,
 }
 
-/// How many copies a store waits for.
+/// How many copies a store asks for, and waits for. A store that does not get them ends with
+/// [`Error::TooFewCopies`](crate::Error::TooFewCopies); what it began goes on all the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Copies {
-    /// Until every one of the k nearest nodes has answered or failed.
+    /// Asks all of the k nearest nodes, and waits until each has answered or failed. At least one must hold the value, unless
+    /// this node is [alone](Self::UpTo).
     All,
-    /// Until so many other nodes hold the value, or no more can be reached. The rest goes on meanwhile.
+    /// So many other nodes must hold the value. The rest goes on meanwhile. 0: this node's own store is enough.
     AtLeast(u8),
+    /// The same, but where there are fewer other nodes, all of them must hold it. None is enough for a node that is alone: one
+    /// that was given no network to join, and has met nobody.
+    UpTo(u8),
+}
+
+impl Copies {
+    /// What a store asks for if it is not told otherwise.
+    pub const DEFAULT: Self = Self::UpTo(3);
 }
 
 /// What a store achieved.
@@ -52,6 +62,8 @@ pub struct Receipt {
     pub complete: bool,
     /// Whether every node that was asked has answered or failed; otherwise the store goes on in the background.
     pub ended: bool,
+    /// True if as many nodes hold it as were asked for: see [`Copies`].
+    pub reached: bool,
     /// Requests sent so far, repeated ones included.
     pub requests: usize,
     /// How long it took.
@@ -211,6 +223,10 @@ pub struct Stats {
     pub socket: SocketStats,
     /// Datagrams that came in, by worker.
     pub received: Vec<u64>,
+    /// Calls that have a place: see [`Builder::calls_max`](crate::Builder::calls_max).
+    pub calls: usize,
+    /// Calls that had no place by their deadline, which ended with [`Error::Busy`](crate::Error::Busy).
+    pub calls_refused: u64,
     /// Notes of workers to each other that were dropped because one did not keep up: a datagram that came to the wrong one,
     /// or a contact.
     pub notes_dropped: u64,
@@ -247,7 +263,8 @@ pub struct SocketStats {
     pub bytes_in: u64,
     /// Bytes sent.
     pub bytes_out: u64,
-    /// Datagrams that were not sent because the store could not make durable what they said: their requesters ask again.
+    /// Datagrams that were not sent because the store could not make durable what they said, or did not do so in time: their
+    /// requesters ask again.
     pub withheld: u64,
     /// Datagrams that the system refused to send.
     pub send_errors: u64,
@@ -259,6 +276,8 @@ pub struct SocketStats {
     pub send_waits: u64,
     /// Errors that the system reported instead of a datagram.
     pub receive_errors: u64,
+    /// Times that reading paused because the system went on reporting errors.
+    pub receive_pauses: u64,
     /// Bytes that the system granted as receive buffer of each socket, counted as they were asked for; of several sockets the
     /// smallest.
     pub receive_buffer: usize,
@@ -278,6 +297,7 @@ impl SocketStats {
         self.offload_refused += other.offload_refused;
         self.send_waits += other.send_waits;
         self.receive_errors += other.receive_errors;
+        self.receive_pauses += other.receive_pauses;
         self.receive_buffer = self.receive_buffer.min(other.receive_buffer);
         self.send_buffer = self.send_buffer.min(other.send_buffer);
     }

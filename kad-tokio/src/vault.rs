@@ -1,14 +1,22 @@
 //! What the workers of a node remember together: the store, and when what it says is durable.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant as Clock};
 
 use bytes::Bytes;
 use kad_record::Pinned;
 use kad_store::{Due, Listed, NotDurable, Page, Store, Usage, Writing};
 use kad_upkeep::Aside;
 use kad_wire::{Answer, Digest, Instant, ItemHeader, Key, Offer, Query, Sink};
+
+use crate::supervisor::{CloseReason, Supervisor};
+
+/// How long the end of a node that failed waits for its commit thread: the disk may hang.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Tells the workers what became of a commit.
 pub(crate) type Tell = Box<dyn Fn(u64, Result<(), NotDurable>) + Send + Sync>;
@@ -30,6 +38,10 @@ struct Shared {
     inside: Mutex<Inside>,
     pinned: Mutex<Pinned<Bytes>>,
     tell: Tell,
+    /// Hears of a panic.
+    supervisor: Weak<Supervisor>,
+    /// True once the commit thread has panicked: then nothing is durable any more.
+    broken: AtomicBool,
     /// The thread that waits for the disk, from the first time on that there is something to wait for.
     clerk: OnceLock<Clerk>,
 }
@@ -49,13 +61,20 @@ struct Clerk {
 }
 
 impl Vault {
-    pub(crate) fn new(store: Box<dyn Store + Send>, tell: Tell) -> Self {
+    pub(crate) fn new(store: Box<dyn Store + Send>, supervisor: &Arc<Supervisor>, tell: Tell) -> Self {
         let inside = Mutex::new(Inside { store, begun: 0, writing: false, again: false });
-        Self(Arc::new(Shared { inside, pinned: Mutex::default(), tell, clerk: OnceLock::new() }))
+        Self(Arc::new(Shared {
+            inside,
+            pinned: Mutex::default(),
+            tell,
+            supervisor: Arc::downgrade(supervisor),
+            broken: AtomicBool::new(false),
+            clerk: OnceLock::new(),
+        }))
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
-        // A store that panicked is no worse than before: its caller is gone.
+        // After a panic the node ends; until then its other workers are answered, but nothing is durable.
         self.0.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -65,6 +84,9 @@ impl Vault {
 
     /// Makes durable what the store has answered. While a commit is being written, all that is answered waits for the next.
     pub(crate) fn make_durable(&self) -> Durable {
+        if self.0.broken.load(Ordering::Relaxed) || self.0.inside.is_poisoned() {
+            return Durable::Now(Err(NotDurable));
+        }
         let mut inside = self.inside();
         if inside.writing {
             inside.again = true;
@@ -123,14 +145,30 @@ impl Vault {
         }
     }
 
-    /// Waits for the clerk, who has the store open, to go. For the last worker: then the store is closed when this vault is
-    /// dropped, and can be opened again.
-    pub(crate) fn close(&self) {
+    /// Waits for the commit thread, which has the store open, to end. For the last worker: then the store is closed when this
+    /// vault is dropped, and can be opened again. After a failure it waits only for a while.
+    pub(crate) fn close(&self, failed: bool) {
         let Some(clerk) = self.0.clerk.get() else { return };
         clerk.work.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let thread = clerk.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Err(_)) = thread.map(JoinHandle::join) {
-            tracing::error!("the thread that writes values has panicked");
+        let Some(thread) = clerk.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let until = Clock::now() + LINGER;
+        while failed && !thread.is_finished() {
+            if Clock::now() >= until {
+                tracing::error!("the disk does not answer: its thread is left behind");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Its panics are caught.
+        let _ = thread.join();
+    }
+
+    /// The commit thread has panicked: nothing more becomes durable, those who wait hear so, and the node ends.
+    fn broke(&self, reason: CloseReason) {
+        self.0.broken.store(true, Ordering::Relaxed);
+        (self.0.tell)(u64::MAX, Err(NotDurable));
+        if let Some(supervisor) = self.0.supervisor.upgrade() {
+            supervisor.stop(reason);
         }
     }
 
@@ -162,7 +200,12 @@ impl Inside {
 fn keep(shared: &Weak<Shared>, queue: &Receiver<Writing>) {
     while let Ok(writing) = queue.recv() {
         match shared.upgrade() {
-            Some(shared) => Vault(shared).write(writing),
+            Some(shared) => {
+                let vault = Vault(shared);
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| vault.write(writing))) {
+                    return vault.broke(CloseReason::panicked(&*payload));
+                }
+            }
             // Nobody waits for it; it is written for the next start.
             None => drop(writing()),
         }

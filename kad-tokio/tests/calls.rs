@@ -9,11 +9,19 @@ use common::{network, node};
 use futures_util::StreamExt;
 use kad_tokio::store::{Due, Listed, Page, Usage};
 use kad_tokio::wire::{Answer, Digest, Instant as Time, ItemHeader, Offer, Query, Sink, StoreMode};
-use kad_tokio::{Capacity, Copies, Error, ItemStatus, Key, Limits, MemoryStore, Role, Store};
+use kad_tokio::{Capacity, Copies, Error, ItemStatus, Key, Limits, MemoryStore, Receipt, Role, Store};
 
 /// An address that swallows everything.
 fn black_hole() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").unwrap()
+}
+
+/// The receipt of a store that did not get as many copies as were asked for.
+fn too_few(stored: Result<Receipt, Error>) -> Receipt {
+    match stored {
+        Err(Error::TooFewCopies { receipts }) if receipts.len() == 1 => receipts[0].clone(),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
@@ -96,7 +104,7 @@ async fn calls_wait_for_a_place() {
 }
 
 #[tokio::test]
-async fn a_store_that_waits_in_vain_answers_by_its_deadline_with_what_there_is() {
+async fn a_call_that_waits_in_vain_for_a_place_says_so_by_its_deadline() {
     let first = node(&[]).start().unwrap();
     let narrow = Capacity { operations: 1, operations_max: 1, ..Capacity::SMALL };
     let dht = node(&[&first]).capacity(narrow).workers(1).start().unwrap();
@@ -104,12 +112,40 @@ async fn a_store_that_waits_in_vain_answers_by_its_deadline_with_what_there_is()
     let hole = black_hole();
     let ping = dht.ping(hole.local_addr().unwrap());
     let store = dht.store(Key::hash("k"), "v").timeout(Duration::from_millis(100)).into_future();
-    let (ping, receipt) = futures_util::future::join(ping, store).await;
-    let receipt = receipt.unwrap();
-    assert_eq!((receipt.copies, receipt.elsewhere, receipt.complete), (1, 0, false));
-    assert_eq!(ping, Err(Error::Unreachable));
-    // It goes on in the background.
-    while first.find(Key::hash("k")).await.unwrap().is_none() {}
+    let (ping, stored) = futures_util::future::join(ping, store).await;
+    assert_eq!((ping, stored), (Err(Error::Unreachable), Err(Error::Busy)));
+    assert_eq!(first.find(Key::hash("k")).await, Ok(None), "nothing was stored");
+    assert_eq!(dht.store(Key::hash("k"), "v").await.unwrap().elsewhere, 1);
+}
+
+/// A store asks for copies; one that did not get them is no success, whatever was asked for.
+#[tokio::test]
+async fn a_store_without_the_copies_that_were_asked_for_is_an_error_with_its_receipt() {
+    let lone = common::lone().start().unwrap();
+    assert!(lone.store(Key::hash("k"), "v").await.unwrap().is_local_only(), "there is nobody else");
+    assert!(lone.store(Key::hash("k"), "v").copies(Copies::AtLeast(0)).await.unwrap().reached);
+    assert_eq!(too_few(lone.store(Key::hash("k"), "v").copies(Copies::AtLeast(1)).await).copies, 1);
+    let nodes = network(3).await;
+    for (copies, enough) in [
+        (Copies::All, true),
+        (Copies::DEFAULT, true),
+        (Copies::AtLeast(2), true),
+        (Copies::AtLeast(3), false),
+        (Copies::UpTo(9), true),
+    ] {
+        let stored = nodes[1].store(Key::hash("k"), "v").copies(copies).await;
+        let receipt = if enough { stored.unwrap() } else { too_few(stored) };
+        assert_eq!((receipt.elsewhere, receipt.reached), (2, enough), "{copies:?}");
+        let many = nodes[1].store_many([(Key::hash("k"), "v"), (Key::hash("l"), "v")]).copies(copies).await;
+        assert_eq!(many.is_ok(), enough, "{copies:?}");
+    }
+    // One that has met others and reaches nobody any more is not alone.
+    nodes[0].close().await.unwrap();
+    nodes[2].close().await.unwrap();
+    for copies in [Copies::All, Copies::DEFAULT, Copies::AtLeast(1)] {
+        let stored = nodes[1].store(Key::hash("m"), "v").copies(copies).timeout(Duration::from_secs(3)).await;
+        assert_eq!(too_few(stored).elsewhere, 0, "{copies:?}");
+    }
 }
 
 #[tokio::test]
@@ -188,7 +224,7 @@ async fn a_store_of_ones_own_decides_and_the_receipt_says_why() {
     for len in [10, 5000] {
         let taken = first.store(key(true), vec![1; len]).copies(Copies::All).await.unwrap();
         assert_eq!((taken.elsewhere, taken.refused.len()), (1, 0));
-        let refused = first.store(key(false), vec![1; len]).copies(Copies::All).await.unwrap();
+        let refused = too_few(first.store(key(false), vec![1; len]).copies(Copies::All).await);
         assert_eq!((refused.elsewhere, refused.is_local_only()), (0, true));
         assert_eq!(refused.refused[0].status, ItemStatus::Full);
         assert_eq!(refused.refused[0].contact.id, id);

@@ -62,12 +62,12 @@ async fn what_was_deleted_does_not_come_back() {
     let late = node(&[&nodes[1]]).start().unwrap();
     late.joined().await.unwrap();
     match late.store_content(value(1, 3000)).lock(DeleteLock::of(&SECRET)).copies(Copies::All).await {
-        Ok(receipt) => {
-            let deleted = receipt.refused.iter().filter(|refused| refused.status == ItemStatus::Deleted).count();
-            assert_eq!((receipt.elsewhere, deleted), (0, 4), "{receipt:?}");
+        Err(Error::TooFewCopies { receipts }) => {
+            let refused = receipts[0].refused.iter().filter(|refused| refused.status == ItemStatus::Deleted);
+            assert_eq!((receipts[0].elsewhere, refused.count()), (0, 4), "{receipts:?}");
         }
         // It was given the proof when it came near.
-        Err(error) => assert_eq!(error, Error::Refused(ItemStatus::Deleted)),
+        other => assert_eq!(other, Err(Error::Refused(ItemStatus::Deleted))),
     }
     // With another lock it is another item.
     nodes[2].store_content(value(1, 3000)).lock(DeleteLock::of(&[9; 32])).copies(Copies::All).await.unwrap();

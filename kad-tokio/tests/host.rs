@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::common::{lone, node};
-use kad_tokio::{Clock, Dht, Key, NodeId};
+use kad_tokio::{Clock, CloseReason, Dht, Key, NodeId};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -158,4 +158,22 @@ async fn other_bootstrap_nodes_are_joined_at_once() {
     let nobody: SocketAddr = ([127, 0, 0, 1], 9).into();
     drop(first);
     alone.set_bootstrap([nobody.to_string()]).unwrap();
+}
+
+/// A clock that only workers can read: what looks after the host for them is a task of its own.
+struct Private(Instant);
+
+impl Clock for Private {
+    fn elapsed(&self) -> Duration {
+        assert!(tokio::task::try_id().is_none(), "a panic on demand");
+        self.0.elapsed()
+    }
+}
+
+#[tokio::test]
+async fn a_node_whose_look_out_panics_ends_instead_of_going_on_without() {
+    let dht = lone().clock(Private(Instant::now())).start().unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(30), dht.closed()).await;
+    let Ok(CloseReason::Panicked { thread, message }) = ended else { panic!("{ended:?}") };
+    assert_eq!((&thread[..], &message[..]), ("kad-worker-0", "a panic on demand"));
 }

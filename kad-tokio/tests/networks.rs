@@ -106,8 +106,9 @@ async fn an_unreachable_bootstrap_is_an_error_and_no_hang() {
     assert_eq!(stranded.find(Key::hash("k")).await, Err(Error::Unreachable));
     assert_eq!(stranded.lookup(Key::hash("k")).await, Err(Error::Unreachable));
     assert_eq!(stranded.joined().await, Err(Error::Unreachable));
-    let receipt = stranded.store(Key::hash("k"), "value").await.unwrap();
-    assert_eq!((receipt.copies, receipt.elsewhere), (0, 0), "a client's own copy does not count");
+    let stored = stranded.store(Key::hash("k"), "value").await;
+    let Err(Error::TooFewCopies { receipts }) = stored else { panic!("{stored:?}") };
+    assert_eq!((receipts[0].copies, receipts[0].elsewhere), (0, 0), "a client's own copy does not count");
 }
 
 #[tokio::test]

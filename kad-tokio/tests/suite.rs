@@ -5,6 +5,7 @@
 
 mod common;
 
+mod burst;
 mod calls;
 mod deletes;
 mod durable;

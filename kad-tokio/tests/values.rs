@@ -166,9 +166,10 @@ async fn what_the_own_store_refuses_concerns_no_other_item() {
     let limits = Limits { bytes: 1000, ..Limits::new(first.id()) };
     let small = common::node(&[&first]).limits(limits).start().unwrap();
     let items = [(Key::hash("a"), vec![1; 800]), (Key::hash("b"), vec![2; 800]), (Key::hash("c"), vec![3; 100])];
-    let receipts = small.store_many(items).copies(Copies::All).await.unwrap();
-    let elsewhere: Vec<_> = receipts.iter().map(|receipt| receipt.elsewhere).collect();
-    assert_eq!(elsewhere, [1, 0, 1]);
+    let stored = small.store_many(items).copies(Copies::All).await;
+    let Err(Error::TooFewCopies { receipts }) = stored else { panic!("{stored:?}") };
+    let elsewhere: Vec<_> = receipts.iter().map(|receipt| (receipt.elsewhere, receipt.reached)).collect();
+    assert_eq!(elsewhere, [(1, true), (0, false), (1, true)]);
     assert_eq!((receipts[1].refused[0].contact.id, receipts[1].copies), (small.id(), 0));
     let again = small.store(Key::hash("d"), vec![4; 800]).await;
     assert_eq!(again, Err(Error::Refused(ItemStatus::Full)));

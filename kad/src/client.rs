@@ -280,7 +280,7 @@ impl Client {
     fn failure_of(&self, problem: Problem) -> Failure {
         match (problem.code.as_str(), problem.len, problem.max) {
             ("too_large", len, Some(max)) => Failure::TooLarge { len: len.unwrap_or_default(), max },
-            ("timeout", ..) => Failure::Timeout,
+            ("timeout" | "busy", ..) => Failure::Timeout,
             ("not_found" | "not_published", ..) => Failure::NotFound(problem.detail),
             ("unreachable", ..) => Failure::Unreachable("any address that the daemon knows".into()),
             ("refused" | "not_durable" | "stored_nowhere", ..) => Failure::StoredNowhere(problem.detail),

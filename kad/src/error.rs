@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use kad_tokio::{DiskError, Error, StartError};
+use kad_tokio::{CloseReason, DiskError, Error, StartError};
 
 /// The exit statuses and what they mean: part of the interface, as in the README.
 pub(crate) const STATUSES: [(u8, &str); 13] = [
@@ -86,6 +86,8 @@ pub(crate) enum Failure {
     Bulk { failed: usize, all: usize, first: String },
     #[error("the daemon answers: {0}")]
     Daemon(String),
+    #[error("the node ended by itself: {0}")]
+    NodeEnded(CloseReason),
     #[error("the system refused a resource: {0}")]
     System(io::Error),
     #[cfg(target_os = "linux")]
@@ -167,6 +169,9 @@ impl Failure {
                  takes larger values."
                     .into()
             }
+            Self::NodeEnded(_) => {
+                "See the log. Started again, it has what it had on disk; `docs/troubleshooting.md` says more.".into()
+            }
             Self::StoredNowhere(_) => "See `kad status` and `kad peers`, or try again.".into(),
             Self::Config { .. } => {
                 "`kad daemon --help` lists the settings: in a file they have the names of the flags.".into()
@@ -190,7 +195,7 @@ impl Failure {
         match self {
             #[cfg(target_os = "linux")]
             Self::Network(_) => 1,
-            Self::CheckFailed(_) | Self::Daemon(_) | Self::System(_) => 1,
+            Self::CheckFailed(_) | Self::Daemon(_) | Self::NodeEnded(_) | Self::System(_) => 1,
             // It has the status of what went wrong; one that a signal ended has none.
             Self::NotUp { code, .. } => code.unwrap_or(1),
             // 2 is what the argument parser answers with.
@@ -256,11 +261,30 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::TooLarge { len, max } => Self::TooLarge { len, max },
-            Error::Timeout => Self::Timeout,
+            Error::Timeout | Error::Busy => Self::Timeout,
             Error::Truncated | Error::Incomplete(_) => Self::Incomplete(error.to_string()),
             Error::Unreachable => Self::Unreachable("any known address".into()),
             Error::Refused(status) => Self::StoredNowhere(format!("this node's own store answers {status:?}")),
             other => Self::CheckFailed(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_ended_by_itself_is_a_failure_that_says_why() {
+        let reasons = [
+            CloseReason::Panicked { thread: "kad-worker-1".into(), message: "a store's bug".into() },
+            CloseReason::Socket { kind: io::ErrorKind::NotConnected, message: "not a socket".into() },
+        ];
+        for reason in reasons {
+            assert!(reason.is_failure());
+            let (text, failure) = (reason.to_string(), Failure::NodeEnded(reason));
+            assert!(failure.to_string().contains(&text) && failure.advice().is_some());
+            assert_eq!(failure.status(), 1);
         }
     }
 }

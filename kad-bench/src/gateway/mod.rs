@@ -107,7 +107,7 @@ impl Network {
             let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), dht.clone(), Settings::default()).await?;
             clients.push(Client::new(server.local_addr()));
             let dht = dht.clone();
-            tokio::spawn(server.run(async move { dht.closed().await }));
+            tokio::spawn(server.run(async move { drop(dht.closed().await) }));
         }
         Ok(Self { nodes, clients: Arc::new(clients) })
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kad_wire::{DeleteLock, Digest, ItemType, Key, Tombstone};
 
 use super::Dht;
+use super::stores::enough;
 use crate::error::Error;
 use crate::report::{Copies, Receipt, Value};
 
@@ -60,8 +61,13 @@ impl Dht {
             let header = tombstone.header(&key);
             let store = self.store(key, tombstone.to_bytes().to_vec()).item_type(ItemType::TOMBSTONE).lock(header.lock);
             let ttl = Duration::from_millis(header.ttl_ms.into());
-            receipts.push(store.ttl(ttl).copies(Copies::All).await?);
+            match store.ttl(ttl).copies(Copies::All).await {
+                Ok(receipt) => receipts.push(receipt),
+                // The others are deleted all the same.
+                Err(Error::TooFewCopies { receipts: few }) => receipts.extend(few),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(receipts)
+        enough(receipts)
     }
 }

@@ -1,19 +1,22 @@
 //! Finds, as their callers configure them, and the values that come.
 
-use std::future::IntoFuture;
+use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use kad_core::FindOptions;
 use kad_wire::{Digest, Key, TypeMask};
 use tokio::sync::mpsc;
+use tokio::time::Sleep;
 use tracing::Instrument as _;
 
-use super::{Boxed, Dht, Guard, SLACK, TIMEOUT_MAX};
+use super::{Boxed, Deadline, Dht, Guard, SLACK, Shared};
 use crate::command::{Command, Request};
 use crate::error::Error;
+use crate::places::Place;
 use crate::report::Value;
 use crate::tasks::{FindCall, Found};
 
@@ -52,27 +55,35 @@ impl Find {
         self
     }
 
-    /// The values as a stream, which ends when the find does. An error is its last item.
+    /// The values as a stream, which ends when the find does, and by its deadline. An error is its last item.
     pub fn values(self) -> FindAll {
+        let (places, deadline) = (&self.dht.shared.places, self.dht.deadline(self.timeout));
+        let shared = self.dht.shared.clone();
+        let state = match places.try_take() {
+            Some(place) => self.begin(deadline, place).unwrap_or(State::Closed),
+            None => State::Waiting(Box::pin(async move {
+                let place = self.dht.shared.places.take(false, deadline.caller).await?;
+                self.begin(deadline, place)
+            })),
+        };
+        FindAll { shared, state, deadline: deadline.caller, alarm: None, holders: Vec::new() }
+    }
+
+    fn begin(&self, deadline: Deadline, place: Place) -> Result<State, Error> {
         let (caller, found) = mpsc::unbounded_channel();
-        let find = Box::new(FindCall::new(self.key, self.options, caller));
-        match self.dht.send(self.timeout, Command::Network(Request::Find(find))) {
-            Ok(guard) => FindAll { found, guard, ended: false, holders: Vec::new() },
-            Err(_) => FindAll { found, guard: Guard::disarmed(&self.dht), ended: false, holders: Vec::new() },
-        }
+        let find = Box::new(FindCall::new(self.key, self.options, caller, place));
+        let guard = self.dht.send(deadline, Command::Network(Request::Find(find)))?;
+        Ok(State::UnderWay { found, guard })
     }
 
     async fn first(self) -> Result<Option<Value>, Error> {
-        let timeout = self.timeout.min(TIMEOUT_MAX) + SLACK;
         let mut values = self.values();
-        match tokio::time::timeout(timeout, values.next()).await {
-            Ok(first) => {
-                // With the first value, or without one, the find is over.
-                values.guard.disarm();
-                first.transpose()
-            }
-            Err(_) => Err(Error::Timeout),
+        let first = values.next().await;
+        // With the first value, or without one, the find is over.
+        if let State::UnderWay { guard, .. } = &mut values.state {
+            guard.disarm();
         }
+        first.transpose()
     }
 }
 
@@ -87,12 +98,32 @@ impl IntoFuture for Find {
 }
 
 /// The values of a find, as they come. Ends; dropping it cancels the find.
-#[derive(Debug)]
 pub struct FindAll {
-    found: mpsc::UnboundedReceiver<Found>,
-    guard: Guard,
-    ended: bool,
+    shared: Arc<Shared>,
+    state: State,
+    deadline: Instant,
+    /// Wakes the caller at the deadline.
+    alarm: Option<Pin<Box<Sleep>>>,
     holders: Vec<(Digest, usize)>,
+}
+
+/// How far a find is.
+enum State {
+    /// It has no place yet.
+    Waiting(Pin<Box<dyn Future<Output = Result<Self, Error>> + Send + Sync>>),
+    UnderWay {
+        found: mpsc::UnboundedReceiver<Found>,
+        guard: Guard,
+    },
+    /// The node is gone.
+    Closed,
+    Ended,
+}
+
+impl std::fmt::Debug for FindAll {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FindAll").field("holders", &self.holders).finish_non_exhaustive()
+    }
 }
 
 impl FindAll {
@@ -105,28 +136,49 @@ impl FindAll {
     pub async fn next(&mut self) -> Option<Result<Value, Error>> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
+
+    /// The next word of the worker. [`Error::Timeout`]: there was none in time.
+    fn poll_found(&mut self, context: &mut Context<'_>) -> Poll<Result<Found, Error>> {
+        loop {
+            match &mut self.state {
+                State::Waiting(begin) => self.state = std::task::ready!(begin.as_mut().poll(context))?,
+                State::UnderWay { found, .. } => {
+                    if let Poll::Ready(found) = found.poll_recv(context) {
+                        // Nobody said that it ended: the node is gone.
+                        return Poll::Ready(found.ok_or(Error::Closed));
+                    }
+                    let at = (self.deadline + SLACK).into();
+                    let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+                    return alarm.as_mut().poll(context).map(|()| Err(Error::Timeout));
+                }
+                State::Closed | State::Ended => return Poll::Ready(Err(Error::Closed)),
+            }
+        }
+    }
 }
 
 impl Stream for FindAll {
     type Item = Result<Value, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
+        if matches!(self.state, State::Ended) {
             return Poll::Ready(None);
         }
-        let found = std::task::ready!(self.found.poll_recv(context));
-        if let Some(Found::Value(value)) = found {
-            return Poll::Ready(Some(Ok(value)));
-        }
-        self.ended = true;
-        self.guard.disarm();
-        Poll::Ready(match found {
-            Some(Found::End(how, holders)) => {
+        let last = match std::task::ready!(self.poll_found(context)) {
+            Ok(Found::Value(value)) => return Poll::Ready(Some(Ok(value))),
+            Ok(Found::End(how, holders)) => {
+                if let State::UnderWay { guard, .. } = &mut self.state {
+                    guard.disarm();
+                }
                 self.holders = holders;
-                how.err().map(Err)
+                how.err()
             }
-            // Nobody said that it ended: the node is gone.
-            _ => Some(Err(Error::Closed)),
-        })
+            Err(error) => Some(error),
+        };
+        self.state = State::Ended;
+        if let Some(error) = &last {
+            self.shared.places.note(error);
+        }
+        Poll::Ready(last.map(Err))
     }
 }

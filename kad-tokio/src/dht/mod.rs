@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kad_core::FindOptions;
@@ -22,7 +22,9 @@ use crate::clock::NodeClock;
 use crate::command::{Call, Command, Request};
 use crate::error::Error;
 use crate::feed::Feed;
+use crate::places::Places;
 use crate::report::{Lookup, Peer, Pong, Stats};
+use crate::supervisor::{CloseReason, Supervisor};
 use crate::tasks::{Answer, CallId};
 
 pub use finds::{Find, FindAll};
@@ -50,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) calls: Vec<mpsc::UnboundedSender<Call>>,
     pub(crate) clock: NodeClock,
     pub(crate) feed: Arc<Feed>,
+    pub(crate) supervisor: Arc<Supervisor>,
+    pub(crate) places: Places,
     pub(crate) next_call: AtomicU64,
 }
 
@@ -93,7 +97,7 @@ impl Dht {
     ///
     /// ```no_run
     /// # async fn example(dht: &kad_tokio::Dht) -> Result<(), kad_tokio::Error> {
-    /// use std::time::Duration;
+    /// use std::time::{Duration, Instant};
     /// use kad_tokio::{Copies, Key};
     ///
     /// let receipt = dht.store(Key::hash("name"), "value").ttl(Duration::from_secs(600)).copies(Copies::All).await?;
@@ -155,7 +159,7 @@ impl Dht {
     /// # Errors
     /// [`Error::Closed`].
     pub async fn forget(&self, key: Key) -> Result<usize, Error> {
-        self.ask(self.shared.timeout, |answer| Command::Forget { key, digest: None, answer }).await
+        self.call(true, self.shared.timeout, |answer| Command::Forget { key, digest: None, answer }).await
     }
 
     /// Stops to publish one value. Answers whether it was published.
@@ -164,7 +168,7 @@ impl Dht {
     /// [`Error::Closed`].
     pub async fn forget_value(&self, key: Key, digest: Digest) -> Result<bool, Error> {
         let forget = |answer| Command::Forget { key, digest: Some(digest), answer };
-        Ok(self.ask(self.shared.timeout, forget).await? > 0)
+        Ok(self.call(true, self.shared.timeout, forget).await? > 0)
     }
 
     /// Asks whoever is at an address for a sign of life.
@@ -172,7 +176,7 @@ impl Dht {
     /// # Errors
     /// [`Error::Unreachable`] when nobody answers.
     pub async fn ping(&self, address: SocketAddr) -> Result<Pong, Error> {
-        self.ask(self.shared.timeout, |answer| Command::Network(Request::Ping { address, answer })).await
+        self.call(false, self.shared.timeout, |answer| Command::Network(Request::Ping { address, answer })).await
     }
 
     /// Looks for the nodes nearest to a point of the key space.
@@ -181,7 +185,7 @@ impl Dht {
     /// [`Error::Unreachable`] when no node answers although there is a network to reach, [`Error::Timeout`],
     /// [`Error::Closed`].
     pub async fn lookup(&self, target: Key) -> Result<Lookup, Error> {
-        self.ask(self.shared.timeout, |answer| Command::Network(Request::Lookup { target, answer })).await
+        self.call(false, self.shared.timeout, |answer| Command::Network(Request::Lookup { target, answer })).await
     }
 
     /// Everyone in the routing table, by bucket.
@@ -201,6 +205,7 @@ impl Dht {
         for worker in 1..self.shared.calls.len() {
             stats.add(&self.ask_worker(worker, self.shared.timeout, |answer| Command::Stats { answer }).await?);
         }
+        (stats.calls, stats.calls_refused) = (self.shared.places.taken(), self.shared.places.refused());
         Ok(stats)
     }
 
@@ -247,38 +252,73 @@ impl Dht {
     /// [`Error::Closed`].
     ///
     /// # Errors
-    /// [`Error::Closed`] when it was closed before.
+    /// [`Error::Closed`] when it was closed before, or ended by itself: see [`closed`](Self::closed). [`Error::Timeout`] when it
+    /// does not come to its end, because its disk hangs.
     pub async fn close(&self) -> Result<(), Error> {
         let timeout = self.shared.leave_timeout + FAREWELL;
-        self.ask(timeout, |answer| Command::Close { answer }).await
-    }
-
-    /// Waits until the node has stopped, for whatever reason: it was closed, or its socket broke.
-    pub async fn closed(&self) {
-        if let Some(first) = self.shared.calls.first() {
-            first.closed().await;
+        self.send_to(0, 0, self.deadline(timeout), Command::Close)?;
+        match tokio::time::timeout(timeout, self.closed()).await {
+            Ok(reason) if reason.is_failure() => Err(Error::Closed),
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::Timeout),
         }
     }
 
-    /// Sends a command to whoever is to do it: work on the network to the workers in turn, the rest to the first.
-    fn send(&self, timeout: Duration, command: Command) -> Result<Guard, Error> {
-        let id = self.shared.next_call.fetch_add(1, Ordering::Relaxed);
-        let workers = self.shared.calls.len();
-        let worker = if matches!(command, Command::Network(_)) { id as usize % workers } else { 0 };
-        self.send_to(worker, id, timeout, command)
+    /// Waits until the node has ended, whatever ended it, and returns why: it was closed, a socket broke, or one of its threads
+    /// panicked. A node serves with all of its threads or not at all. Its threads are gone then, and its store is closed.
+    pub async fn closed(&self) -> CloseReason {
+        self.shared.supervisor.gone().await
     }
 
-    fn send_to(&self, worker: usize, id: CallId, timeout: Duration, command: Command) -> Result<Guard, Error> {
-        let call = Call { id, deadline: self.shared.clock.now() + timeout.min(TIMEOUT_MAX), command };
-        let calls = self.shared.calls.get(worker).ok_or(Error::Closed)?;
-        calls.send(call).map_err(|_| Error::Closed)?;
+    /// When a call that may take so long ends at the latest.
+    fn deadline(&self, timeout: Duration) -> Deadline {
+        let timeout = timeout.min(TIMEOUT_MAX);
+        Deadline { caller: Instant::now() + timeout, node: self.shared.clock.now() + timeout }
+    }
+
+    /// The worker for a command: the workers in turn for work on the network, the first for the rest.
+    fn worker_of(&self, command: &Command, id: CallId) -> usize {
+        let workers = self.shared.calls.len();
+        if matches!(command, Command::Network(_)) { id as usize % workers } else { 0 }
+    }
+
+    fn next_id(&self) -> CallId {
+        self.shared.next_call.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sends a command, which has a place if it needs one.
+    fn send(&self, deadline: Deadline, command: Command) -> Result<Guard, Error> {
+        let id = self.next_id();
+        let worker = self.worker_of(&command, id);
+        self.send_to(worker, id, deadline, command)?;
         Ok(Guard { shared: self.shared.clone(), worker, id, armed: true })
     }
 
-    /// Sends a command and waits for its answer, but not past the deadline.
+    fn send_to(&self, worker: usize, id: CallId, deadline: Deadline, command: Command) -> Result<(), Error> {
+        let calls = self.shared.calls.get(worker).ok_or(Error::Closed)?;
+        calls.send(Call { id, deadline: deadline.node, command }).map_err(|_| Error::Closed)
+    }
+
+    /// Sends a command to the first worker and waits for its answer, but not past the deadline.
     async fn ask<T>(&self, timeout: Duration, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, Error> {
-        let (answer, reply) = oneshot::channel();
-        self.answered(timeout, self.send(timeout, command(answer))?, reply).await
+        self.ask_worker(0, timeout, command).await
+    }
+
+    /// Makes a call, once there is a place for it, and waits for its answer, but not past the deadline.
+    async fn call<T>(
+        &self,
+        is_store: bool,
+        timeout: Duration,
+        command: impl FnOnce(Answer<T>) -> Command,
+    ) -> Result<T, Error> {
+        let (deadline, places) = (self.deadline(timeout), &self.shared.places);
+        let called = async {
+            let place = places.take(is_store, deadline.caller).await?;
+            let (answer, reply) = oneshot::channel();
+            let guard = self.send(deadline, command(Answer::new(answer, Some(place))))?;
+            self.answered(deadline, guard, reply).await
+        };
+        called.await.inspect_err(|error| places.note(error))
     }
 
     /// Asks one worker.
@@ -289,17 +329,19 @@ impl Dht {
         command: impl FnOnce(Answer<T>) -> Command,
     ) -> Result<T, Error> {
         let (answer, reply) = oneshot::channel();
-        let id = self.shared.next_call.fetch_add(1, Ordering::Relaxed);
-        self.answered(timeout, self.send_to(worker, id, timeout, command(answer))?, reply).await
+        let (id, deadline) = (self.next_id(), self.deadline(timeout));
+        self.send_to(worker, id, deadline, command(Answer::new(answer, None)))?;
+        let guard = Guard { shared: self.shared.clone(), worker, id, armed: true };
+        self.answered(deadline, guard, reply).await
     }
 
     async fn answered<T>(
         &self,
-        timeout: Duration,
+        deadline: Deadline,
         mut guard: Guard,
         reply: oneshot::Receiver<Result<T, Error>>,
     ) -> Result<T, Error> {
-        match tokio::time::timeout(timeout.min(TIMEOUT_MAX) + SLACK, reply).await {
+        match tokio::time::timeout_at((deadline.caller + SLACK).into(), reply).await {
             Ok(result) => {
                 guard.disarm();
                 result.map_err(|_| Error::Closed)?
@@ -307,6 +349,15 @@ impl Dht {
             Err(_) => Err(Error::Timeout),
         }
     }
+}
+
+/// When a call ends at the latest.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    /// By the clock that its caller waits by.
+    caller: Instant,
+    /// By the node's, which goes on while the host sleeps.
+    node: kad_wire::Instant,
 }
 
 /// Takes a call back when its caller drops it.
@@ -319,11 +370,6 @@ struct Guard {
 }
 
 impl Guard {
-    /// For a call that was never made.
-    fn disarmed(dht: &Dht) -> Self {
-        Self { shared: dht.shared.clone(), worker: 0, id: 0, armed: false }
-    }
-
     /// The call is over: there is nothing to take back.
     fn disarm(&mut self) {
         self.armed = false;

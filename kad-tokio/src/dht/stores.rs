@@ -33,7 +33,7 @@ impl StoreMany {
             items: items.into_iter().map(|(key, value)| (key, value, DeleteLock::NONE)).collect(),
             item_type: ItemType::RAW,
             ttl: Duration::from_secs(3600),
-            copies: Copies::AtLeast(3),
+            copies: Copies::DEFAULT,
             timeout,
         }
     }
@@ -44,7 +44,7 @@ impl StoreMany {
         self
     }
 
-    /// How many copies to wait for; three on other nodes if not set.
+    /// How many copies to ask for and to wait for; [`Copies::DEFAULT`] if not set.
     pub fn copies(mut self, copies: Copies) -> Self {
         self.copies = copies;
         self
@@ -96,7 +96,8 @@ impl StoreMany {
         let Some(first) = items.first() else { return Ok(Vec::new()) };
         let span = tracing::debug_span!("store", key = %first.key, items = items.len());
         let copies = self.copies;
-        let stored = self.dht.ask(self.timeout, |answer| Command::Network(Request::Store { items, copies, answer }));
+        let stored =
+            self.dht.call(true, self.timeout, |answer| Command::Network(Request::Store { items, copies, answer }));
         stored.instrument(span).await
     }
 }
@@ -106,7 +107,7 @@ impl IntoFuture for StoreMany {
     type IntoFuture = Boxed<Vec<Receipt>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        Box::pin(async move { enough(self.run().await?) })
     }
 }
 
@@ -123,7 +124,7 @@ impl StoreOne {
         Self { inner: self.inner.ttl(ttl) }
     }
 
-    /// How many copies to wait for; three on other nodes if not set.
+    /// How many copies to ask for and to wait for; [`Copies::DEFAULT`] if not set.
     pub fn copies(self, copies: Copies) -> Self {
         Self { inner: self.inner.copies(copies) }
     }
@@ -154,8 +155,16 @@ impl IntoFuture for StoreOne {
             let receipt = self.inner.run().await?.pop().ok_or(Error::Closed)?;
             match receipt.refused.iter().find(|refused| refused.contact.id == own) {
                 Some(refused) => Err(Error::Refused(refused.status)),
-                None => Ok(receipt),
+                None => enough(vec![receipt])?.pop().ok_or(Error::Closed),
             }
         })
+    }
+}
+
+/// The receipts, or an error that carries them if one of them says less than was asked for.
+pub(super) fn enough(receipts: Vec<Receipt>) -> Result<Vec<Receipt>, Error> {
+    match receipts.iter().all(|receipt| receipt.reached) {
+        true => Ok(receipts),
+        false => Err(Error::TooFewCopies { receipts }),
     }
 }

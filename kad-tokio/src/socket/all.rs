@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::task::Poll;
 
 use super::refusal::Segments;
-use super::{Incoming, Local, Outgoing, Socket};
+use super::{Incoming, Local, Outgoing, Read, Socket};
 use crate::reach::check_one;
 use crate::report::SocketStats;
 
@@ -65,26 +65,31 @@ impl Sockets {
         Incoming::new(self.all.iter().map(Socket::segments_in).max().unwrap_or(1))
     }
 
-    /// Waits until there is something to read.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        match &self.all[..] {
-            [one] => one.readable().await,
-            all => {
-                poll_fn(|context| {
-                    let mut ready = all.iter().map(|socket| socket.poll_readable(context)).filter(Poll::is_ready);
-                    ready.next().unwrap_or(Poll::Pending)
-                })
-                .await
-            }
+    /// Waits until there is something to read, or one of them is broken.
+    pub(crate) async fn readable(&mut self) {
+        let pause = self.all.iter().filter_map(Socket::paused_until).min();
+        let readable = poll_fn(|context| {
+            let mut ready = self.all.iter_mut().map(|socket| socket.poll_readable(context)).filter(Poll::is_ready);
+            ready.next().unwrap_or(Poll::Pending)
+        });
+        match pause {
+            // One that is not read now is read then.
+            Some(until) => drop(tokio::time::timeout_at(until.into(), readable).await),
+            None => readable.await,
         }
     }
 
+    /// Returns what one of them broke with, if it did: then nothing more will come or go there.
+    pub(crate) fn broken(&mut self) -> Option<io::Error> {
+        self.all.iter_mut().find_map(Socket::broken)
+    }
+
     /// Reads what there is at one of them, as much as fits, and says whether that was anything.
-    pub(crate) fn receive(&mut self, incoming: &mut Incoming) -> bool {
+    pub(crate) fn receive(&mut self, incoming: &mut Incoming, read: Read) -> bool {
         for _ in 0..self.all.len() {
             let place = self.next % self.all.len();
             self.next = place + 1;
-            if self.all[place].receive(incoming) {
+            if self.all[place].receive(incoming, read) {
                 incoming.came_to(place as u8);
                 return true;
             }
@@ -114,6 +119,12 @@ impl Sockets {
     #[cfg(test)]
     pub(super) fn refuse(&mut self, refuse: fn(&super::Send<'_>) -> Option<io::Error>) {
         self.all.iter_mut().for_each(|socket| socket.refuse = Some(refuse));
+    }
+
+    /// Makes the first of them fail when it is read.
+    #[cfg(test)]
+    pub(super) fn fail_first(&mut self, errno: Option<i32>) {
+        self.all[0].fault = errno;
     }
 
     /// From where to send to an address of which nothing else is known: from a socket that reaches it, and of several from the
@@ -179,8 +190,8 @@ mod tests {
         }
         let (mut incoming, mut came) = (sockets.incoming(), Vec::new());
         while came.len() < 2 {
-            sockets.readable().await.unwrap();
-            while sockets.receive(&mut incoming) {
+            sockets.readable().await;
+            while sockets.receive(&mut incoming, Read::WhenReady) {
                 came.extend(incoming.datagrams().map(|(source, bytes)| (source.socket, bytes[0])));
             }
         }

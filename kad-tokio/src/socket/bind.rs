@@ -7,7 +7,7 @@ use quinn_udp::UdpSocketState;
 use socket2::{Domain, Protocol, Type};
 
 use super::refusal::Segments;
-use super::{Socket, Sockets, steering};
+use super::{Socket, Sockets, Trouble, steering};
 use crate::error::StartError;
 use crate::reach::is_dual;
 use crate::report::SocketStats;
@@ -137,9 +137,13 @@ fn finish(
         segments,
         too_large: Vec::new(),
         drained: false,
+        trouble: Trouble::default(),
+        broken: None,
         stats,
         #[cfg(test)]
         refuse: None,
+        #[cfg(test)]
+        fault: None,
     })
 }
 

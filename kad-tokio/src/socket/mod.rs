@@ -2,6 +2,7 @@
 
 mod all;
 mod bind;
+mod errors;
 mod incoming;
 mod locals;
 mod outgoing;
@@ -11,6 +12,8 @@ mod steering;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use quinn_udp::UdpSocketState;
 use tokio::io::Interest;
@@ -20,6 +23,7 @@ use crate::report::SocketStats;
 
 pub(crate) use all::Sockets;
 pub(crate) use bind::{DOUBLED, Options, bind};
+use errors::Trouble;
 pub(crate) use incoming::{Incoming, Source};
 pub(crate) use locals::{Local, Locals};
 pub(crate) use outgoing::Outgoing;
@@ -29,6 +33,18 @@ pub(crate) use refusal::{Segments, payload};
 
 /// Largest datagram that is written or, where the system does not join datagrams, received.
 pub(crate) const DATAGRAM: usize = 4096;
+
+/// How long the system may have no room for a datagram.
+const SEND_WAIT: Duration = Duration::from_secs(1);
+
+/// When to read.
+#[derive(Clone, Copy)]
+pub(crate) enum Read {
+    /// If the runtime knows that there is something.
+    WhenReady,
+    /// Whatever it knows.
+    Now,
+}
 
 /// A socket.
 pub(crate) struct Socket {
@@ -46,6 +62,12 @@ pub(crate) struct Socket {
     too_large: Vec<(SocketAddr, usize)>,
     /// Whether the last read left nothing.
     drained: bool,
+    /// Reading goes on after this long, and not before: the system reports errors instead of datagrams.
+    trouble: Trouble,
+    /// What the socket broke with.
+    broken: Option<io::Error>,
+    #[cfg(test)]
+    fault: Option<i32>,
     stats: SocketStats,
     /// What a test has the system say.
     #[cfg(test)]
@@ -89,31 +111,52 @@ impl Socket {
         if self.offload { self.state.gro_segments() } else { 1 }
     }
 
-    /// Waits until there is something to read.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
+    /// Returns when it is read again, if it is not read now.
+    fn paused_until(&self) -> Option<Instant> {
+        self.trouble.until.filter(|until| *until > Instant::now())
+    }
+
+    /// Ready when there is something to read, or the socket is broken.
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match &self.udp {
-            Some(udp) => udp.readable().await,
-            None => std::future::pending().await,
+            Some(udp) if self.paused_until().is_none() => udp.poll_recv_ready(context).map(|ready| {
+                if let Err(error) = ready {
+                    self.broken.get_or_insert(error);
+                }
+            }),
+            _ => Poll::Pending,
         }
     }
 
-    fn poll_readable(&self, context: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {
-        match &self.udp {
-            Some(udp) => udp.poll_recv_ready(context),
-            None => std::task::Poll::Pending,
-        }
+    /// Returns what the socket broke with, if it did: then nothing more will come or go.
+    pub(crate) fn broken(&mut self) -> Option<io::Error> {
+        self.broken.take()
     }
 
     /// Reads what there is, as much as fits, and says whether that was anything.
-    pub(crate) fn receive(&mut self, incoming: &mut Incoming) -> bool {
+    pub(crate) fn receive(&mut self, incoming: &mut Incoming, read: Read) -> bool {
         incoming.clear();
-        if std::mem::take(&mut self.drained) {
+        if std::mem::take(&mut self.drained) || self.paused_until().is_some() {
             return false;
         }
         let Some(udp) = self.udp.as_ref() else { return false };
+        #[cfg(test)]
+        let fault = self.fault;
+        let mut take = || {
+            #[cfg(test)]
+            if let Some(errno) = fault {
+                return Err(io::Error::from_raw_os_error(errno));
+            }
+            incoming.read(&self.state, udp)
+        };
         loop {
-            match udp.try_io(Interest::READABLE, || incoming.read(&self.state, udp)) {
+            let read = match read {
+                Read::WhenReady => udp.try_io(Interest::READABLE, &mut take),
+                Read::Now => take(),
+            };
+            match read {
                 Ok(bytes) => {
+                    self.trouble = Trouble::default();
                     self.stats.bytes_in += bytes as u64;
                     if !incoming.is_full() {
                         // That was all: the runtime is told so without another call to the system. Should a datagram have come
@@ -125,10 +168,15 @@ impl Socket {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // What an earlier datagram ran into, on systems that report it here.
+                Err(error) if errors::is_end_of_socket(&error) => {
+                    self.broken.get_or_insert(error);
+                    return false;
+                }
+                // What an earlier datagram ran into, on systems that report it here; or the system is short of something.
                 Err(error) => {
                     tracing::debug!(%error, "receive");
                     self.stats.receive_errors += 1;
+                    self.stats.receive_pauses += u64::from(self.trouble.goes_on());
                     return false;
                 }
             }
@@ -160,6 +208,10 @@ impl Socket {
     }
 
     fn failed(&mut self, send: &Send<'_>, error: &io::Error) {
+        if errors::is_end_of_socket(error) {
+            let again = || error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+            self.broken.get_or_insert_with(again);
+        }
         tracing::debug!(to = %send.to, len = send.bytes.len(), %error, "send");
         self.stats.send_errors += 1;
         if refusal::is_too_large(error) {
@@ -202,7 +254,8 @@ impl Socket {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.stats.send_waits += 1;
-                    udp.writable().await?;
+                    // What it does not take in this time is lost like any datagram.
+                    tokio::time::timeout(SEND_WAIT, udp.writable()).await??;
                 }
                 Err(error) => return Err(error),
             }
@@ -227,7 +280,7 @@ fn mapped(address: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -295,5 +348,72 @@ mod tests {
         assert_eq!((sockets[0].stats().too_large, sockets[0].stats().send_errors), (3, 3));
         assert!(sockets[0].segments().get() > 1, "that is no fault of the offload");
         assert!(sockets[0].take_too_large().is_empty());
+    }
+
+    /// One worker's sockets: the first of them is the one that fails.
+    fn unsteered(addresses: usize) -> (Sockets, Incoming) {
+        let listen: Vec<_> = (1..=addresses).map(|last| SocketAddr::from(([127, 0, 0, last as u8], 0))).collect();
+        let options =
+            Options { listen: &listen, bound: &[], workers: 1, buffer: 64 << 10, offload: false, steering: false };
+        let mut sockets = bind(&options).unwrap().pop().unwrap();
+        sockets.attach().unwrap();
+        let incoming = sockets.incoming();
+        (sockets, incoming)
+    }
+
+    const OUT_OF_MEMORY: i32 = 12;
+
+    /// A datagram waits all the time, so that the system says that there is something to read.
+    #[tokio::test]
+    async fn a_socket_that_cannot_be_read_is_read_less_and_less_often_and_again_when_it_can() {
+        let (mut sockets, mut incoming) = unsteered(1);
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.send_to(b"datagram", sockets.addresses()[0]).unwrap();
+        let until = Instant::now() + Duration::from_millis(400);
+        sockets.fail_first(Some(OUT_OF_MEMORY));
+        while Instant::now() < until {
+            sockets.readable().await;
+            assert!(!sockets.receive(&mut incoming, Read::WhenReady));
+        }
+        let (errors, pauses) = (sockets.stats().receive_errors, sockets.stats().receive_pauses);
+        assert!((2..20).contains(&errors) && pauses == errors - 1, "{errors} errors, {pauses} pauses");
+        assert!(sockets.broken().is_none());
+        sockets.fail_first(None);
+        sockets.readable().await;
+        assert!(sockets.receive(&mut incoming, Read::WhenReady));
+        assert!(incoming.datagrams().map(|(_, bytes)| bytes).eq([b"datagram"]));
+    }
+
+    #[tokio::test]
+    async fn one_of_several_sockets_that_cannot_be_read_does_not_hold_up_the_others() {
+        let (mut sockets, mut incoming) = unsteered(2);
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.send_to(b"lost", sockets.addresses()[0]).unwrap();
+        sockets.fail_first(Some(OUT_OF_MEMORY));
+        // Until its pause is the longest.
+        while sockets.stats().receive_pauses < 9 {
+            sockets.readable().await;
+            assert!(!sockets.receive(&mut incoming, Read::WhenReady));
+        }
+        let (begun, errors) = (Instant::now(), sockets.stats().receive_errors);
+        for _ in 0..50 {
+            peer.send_to(b"datagram", sockets.addresses()[1]).unwrap();
+            while !sockets.receive(&mut incoming, Read::WhenReady) {
+                sockets.readable().await;
+            }
+            assert!(incoming.datagrams().map(|(_, bytes)| bytes).eq([b"datagram"]));
+        }
+        // With a pause for each it would be a dozen seconds.
+        assert!(begun.elapsed() < Duration::from_secs(5) && sockets.stats().receive_errors <= errors + 10);
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_none_any_more_is_broken() {
+        for errno in errors::END {
+            let (mut sockets, mut incoming) = unsteered(2);
+            sockets.fail_first(Some(errno));
+            assert!(!sockets.receive(&mut incoming, Read::Now));
+            assert_eq!(sockets.broken().and_then(|error| error.raw_os_error()), Some(errno));
+        }
     }
 }

@@ -9,6 +9,7 @@ use kad_wire::{Contact, Digest, ItemHeader, Key, Sink};
 use tokio::sync::mpsc;
 
 use crate::error::Error;
+use crate::places::Place;
 use crate::report::Value;
 
 /// What a find tells its caller: values, and how it ended. A channel that closes without an end means that the node is
@@ -26,8 +27,7 @@ pub(crate) struct FindCall {
     pub(crate) key: Key,
     pub(crate) options: FindOptions,
     caller: mpsc::UnboundedSender<Found>,
-    /// Whether the own store was looked into.
-    pub(crate) looked_here: bool,
+    _place: Place,
     /// What was handed out, so that the own store's values do not come twice.
     seen: HashSet<Digest>,
     /// The first value, for a copy at the closest node that did not have it.
@@ -37,8 +37,8 @@ pub(crate) struct FindCall {
 }
 
 impl FindCall {
-    pub(crate) fn new(key: Key, options: FindOptions, caller: mpsc::UnboundedSender<Found>) -> Self {
-        Self { key, options, caller, looked_here: false, seen: HashSet::new(), first: None, holders: Vec::new() }
+    pub(crate) fn new(key: Key, options: FindOptions, caller: mpsc::UnboundedSender<Found>, place: Place) -> Self {
+        Self { key, options, caller, _place: place, seen: HashSet::new(), first: None, holders: Vec::new() }
     }
 
     /// Hands a value out, unless it came before or the first was enough.

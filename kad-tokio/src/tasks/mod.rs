@@ -6,11 +6,12 @@ mod store;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kad_core::OperationId;
-use kad_wire::Digest;
+use kad_wire::{Digest, Instant};
 use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::feed::Purpose;
+use crate::places::Place;
 use crate::report::{Lookup, Pong, Step};
 
 pub(crate) use find::{Collected, FindCall, Found};
@@ -20,7 +21,29 @@ pub(crate) use store::{StoreCall, note_item};
 pub(crate) type CallId = u64;
 
 /// Where the answer of a call goes.
-pub(crate) type Answer<T> = oneshot::Sender<Result<T, Error>>;
+#[derive(Debug)]
+pub(crate) struct Answer<T> {
+    to: oneshot::Sender<Result<T, Error>>,
+    /// The call's place, if it needs one, which is free when this is gone.
+    place: Option<Place>,
+}
+
+impl<T> Answer<T> {
+    pub(crate) const fn new(to: oneshot::Sender<Result<T, Error>>, place: Option<Place>) -> Self {
+        Self { to, place }
+    }
+
+    /// Answers the call, which is over.
+    pub(crate) fn send(self, result: Result<T, Error>) {
+        // A caller that has gone away does not want it.
+        let _ = self.to.send(result);
+    }
+
+    /// For a call that goes on after its answer.
+    pub(crate) fn split(self) -> (oneshot::Sender<Result<T, Error>>, Option<Place>) {
+        (self.to, self.place)
+    }
+}
 
 /// What an operation of the core is for.
 pub(crate) enum Task {
@@ -75,8 +98,12 @@ pub(crate) struct Tasks {
     by_call: HashMap<CallId, OperationId>,
     /// Store calls, oldest first.
     pub(crate) stores: BTreeMap<CallId, StoreCall>,
-    /// Those of them with batches that wait to be started.
+    /// Those of them with batches that may be started.
     pub(crate) unfinished: BTreeSet<CallId>,
+    /// When calls that wait for something run out of time, the next one first.
+    pub(crate) deadlines: BTreeSet<(Instant, CallId)>,
+    /// Operations that were given up since watchers were last told.
+    pub(crate) cancelled: Vec<OperationId>,
     pub(crate) finds: HashMap<CallId, FindCall>,
 }
 
@@ -90,6 +117,19 @@ impl Tasks {
 
     pub(crate) fn get(&self, operation: OperationId) -> Option<&Task> {
         self.by_operation.get(&operation)
+    }
+
+    /// How many operations are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.by_operation.len()
+    }
+
+    /// Nothing is left to do for a store call.
+    pub(crate) fn end_store(&mut self, call: CallId) {
+        self.unfinished.remove(&call);
+        if let Some(store) = self.stores.remove(&call) {
+            self.deadlines.remove(&(store.deadline, call));
+        }
     }
 
     /// Every operation with what it is for.
@@ -113,6 +153,7 @@ impl Tasks {
         }
         let operation = self.by_call.remove(&call)?;
         self.by_operation.remove(&operation);
+        self.cancelled.push(operation);
         Some(operation)
     }
 
@@ -124,14 +165,17 @@ impl Tasks {
         // Whoever waits for one of these sees that nobody will answer any more.
         self.stores.clear();
         self.unfinished.clear();
+        self.deadlines.clear();
         self.by_call.clear();
         let is_call = |task: &Task| task.only_of().is_some() || matches!(task, Task::Store { .. });
-        self.by_operation.extract_if(|_, task| is_call(task)).map(|(operation, _)| operation).collect()
+        let operations: Vec<_> = self.by_operation.extract_if(|_, task| is_call(task)).map(|(id, _)| id).collect();
+        self.cancelled.extend(&operations);
+        operations
     }
 }
 
 /// A lookup as callers see it.
-pub(crate) fn lookup_of(trace: &kad_core::Trace<'_>, now: kad_wire::Instant) -> Lookup {
+pub(crate) fn lookup_of(trace: &kad_core::Trace<'_>, now: Instant) -> Lookup {
     let steps: Vec<Step> = trace.steps().collect();
     Lookup {
         target: *trace.target(),

@@ -6,12 +6,18 @@ use std::time::Duration;
 use kad_core::Held;
 use kad_wire::{Digest, Instant, ItemHeader, Key};
 
+use tokio::sync::oneshot;
+
 use super::Answer;
+use crate::error::Error;
+use crate::places::Place;
 use crate::report::{Copies, Receipt, Refused};
 
 /// A store call.
 pub(crate) struct StoreCall {
-    answer: Option<Answer<Vec<Receipt>>>,
+    answer: Option<oneshot::Sender<Result<Vec<Receipt>, Error>>>,
+    /// Its place among the calls, until nothing is left to do.
+    _place: Option<Place>,
     receipts: Vec<Receipt>,
     /// Whether an item's operation has neither its quorum nor its end, by place.
     open: Vec<bool>,
@@ -22,6 +28,10 @@ pub(crate) struct StoreCall {
     batches: VecDeque<Vec<usize>>,
     under_way: usize,
     copies: Copies,
+    /// True once the own store has it for good, so that it may go to others.
+    arranged: bool,
+    /// True if there are no other nodes.
+    alone: bool,
     pub(crate) deadline: Instant,
 }
 
@@ -44,31 +54,48 @@ impl StoreCall {
             silent: Vec::new(),
             complete: false,
             ended: false,
+            reached: false,
             requests: 0,
             duration: Duration::ZERO,
         };
         let receipts = headers.iter().map(receipt).collect();
         let open = vec![true; headers.len()];
-        let (answer, batches) = (Some(answer), VecDeque::new());
-        Self { answer, receipts, open, headers, begun, batches, under_way: 0, copies, deadline }
+        let (answer, place) = answer.split();
+        Self {
+            answer: Some(answer),
+            _place: place,
+            receipts,
+            open,
+            headers,
+            begun,
+            batches: VecDeque::new(),
+            under_way: 0,
+            copies,
+            arranged: false,
+            alone: false,
+            deadline,
+        }
     }
 
     /// The own store does not take this item: so nobody is asked to.
     pub(crate) fn refused_here(&mut self, place: usize, refused: Refused) {
-        let receipt = &mut self.receipts[place];
-        (receipt.copies, receipt.ended) = (0, true);
-        receipt.refused.push(refused);
+        // They are gone if nobody waits for them any more.
+        if let Some(receipt) = self.receipts.get_mut(place) {
+            (receipt.copies, receipt.ended) = (0, true);
+            receipt.refused.push(refused);
+        }
         self.open[place] = false;
     }
 
     /// Arranges what is open: items that the same nodes will hold travel together, those whose keys share `bits` leading
     /// bits, and no more than `width`. One that was given twice travels once.
-    pub(crate) fn arrange(&mut self, bits: usize, width: usize) {
+    pub(crate) fn arrange(&mut self, bits: usize, width: usize, alone: bool) {
+        (self.arranged, self.alone) = (true, alone);
         let mut order: Vec<usize> = (0..self.headers.len()).filter(|&place| self.open[place]).collect();
         order.sort_by_key(|&place| self.name(place));
         self.batches =
             kad_upkeep::regions(&order, bits, width, |&place| self.name(place)).map(<[usize]>::to_vec).collect();
-        if self.copies == Copies::AtLeast(0) {
+        if self.quorum() == 0 && self.copies != Copies::All {
             self.answer_now();
         }
     }
@@ -97,7 +124,7 @@ impl StoreCall {
     pub(crate) fn quorum(&self) -> u8 {
         match self.copies {
             Copies::All => 0,
-            Copies::AtLeast(count) => count,
+            Copies::AtLeast(count) | Copies::UpTo(count) => count,
         }
     }
 
@@ -107,6 +134,19 @@ impl StoreCall {
 
     pub(crate) fn batch_ended(&mut self) {
         self.under_way = self.under_way.saturating_sub(1);
+    }
+
+    /// The call's deadline has come.
+    pub(crate) fn expire(&mut self) {
+        if !self.arranged {
+            // Whether this node's own store has it is not known yet.
+            if let Some(answer) = self.answer.take() {
+                let _ = answer.send(Err(Error::Timeout));
+            }
+        } else if self.has_batches() {
+            self.answer_now();
+        }
+        // What is under way ends at the same time, and answers.
     }
 
     /// Whether batches wait to be started.
@@ -137,9 +177,24 @@ impl StoreCall {
 
     /// Answers with what is known by now.
     pub(crate) fn answer_now(&mut self) {
-        if let Some(answer) = self.answer.take() {
-            // A caller that has gone away does not want it.
-            let _ = answer.send(Ok(std::mem::take(&mut self.receipts)));
+        let Some(answer) = self.answer.take() else { return };
+        let mut receipts = std::mem::take(&mut self.receipts);
+        for receipt in &mut receipts {
+            receipt.reached = self.is_reached(receipt);
+        }
+        // A caller that has gone away does not want it.
+        let _ = answer.send(Ok(receipts));
+    }
+
+    /// Returns true if a receipt says what was asked for.
+    fn is_reached(&self, receipt: &Receipt) -> bool {
+        let is_refused_here = receipt.copies == 0 && receipt.ended && receipt.elsewhere == 0;
+        let any = receipt.elsewhere > 0 || (self.alone && !is_refused_here);
+        match self.copies {
+            Copies::All => any && receipt.ended,
+            Copies::AtLeast(0) | Copies::UpTo(0) => !is_refused_here,
+            Copies::AtLeast(count) => receipt.elsewhere >= count.into(),
+            Copies::UpTo(count) => receipt.elsewhere >= count.into() || (any && receipt.complete),
         }
     }
 
@@ -198,14 +253,14 @@ mod tests {
     fn call(keys: &[[u8; 32]]) -> StoreCall {
         let header = |key: &Key| ItemHeader::publish(key, ItemType::RAW, DeleteLock::NONE, 60_000, b"value");
         let headers = keys.iter().map(|bytes| Key::from_bytes(*bytes)).map(|key| (key, header(&key))).collect();
-        let (answer, _) = tokio::sync::oneshot::channel();
-        StoreCall::new(headers, true, Copies::All, Instant::ZERO, Instant::ZERO, answer)
+        let (answer, _) = oneshot::channel();
+        StoreCall::new(headers, true, Copies::All, Instant::ZERO, Instant::ZERO, Answer::new(answer, None))
     }
 
     #[test]
     fn neighbours_travel_together_and_twins_once() {
         let mut call = call(&[[0xf0; 32], [0x01; 32], [0xf1; 32], [0x01; 32], [0x00; 32]]);
-        call.arrange(6, 2);
+        call.arrange(6, 2, false);
         assert_eq!(call.batches, [vec![4, 1, 3], vec![0, 2]]);
         let items = call.next_batch(Instant::from_micros(5_000_000)).unwrap();
         assert_eq!(items.len(), 2);

@@ -23,8 +23,8 @@ const LATE_BATCH_MS: u64 = 30_000;
 
 /// A request that waits for the first join, or for a place.
 pub(super) struct Waiting {
-    deadline: Instant,
-    request: Request,
+    pub(super) deadline: Instant,
+    pub(super) request: Request,
 }
 
 impl Worker {
@@ -44,87 +44,109 @@ impl Worker {
         let Call { id, deadline, command } = call;
         match command {
             Command::Network(request) => {
-                self.waiting.insert(id, Waiting { deadline, request });
+                self.enqueue(id, deadline, request);
             }
             Command::Forget { key, digest, answer } => {
                 let forgotten = self.forget(key, digest);
                 self.forgotten(answer, forgotten);
             }
-            Command::Peers { answer } => drop(answer.send(Ok(self.peers()))),
-            Command::Held { after, limit, own, answer } => drop(answer.send(Ok(self.held(after, limit, own)))),
-            Command::Stats { answer } => drop(answer.send(Ok(self.stats()))),
+            Command::Peers { answer } => answer.send(Ok(self.peers())),
+            Command::Held { after, limit, own, answer } => answer.send(Ok(self.held(after, limit, own))),
+            Command::Stats { answer } => answer.send(Ok(self.stats())),
             Command::Watch { answer } => {
                 self.observe();
-                let _ = answer.send(Ok(()));
+                answer.send(Ok(()));
             }
             Command::Joined { answer } => match self.is_settled() {
-                true => drop(answer.send(self.joined())),
+                true => answer.send(self.joined()),
                 false => self.wait_for_join.push(answer),
             },
             Command::Cancel => self.cancel(id),
             Command::Bootstrap { addresses } => self.join_found(addresses),
             Command::SetBootstrap { addresses } => self.set_bootstrap(addresses),
             Command::Moved => self.moved(),
-            Command::Close { answer } => self.leave(answer),
+            Command::Close => self.leave(),
         }
     }
 
-    /// Starts what waits, oldest first, as far as there are places; then the rest of large stores.
-    pub(super) fn start_waiting(&mut self) {
-        let has_places = self.begin_waiting();
-        self.settle_published();
-        if !has_places {
-            return;
+    /// Queues a request, unless the own store answers it.
+    fn enqueue(&mut self, id: CallId, deadline: Instant, request: Request) {
+        if self.upkeep.is_leaving() {
+            return request.refuse(Error::Closed);
         }
-        let mut next = 0;
-        while let Some(&call) = self.tasks.unfinished.range(next..).next() {
-            next = call + 1;
-            if !self.start_batches(call) {
+        let Some(request) = self.answer_here(request) else { return };
+        self.tasks.deadlines.insert((deadline, id));
+        let waits = request.needs_contacts() && !self.is_settled();
+        let queue = if waits { &mut self.unsettled } else { &mut self.waiting };
+        queue.insert(id, Waiting { deadline, request });
+    }
+
+    /// Starts what waits as far as there are places: in turns the oldest call, and a batch of the oldest large store, so that
+    /// neither takes every place.
+    pub(super) fn start_waiting(&mut self) {
+        if !self.unsettled.is_empty() && self.is_settled() {
+            self.waiting.append(&mut self.unsettled);
+        }
+        loop {
+            let mut begun = false;
+            while self.has_place() {
+                self.stores_first = !self.stores_first;
+                let next = match self.stores_first {
+                    true => self.start_batch() || self.begin_next(),
+                    false => self.begin_next() || self.start_batch(),
+                };
+                if !next {
+                    break;
+                }
+                begun = true;
+            }
+            self.settle_published();
+            if !begun {
                 return;
             }
         }
     }
 
-    /// Begins what waits, and says whether there was a place for each.
-    fn begin_waiting(&mut self) -> bool {
-        let mut next = 0;
-        while let Some((&id, _)) = self.waiting.range(next..).next() {
-            next = id + 1;
-            let Some(Waiting { deadline, request }) = self.waiting.remove(&id) else { return true };
-            if self.upkeep.is_leaving() {
-                request.refuse(Error::Closed);
-            } else if request.needs_contacts() && !self.is_settled() {
-                if let Some(request) = self.answer_here(request) {
-                    self.waiting.insert(id, Waiting { deadline, request });
-                }
-            } else if let Some(request) = self.begin(id, deadline, request) {
-                self.waiting.insert(id, Waiting { deadline, request });
-                return false;
-            }
+    /// Returns true if another operation may begin. Stores that are not durable yet will have one each.
+    fn has_place(&mut self) -> bool {
+        let under_way = self.tasks.len() + self.published.len();
+        (!self.waiting.is_empty() || !self.tasks.unfinished.is_empty()) && self.pace.allows(under_way)
+    }
+
+    /// Begins the oldest call that waits, and returns true if that was possible.
+    fn begin_next(&mut self) -> bool {
+        let Some((id, Waiting { deadline, request })) = self.waiting.pop_first() else { return false };
+        let is_store = matches!(request, Request::Store { .. });
+        if let Some(request) = self.begin(id, deadline, request) {
+            self.waiting.insert(id, Waiting { deadline, request });
+            return false;
+        }
+        // A store may wait again, for the disk or for places; everything else has an operation, which ends in time.
+        if !is_store {
+            self.tasks.deadlines.remove(&(deadline, id));
         }
         true
     }
 
     /// When the first of those that wait runs out of time.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        let unfinished = self.tasks.unfinished.iter().filter_map(|call| self.tasks.stores.get(call));
-        let unstarted = unfinished.filter(|call| !call.is_answered());
-        let waiting = self.waiting.values().map(|waiting| waiting.deadline);
-        waiting.chain(unstarted.map(|call| call.deadline)).min()
+        self.tasks.deadlines.first().map(|(at, _)| *at)
     }
 
-    /// Who waits past its deadline is answered.
+    /// Answers those who have waited until their deadline.
     pub(super) fn expire_waiting(&mut self) {
-        if self.waiting.is_empty() && self.tasks.unfinished.is_empty() {
+        if self.tasks.deadlines.is_empty() {
             return;
         }
         let now = self.now();
-        for (_, waiting) in self.waiting.extract_if(.., |_, waiting| waiting.deadline <= now) {
-            waiting.request.refuse(Error::Timeout);
-        }
-        for call in &self.tasks.unfinished {
-            if let Some(call) = self.tasks.stores.get_mut(call).filter(|call| call.deadline <= now) {
-                call.answer_now();
+        while self.next_expiry().is_some_and(|at| at <= now) {
+            let Some((_, call)) = self.tasks.deadlines.pop_first() else { return };
+            if let Some(waiting) = self.waiting.remove(&call) {
+                waiting.request.refuse(Error::Busy);
+            } else if let Some(waiting) = self.unsettled.remove(&call) {
+                waiting.request.refuse(Error::Timeout);
+            } else if let Some(store) = self.tasks.stores.get_mut(&call) {
+                store.expire();
             }
         }
     }
@@ -134,11 +156,7 @@ impl Worker {
         let until = deadline;
         match request {
             Request::Store { items, copies, answer } => self.store(call, deadline, &items, copies, answer),
-            find @ Request::Find(_) => {
-                let find = match self.answer_here(find)? {
-                    Request::Find(find) => find,
-                    other => return Some(other),
-                };
+            Request::Find(find) => {
                 let (key, options) = (find.key, find.options);
                 match self.start(Operation::find(until, key, options)) {
                     Ok(operation) => {
@@ -175,7 +193,8 @@ impl Worker {
         let headers = items.iter().map(|item| (item.key, item.header)).collect();
         let call = StoreCall::new(headers, self.parts.serves, copies, now, deadline, answer);
         let statuses = items.iter().map(|item| self.publish(now, item)).collect();
-        self.published.push(Published { id, call, statuses });
+        self.tasks.stores.insert(id, call);
+        self.published.push(Published { id, statuses });
     }
 
     /// Publishes a value in the own store.
@@ -198,54 +217,53 @@ impl Worker {
         forgotten
     }
 
-    /// Starts batches of a store call, as many as may be under way. Answers whether there was a place for each.
-    pub(super) fn start_batches(&mut self, call: CallId) -> bool {
-        let has_places = self.start_more_batches(call);
-        match self.tasks.stores.get(&call).is_some_and(StoreCall::has_batches) {
-            true => self.tasks.unfinished.insert(call),
-            false => self.tasks.unfinished.remove(&call),
-        };
-        has_places
+    /// Starts a batch of the oldest store that has one to start, and returns true if that was possible.
+    fn start_batch(&mut self) -> bool {
+        while let Some(&call) = self.tasks.unfinished.first() {
+            let begun = self.begin_batch(call);
+            let may_go_on = |store: &StoreCall| store.has_batches() && store.under_way() < STORE_WIDTH;
+            if begun != Some(false) && !self.tasks.stores.get(&call).is_some_and(may_go_on) {
+                self.tasks.unfinished.remove(&call);
+            }
+            if let Some(begun) = begun {
+                return begun;
+            }
+        }
+        false
     }
 
-    fn start_more_batches(&mut self, call: CallId) -> bool {
-        loop {
-            let now = self.now();
-            let Some(pending) = self.tasks.stores.get(&call) else { return true };
-            if pending.under_way() >= STORE_WIDTH {
-                return true;
+    /// Starts the next batch of a store. `None`: it has none to start. `false`: there is no place.
+    fn begin_batch(&mut self, call: CallId) -> Option<bool> {
+        let now = self.now();
+        let pending = self.tasks.stores.get(&call).filter(|pending| pending.under_way() < STORE_WIDTH)?;
+        let batch = pending.next_batch(now)?;
+        let late = if pending.is_answered() { now.plus_millis(LATE_BATCH_MS) } else { now };
+        let (quorum, until) = (pending.quorum(), pending.deadline.max(late));
+        let started = self.start(Operation::Store { until, mode: StoreMode::Publish, quorum, items: batch });
+        let pending = self.tasks.stores.get_mut(&call)?;
+        match started {
+            Ok(operation) => {
+                let places = pending.take_batch(true);
+                self.tasks.begin(operation, Task::Store { call, places });
             }
-            let Some(batch) = pending.next_batch(now) else { return true };
-            let late = if pending.is_answered() { now.plus_millis(LATE_BATCH_MS) } else { now };
-            let (quorum, until) = (pending.quorum(), pending.deadline.max(late));
-            let started = self.start(Operation::Store { until, mode: StoreMode::Publish, quorum, items: batch });
-            let Some(pending) = self.tasks.stores.get_mut(&call) else { return true };
-            match started {
-                Ok(operation) => {
-                    let places = pending.take_batch(true);
-                    self.tasks.begin(operation, Task::Store { call, places });
-                }
-                Err(StartError::NoSlot) => return false,
-                // Its lifetime has passed while it waited: there is nothing left to store.
-                Err(error) => {
-                    tracing::debug!(%error, "a batch was not stored");
-                    let places = pending.take_batch(false);
-                    pending.enough(&places);
-                    if pending.is_over() {
-                        self.tasks.stores.remove(&call);
-                    }
+            Err(StartError::NoSlot) => return Some(false),
+            // Its lifetime has passed while it waited: there is nothing left to store.
+            Err(error) => {
+                tracing::debug!(%error, "a batch was not stored");
+                let places = pending.take_batch(false);
+                pending.enough(&places);
+                if pending.is_over() {
+                    self.tasks.end_store(call);
                 }
             }
         }
+        Some(true)
     }
 
     /// Looks into the own store for a find. Gives it back if that is not enough.
     fn answer_here(&mut self, request: Request) -> Option<Request> {
         let Request::Find(mut find) = request else { return Some(request) };
-        if !find.looked_here {
-            find.looked_here = true;
-            self.find_here(&mut find);
-        }
+        self.find_here(&mut find);
         if !find.has_enough() {
             return Some(Request::Find(find));
         }
@@ -269,7 +287,11 @@ impl Worker {
     }
 
     fn cancel(&mut self, call: CallId) {
-        self.waiting.remove(&call);
+        for queue in [&mut self.waiting, &mut self.unsettled] {
+            if let Some(Waiting { deadline, .. }) = queue.remove(&call) {
+                self.tasks.deadlines.remove(&(deadline, call));
+            }
+        }
         if let Some(operation) = self.tasks.forget(call) {
             self.cancel_operation(operation);
         }

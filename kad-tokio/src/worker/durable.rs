@@ -7,7 +7,7 @@ use super::Worker;
 use crate::error::Error;
 use crate::report::Refused;
 use crate::socket::Outgoing;
-use crate::tasks::{Answer, CallId, StoreCall};
+use crate::tasks::{Answer, CallId};
 use crate::vault::Durable;
 
 /// Answers that may wait for the disk. More are dropped: to their requesters they are lost like any datagram.
@@ -16,7 +16,6 @@ const HELD: usize = 4096;
 /// A store call whose values are in the own store since the last commit.
 pub(super) struct Published {
     pub(super) id: CallId,
-    pub(super) call: StoreCall,
     /// What the own store says of each value.
     pub(super) statuses: Vec<ItemStatus>,
 }
@@ -71,26 +70,32 @@ impl Worker {
     fn pledge(&mut self, what: Pledge) {
         match self.parts.store.make_durable() {
             Durable::Now(result) => self.redeem(what, result),
-            Durable::After(commit) => {
-                self.held.push_back(Held { commit, what });
-                self.drop_surplus();
-            }
+            Durable::After(commit) => self.hold(commit, what),
         }
     }
 
-    /// No peer can make more answers wait than this.
-    fn drop_surplus(&mut self) {
-        let waiting = |held: &Held| if let Pledge::Answers(answers) = &held.what { answers.len() } else { 0 };
-        if self.held.iter().map(waiting).sum::<usize>() > HELD
-            && let Some(Held { what: Pledge::Answers(answers), .. }) = self.held.back_mut()
-        {
-            self.parts.socket.withhold(answers);
+    /// Keeps what waits for a commit. What that is of calls is bounded by their number; of answers to peers, by theirs.
+    fn hold(&mut self, commit: u64, mut what: Pledge) {
+        if let Pledge::Answers(answers) = &mut what {
+            if self.held_answers + answers.len() > HELD {
+                return self.parts.socket.withhold(answers);
+            }
+            self.held_answers += answers.len();
+            if let Some(Held { commit: of, what: Pledge::Answers(held) }) = self.held.back_mut()
+                && *of == commit
+            {
+                return held.append(answers);
+            }
         }
+        self.held.push_back(Held { commit, what });
     }
 
     /// A commit has ended.
     pub(super) fn committed(&mut self, number: u64, result: Result<(), NotDurable>) {
         while let Some(held) = self.held.pop_front_if(|held| held.commit <= number) {
+            if let Pledge::Answers(answers) = &held.what {
+                self.held_answers = self.held_answers.saturating_sub(answers.len());
+            }
             self.redeem(held.what, result);
         }
     }
@@ -110,29 +115,36 @@ impl Worker {
                 }
             }
             Pledge::Forgotten(answer, forgotten) => {
-                // A caller that has gone away does not want it.
-                let _ = answer.send(result.map(|()| forgotten).map_err(|NotDurable| Error::NotDurable));
+                answer.send(result.map(|()| forgotten).map_err(|NotDurable| Error::NotDurable));
             }
         }
     }
 
     /// Values are in the own store, durable or not: brings them to the network.
     fn publish_further(&mut self, published: Published, durable: bool) {
-        let Published { id, mut call, statuses } = published;
+        let Published { id, statuses } = published;
+        let (bits, width, alone) = (self.node().region_bits(), self.node().items_per_operation(), self.is_alone());
+        let own = self.own_contact();
+        // It is gone if the node is leaving.
+        let Some(call) = self.tasks.stores.get_mut(&id) else { return };
         for (place, status) in statuses.into_iter().enumerate() {
             let status = if durable || !status.is_held() { status } else { ItemStatus::Full };
             if !status.is_held() {
-                call.refused_here(place, Refused { contact: self.own_contact(), status });
+                call.refused_here(place, Refused { contact: own, status });
             }
         }
-        let (bits, width) = (self.node().region_bits(), self.node().items_per_operation());
-        call.arrange(bits, width);
+        call.arrange(bits, width, alone);
         // Those that the own store refused wait for nothing.
         call.enough(&[]);
-        if !call.is_over() {
-            self.tasks.stores.insert(id, call);
-            self.start_batches(id);
+        match call.is_over() {
+            true => self.tasks.end_store(id),
+            false => drop(self.tasks.unfinished.insert(id)),
         }
+    }
+
+    /// Returns true if this node has no network to reach, and has met nobody.
+    fn is_alone(&mut self) -> bool {
+        !self.parts.reach.has_network() && self.node().stats().contacts_added == 0
     }
 }
 

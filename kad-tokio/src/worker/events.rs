@@ -46,10 +46,14 @@ impl Worker {
                 recorder.note(now, Input::Event);
             }
             self.observer.ended(now, &event, &self.tasks);
+            let is_end = !matches!(event, Event::Quorum { .. });
             let next = match self.upkeep.ended(event.operation()) {
                 true => Next::Nothing,
                 false => self.tasks.take(now, &event, has_network),
             };
+            if is_end {
+                self.pace.ended(self.parts.slabs.node().stats());
+            }
             ended = true;
             match next {
                 Next::Nothing => {}
@@ -92,13 +96,13 @@ impl Tasks {
         match (task, event) {
             (Task::Ping { answer, .. }, Event::Pinged { answer: pong, .. }) => {
                 let pong = pong.map(|(contact, rtt)| Pong { contact, rtt });
-                let _ = answer.send(pong.ok_or(Error::Unreachable));
+                answer.send(pong.ok_or(Error::Unreachable));
             }
             (Task::Lookup { answer, .. }, Event::FoundNodes { trace, .. }) => {
                 let lookup = lookup_of(trace, now);
                 let is_alone = trace.coverage().nearest == 0 && !has_network;
                 let nobody = lookup.closest().next().is_none() && !is_alone;
-                let _ = answer.send(if nobody { Err(Error::Unreachable) } else { Ok(lookup) });
+                answer.send(if nobody { Err(Error::Unreachable) } else { Ok(lookup) });
             }
             (Task::Find { call }, Event::FoundValues { trace, end, holders, .. }) => {
                 if let Some(find) = self.finds.get_mut(&call) {
@@ -111,8 +115,10 @@ impl Tasks {
                 pending.batch_ended();
                 pending.progress(&places, |item| note_item(item, receipt, now, Some(has_network)));
                 pending.enough(&places);
-                if pending.is_over() {
-                    self.stores.remove(&call);
+                match (pending.is_over(), pending.has_batches()) {
+                    (true, _) => self.end_store(call),
+                    (_, true) => drop(self.unfinished.insert(call)),
+                    _ => {}
                 }
             }
             (Task::Cache { digest }, _) => return Next::Unpin(digest),

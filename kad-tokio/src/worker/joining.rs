@@ -38,7 +38,7 @@ impl Worker {
         self.joins_under_way += names.len() + usize::from(at_once);
         for name in names {
             let (calls, listen) = (self.parts.own_calls.clone(), listen.clone());
-            tokio::spawn(async move {
+            self.helpers.spawn(async move {
                 let addresses = look_up(name, &listen).await;
                 if let Some(calls) = calls.upgrade() {
                     let call = Call { id: 0, deadline: now, command: Command::Bootstrap { addresses } };
@@ -130,8 +130,7 @@ impl Worker {
         self.tell_settled();
         let joined = self.joined();
         for answer in std::mem::take(&mut self.wait_for_join) {
-            // A caller that has gone away does not want it.
-            let _ = answer.send(joined.clone());
+            answer.send(joined.clone());
         }
     }
 }

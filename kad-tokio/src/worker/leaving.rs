@@ -3,28 +3,16 @@
 use kad_record::Input;
 
 use super::Worker;
-use crate::tasks::Answer;
-
-/// Those who wait for the end. They are told when the worker is dropped.
-#[derive(Default)]
-pub(super) struct Leaving {
-    answers: Vec<Answer<()>>,
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        for answer in self.answers.drain(..) {
-            let _ = answer.send(Ok(()));
-        }
-    }
-}
+use crate::error::Error;
 
 impl Worker {
-    /// Begins to leave, or lets one more wait for it.
-    pub(super) fn leave(&mut self, answer: Answer<()>) {
-        self.leaving.answers.push(answer);
+    /// Begins to leave, unless that is under way.
+    pub(super) fn leave(&mut self) {
         if self.upkeep.is_leaving() {
             return;
+        }
+        for (_, waiting) in std::mem::take(&mut self.waiting).into_iter().chain(std::mem::take(&mut self.unsettled)) {
+            waiting.request.refuse(Error::Closed);
         }
         for operation in self.tasks.drop_calls() {
             self.cancel_operation(operation);

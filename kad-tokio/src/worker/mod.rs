@@ -8,6 +8,7 @@ mod events;
 mod joining;
 mod leaving;
 mod observer;
+mod pace;
 mod paths;
 mod upkeep;
 mod views;
@@ -24,25 +25,30 @@ use kad_record::{Command, Input, Recorder};
 use kad_upkeep::{Joining, Shelves, Upkeep};
 use kad_wire::{Digest, Instant};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
 use crate::clock::NodeClock;
 use crate::command::Call;
 use crate::feed::Feed;
 use crate::outlet::Outlet;
-use crate::socket::{DATAGRAM, Locals, Outgoing, Sockets, Source};
+use crate::socket::{DATAGRAM, Locals, Outgoing, Read, Sockets, Source};
+use crate::supervisor::CloseReason;
 use crate::tasks::{Answer, CallId, Task, Tasks};
 use crate::vault::Vault;
 use calls::Waiting;
 use crew::Told;
 pub(crate) use crew::{Crew, Note, Notes};
 use durable::{Held, Published};
-use leaving::Leaving;
 use observer::Observer;
+use pace::Pace;
 use paths::SmallPaths;
 
 /// Longest sleep: nothing is due, but a timer must have some time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+/// Deadlines of requests wait no longer than this for a socket that is never empty.
+const OVERDUE: Duration = Duration::from_secs(1);
 
 /// What a worker is made of.
 pub(crate) struct Parts {
@@ -70,11 +76,13 @@ pub(crate) struct Parts {
     pub(crate) leave_timeout: Duration,
     pub(crate) rejoin_interval: Duration,
     pub(crate) batch: usize,
+    /// Operations at a time, at the most.
+    pub(crate) operations_max: usize,
     pub(crate) cache_found: bool,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) feed: Arc<Feed>,
-    /// Last, as it is dropped last: then nothing of the worker is left.
-    pub(crate) stop: Stop,
+    /// Changes when the node ends: another worker has left, or failed.
+    pub(crate) stopping: watch::Receiver<Option<CloseReason>>,
 }
 
 /// Which network the node has to reach: the same for all workers.
@@ -93,32 +101,6 @@ impl Reach {
     }
 }
 
-/// The end of a node: the first worker says so, the others hear it.
-pub(crate) enum Stop {
-    /// All workers stop when this says so, or is dropped.
-    First(watch::Sender<()>),
-    Other(watch::Receiver<()>),
-}
-
-impl Stop {
-    /// Waits for the end of the first worker.
-    async fn stopped(&mut self) {
-        match self {
-            Self::First(_) => std::future::pending().await,
-            // If it is gone without a word, it is gone.
-            Self::Other(first) => drop(first.changed().await),
-        }
-    }
-
-    /// Ends the others, and waits until they are gone: so the store is closed when the first is.
-    async fn stop_others(&self) {
-        if let Self::First(others) = self {
-            let _ = others.send(());
-            others.closed().await;
-        }
-    }
-}
-
 /// See the [module](self).
 pub(crate) struct Worker {
     parts: Parts,
@@ -128,12 +110,20 @@ pub(crate) struct Worker {
     pledged: Outgoing,
     /// What waits for commits, oldest first.
     held: VecDeque<Held>,
+    /// Datagrams among them.
+    held_answers: usize,
     /// Whom the other workers know of.
     told: Told,
     buffer: Box<[u8; DATAGRAM]>,
     tasks: Tasks,
-    /// Requests that wait for the first join, or for a place, oldest first.
+    /// Requests that wait until they may begin, oldest first.
     waiting: BTreeMap<CallId, Waiting>,
+    /// Requests that wait for the first join.
+    unsettled: BTreeMap<CallId, Waiting>,
+    /// How many operations may be under way.
+    pace: Pace,
+    /// Whose turn it is: that of the rest of a large store, or of a call that has not begun.
+    stores_first: bool,
     /// Store calls whose values are in the own store, and not yet durable there.
     published: Vec<Published>,
     joining: Joining,
@@ -144,9 +134,11 @@ pub(crate) struct Worker {
     upkeep: Upkeep,
     /// When the upkeep wants to be called again.
     upkeep_at: Option<Instant>,
-    leaving: Leaving,
     observer: Observer,
     small_paths: SmallPaths,
+    /// What it has others do beside it: they end with it, and their panics are its own.
+    helpers: JoinSet<()>,
+    failed: Option<CloseReason>,
     done: bool,
 }
 
@@ -162,18 +154,23 @@ impl Worker {
             held: VecDeque::new(),
             told: Told::default(),
             buffer: Box::new([0; DATAGRAM]),
-            parts,
+            held_answers: 0,
             tasks: Tasks::default(),
             waiting: BTreeMap::new(),
+            unsettled: BTreeMap::new(),
+            pace: Pace::new(parts.operations_max),
+            stores_first: false,
             published: Vec::new(),
             joining,
             joins_under_way: 0,
             wait_for_join: Vec::new(),
             upkeep: Upkeep::new(),
             upkeep_at: None,
-            leaving: Leaving::default(),
             small_paths: SmallPaths::default(),
+            helpers: JoinSet::new(),
+            failed: None,
             done: false,
+            parts,
         }
     }
 
@@ -190,36 +187,38 @@ impl Worker {
         self.parts.slabs.node()
     }
 
-    /// Runs until the node is closed or nobody holds a handle any more.
-    pub(crate) async fn run(mut self) {
-        if let Err(error) = self.parts.socket.attach() {
-            tracing::error!(%error, "the runtime does not take the socket");
-            return;
-        }
+    /// Runs until the node is closed, has failed, or nobody holds a handle any more.
+    ///
+    /// # Errors
+    /// Why the node cannot go on.
+    pub(crate) async fn run(mut self) -> Result<(), CloseReason> {
+        self.parts.socket.attach().map_err(|error| CloseReason::socket(&error))?;
         if self.is_first() && self.joining.is_settled() {
             self.tell_settled();
         }
         if self.parts.watches_host && self.is_first() {
-            // It ends with the runtime.
-            tokio::spawn(crate::host::watch(self.parts.clock.clone(), self.parts.crew.clone()));
+            self.helpers.spawn(crate::host::watch(self.parts.clock.clone(), self.parts.crew.clone()));
         }
         let mut alarm = pin!(tokio::time::sleep(LONGEST_SLEEP));
         loop {
             self.drive().await;
             self.warn_of_duplicate();
             self.observe();
+            if let Some(error) = self.parts.socket.broken() {
+                return Err(CloseReason::socket(&error));
+            }
             if self.done || !self.wait(alarm.as_mut()).await {
                 break;
+            }
+            if let Some(reason) = self.failed.take() {
+                return Err(reason);
             }
         }
         self.parts.socket.flush(&mut self.queue).await;
         if let Some(Err(error)) = self.parts.recorder.take().map(Recorder::finish) {
             tracing::error!(%error, "the recording is not whole");
         }
-        self.parts.stop.stop_others().await;
-        if self.is_first() {
-            self.parts.store.close();
-        }
+        Ok(())
     }
 
     /// Waits until there is something to do, and takes it in. `false`: this is the end.
@@ -249,14 +248,11 @@ impl Worker {
                 // The last handle is gone.
                 None => return false,
             },
-            () = self.parts.stop.stopped() => return false,
-            ready = self.parts.socket.readable() => match ready {
-                Ok(()) => self.receive().await,
-                Err(error) => {
-                    tracing::error!(%error, "the socket is broken");
-                    return false;
-                }
-            },
+            _ = self.parts.stopping.changed() => return false,
+            Some(ended) = self.helpers.join_next() => {
+                self.failed = ended.err().and_then(|error| error.try_into_panic().ok()).map(|payload| CloseReason::panicked(&*payload));
+            }
+            () = self.parts.socket.readable() => self.receive().await,
             () = alarm => {
                 // Nothing has come for a while: what a burst has taken is given back.
                 self.queue.shrink();
@@ -276,7 +272,7 @@ impl Worker {
     /// Tells those who watch what is new.
     pub(super) fn observe(&mut self) {
         let now = self.now();
-        self.observer.look(now, &self.parts.slabs.node(), &self.tasks);
+        self.observer.look(now, &mut self.parts.slabs.node(), &mut self.tasks);
     }
 
     /// How long nothing need be done if nothing comes.
@@ -291,12 +287,17 @@ impl Worker {
         patience.min(LONGEST_SLEEP)
     }
 
-    /// Reads datagrams. Their answers leave when there is nothing left to read, and those that promise something when that
-    /// is durable.
+    /// Reads datagrams of which the runtime knows. Their answers leave when there is nothing left to read, and those that
+    /// promise something when that is durable.
     async fn receive(&mut self) {
+        self.receive_as(Read::WhenReady).await;
+    }
+
+    /// Reads a batch of datagrams, and returns true if that was all there were.
+    async fn receive_as(&mut self, read: Read) -> bool {
         let mut incoming = self.parts.socket.incoming();
         let mut left = self.parts.batch;
-        while left > 0 && self.parts.socket.receive(&mut incoming) {
+        while left > 0 && self.parts.socket.receive(&mut incoming, read) {
             let now = self.now();
             for (source, datagram) in incoming.datagrams() {
                 left = left.saturating_sub(1);
@@ -309,6 +310,25 @@ impl Worker {
             }
         }
         self.send_answers().await;
+        left > 0
+    }
+
+    /// Gives up what was not answered in time. What has come meanwhile is read first: a reply that waits in the socket because
+    /// this node is busy is no reason to think that its sender is gone.
+    async fn judge_timeouts(&mut self) {
+        let now = self.now();
+        let due = |worker: &mut Self| worker.node().poll_timeout().filter(|at| *at <= now);
+        if due(self).is_none() {
+            return;
+        }
+        let is_all = self.receive_as(Read::Now).await;
+        let Some(at) = due(self) else { return };
+        // More waits to be read: it comes first, unless there is no end to it.
+        if is_all || now.saturating_since(at) > OVERDUE {
+            self.node().handle_timeout(now);
+            self.note(now, || Input::Timeout);
+            self.tell_silences();
+        }
     }
 
     fn receive_one(&mut self, now: Instant, source: Source, datagram: &[u8]) {
@@ -342,12 +362,7 @@ impl Worker {
     async fn drive(&mut self) {
         self.join_if_due();
         self.tell_contacts();
-        let now = self.now();
-        if self.node().poll_timeout().is_some_and(|at| at <= now) {
-            self.node().handle_timeout(now);
-            self.note(now, || Input::Timeout);
-            self.tell_silences();
-        }
+        self.judge_timeouts().await;
         self.take_events();
         loop {
             self.expire_waiting();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kad_core::{Event, Held, Node, OperationId, Receipt, Step, Trace, Walk};
-use kad_wire::{Contact, Endpoint, Instant, Key, NodeId};
+use kad_wire::{Contact, Instant, Key, NodeId};
 
 use crate::feed::{Copied, Feed, NodeEvent, Purpose};
 use crate::report::Peer;
@@ -15,45 +15,88 @@ pub(crate) struct Observer {
     feed: Arc<Feed>,
     /// Whether this worker's table is the one that is told of: each has one, and tells the others whom it meets.
     tells_contacts: bool,
+    /// True if somebody watched when this was last asked.
+    watched: bool,
     /// What was told of each operation that is under way.
     told: HashMap<OperationId, Told>,
     /// Who was in the table when it was last looked at; `None` while nobody watches.
     contacts: Option<HashMap<NodeId, Contact>>,
     /// The counters of the table at that time.
     changes: [u64; 4],
+    /// Operations that have changed.
+    changed: Vec<OperationId>,
+    /// What is to be said at the end of this turn.
+    news: Vec<NodeEvent>,
 }
 
 struct Told {
     number: u64,
     purpose: Purpose,
     key: Key,
-    states: HashMap<Endpoint, Walk>,
+    /// How far it is with each that it has asked, in that order.
+    states: Vec<Walk>,
+}
+
+impl Told {
+    /// Notes how far the operation is with a node, and returns true if that is new.
+    fn is_new(&mut self, step: &Step) -> bool {
+        let Some(place) = usize::from(step.order).checked_sub(1) else { return false };
+        if place >= self.states.len() {
+            self.states.resize(place + 1, Walk::Unasked);
+        }
+        std::mem::replace(&mut self.states[place], step.state) != step.state
+    }
 }
 
 impl Observer {
     pub(crate) fn new(feed: Arc<Feed>, tells_contacts: bool) -> Self {
-        Self { feed, tells_contacts, told: HashMap::new(), contacts: None, changes: [0; 4] }
+        Self {
+            feed,
+            tells_contacts,
+            watched: false,
+            told: HashMap::new(),
+            contacts: None,
+            changes: [0; 4],
+            changed: Vec::new(),
+            news: Vec::new(),
+        }
     }
 
-    /// Looks at everything that is under way, and says what is new.
-    pub(super) fn look(&mut self, now: Instant, node: &Node<'_>, tasks: &Tasks) {
-        if !self.feed.is_watched() {
-            self.told.clear();
-            self.contacts = None;
+    /// Looks at what has changed, and says what is new.
+    pub(super) fn look(&mut self, now: Instant, node: &mut Node<'_>, tasks: &mut Tasks) {
+        let was_watched = std::mem::replace(&mut self.watched, self.feed.is_watched());
+        if !self.watched {
+            tasks.cancelled.clear();
+            self.news.clear();
+            if was_watched {
+                self.told.clear();
+                self.contacts = None;
+                self.feed.forget();
+            }
             return;
         }
         if self.tells_contacts {
             self.look_at_contacts(now, node);
         }
         self.say_who_was_cancelled(tasks);
-        for (operation, task) in tasks.under_way() {
-            let Some(trace) = node.progress(operation) else { continue };
-            let told = begun(&mut self.told, &self.feed, operation, task, &trace);
-            for step in trace.steps().filter(|step| step.state != Walk::Unasked) {
-                let before = told.states.insert(step.contact.endpoint, step.state);
-                if before != Some(step.state) {
-                    self.feed.say(progress(told, step, &trace, now));
-                }
+        self.changed.extend(std::iter::from_fn(|| node.poll_changed()));
+        if !was_watched {
+            // Of these nothing was told yet, whether or not they have changed.
+            self.changed.extend(tasks.under_way().map(|(operation, _)| operation));
+        }
+        while let Some(operation) = self.changed.pop() {
+            if let (Some(task), Some(trace)) = (tasks.get(operation), node.progress(operation)) {
+                self.look_at_operation(now, operation, task, &trace);
+            }
+        }
+        self.feed.say(&mut self.news);
+    }
+
+    fn look_at_operation(&mut self, now: Instant, operation: OperationId, task: &Task, trace: &Trace<'_>) {
+        let told = begun(&mut self.told, &mut self.news, &self.feed, operation, task, trace);
+        for step in trace.steps().filter(|step| step.state != Walk::Unasked) {
+            if told.is_new(&step) {
+                self.news.push(progress(told, step, trace, now));
             }
         }
     }
@@ -69,23 +112,23 @@ impl Observer {
             Event::Stored { receipt, .. } => (receipt.trace(), Some(receipt)),
             Event::Joined { answered, .. } => {
                 self.told.remove(&operation);
-                return self.feed.say(NodeEvent::Joined { answered: *answered });
+                return self.news.push(NodeEvent::Joined { answered: *answered });
             }
             Event::Pinged { .. } => return drop(self.told.remove(&operation)),
             // A quorum is not an end; leaving has no task.
             Event::Quorum { .. } | Event::Left { .. } => return,
         };
         let Some(task) = tasks.get(operation) else { return };
-        begun(&mut self.told, &self.feed, operation, task, &trace);
+        begun(&mut self.told, &mut self.news, &self.feed, operation, task, &trace);
         let Some(Told { number, purpose, .. }) = self.told.remove(&operation) else { return };
         let (lookup, stored) = (lookup_of(&trace, now), receipt.map(copies_of).unwrap_or_default());
-        self.feed.say(NodeEvent::Ended { operation: number, purpose, lookup, stored });
+        self.news.push(NodeEvent::Ended { operation: number, purpose, lookup, stored });
     }
 
-    fn say_who_was_cancelled(&mut self, tasks: &Tasks) {
-        for (_, told) in self.told.extract_if(|operation, _| tasks.get(*operation).is_none()) {
-            let Told { number: operation, purpose, key, .. } = told;
-            self.feed.say(NodeEvent::Cancelled { operation, purpose, key });
+    fn say_who_was_cancelled(&mut self, tasks: &mut Tasks) {
+        for operation in tasks.cancelled.drain(..) {
+            let Some(Told { number: operation, purpose, key, .. }) = self.told.remove(&operation) else { continue };
+            self.news.push(NodeEvent::Cancelled { operation, purpose, key });
         }
     }
 
@@ -102,10 +145,10 @@ impl Observer {
         let Some(present) = &self.contacts else { return };
         // One that has moved is lost at one address and comes at another.
         for lost in before.values().filter(|contact| present.get(&contact.id) != Some(contact)) {
-            self.feed.say(NodeEvent::ContactLost(*lost));
+            self.news.push(NodeEvent::ContactLost(*lost));
         }
         for known in node.contacts().filter(|known| before.get(&known.contact.id) != Some(&known.contact)) {
-            self.feed.say(NodeEvent::ContactAdded(Peer::new(&known, now)));
+            self.news.push(NodeEvent::ContactAdded(Peer::new(&known, now)));
         }
     }
 }
@@ -113,6 +156,7 @@ impl Observer {
 /// What was told of an operation. If that is nothing, that it has begun.
 fn begun<'t>(
     told: &'t mut HashMap<OperationId, Told>,
+    news: &mut Vec<NodeEvent>,
     feed: &Feed,
     operation: OperationId,
     task: &Task,
@@ -120,8 +164,8 @@ fn begun<'t>(
 ) -> &'t mut Told {
     told.entry(operation).or_insert_with(|| {
         let (number, purpose, key) = (feed.number(), task.purpose(), *trace.target());
-        feed.say(NodeEvent::Began { operation: number, purpose, key });
-        Told { number, purpose, key, states: HashMap::new() }
+        news.push(NodeEvent::Began { operation: number, purpose, key });
+        Told { number, purpose, key, states: Vec::new() }
     })
 }
 

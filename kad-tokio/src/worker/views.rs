@@ -79,6 +79,8 @@ impl Worker {
             core: *self.node().stats(),
             socket: self.parts.socket.stats(),
             received: vec![self.node().stats().datagrams_in],
+            calls: 0,
+            calls_refused: 0,
             notes_dropped: self.parts.crew.dropped(),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kad_http::Server;
-use kad_tokio::{Capacity, Dht, Limits, NodeId};
+use kad_tokio::{Capacity, Dht, Error, Limits, NodeId};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -82,7 +82,7 @@ pub(crate) async fn run(args: Daemon, settings: Settings, sockets: Inherited) ->
         tokio::select! {
             signal = signals.next() => break signal,
             () = stop.notified() => break "kad stop",
-            () = dht.closed() => break "the node stopped by itself",
+            _ = dht.closed() => break "the node ended by itself",
             () = hangups.next() => reload.run(),
             never = &mut keep => match never {},
             never = &mut watchdog => match never {},
@@ -108,7 +108,10 @@ async fn leave(dht: &Dht, data_dir: &DataDir, http: &kad_http::Handle, server: J
     // What is not answered by then is told that the node is closed.
     let _ = tokio::time::timeout(GRACE, http.answered()).await;
     contacts::save(dht, data_dir).await;
-    let left = dht.close().await.map_err(|_| Failure::CheckFailed("the node stopped by itself: see the log".into()));
+    let left = match dht.close().await {
+        Err(Error::Closed) => Err(Failure::NodeEnded(dht.closed().await)),
+        closed => closed.map_err(Failure::from),
+    };
     if let Err(error) = server.await {
         tracing::error!(%error, "the HTTP server failed");
     }

@@ -95,6 +95,8 @@ pub(super) fn judge(stored: &Stored, quorum: Option<u8>) -> Result<(), Failure> 
         Some(quorum) if stored.elsewhere < quorum.into() => {
             Err(Failure::NoQuorum { elsewhere: stored.elsewhere, quorum })
         }
+        // Others are there, and none of them has it.
+        None if !stored.reached && stored.elsewhere == 0 => Err(Failure::NoQuorum { elsewhere: 0, quorum: 1 }),
         _ => Ok(()),
     }
 }
