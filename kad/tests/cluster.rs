@@ -159,7 +159,7 @@ fn orders_that_make_no_sense_are_refused_and_change_nothing() {
     assert_eq!(network.report["failed"], 0, "{}", network.report);
     for (order, says) in [
         ("kill", "which nodes"),
-        ("kill 3", "there are the nodes 0 to 2"),
+        ("kill 3", "the nodes are 0 to 2"),
         ("kill 2-1", "the nodes are"),
         ("stop x", "is not the number"),
         ("partition 0 0-1", "node 0 is in two groups"),

@@ -122,8 +122,8 @@ fn nobody_there_is_said_so() {
 #[test]
 fn too_little_time_is_said_so() {
     let lost = Daemon::start(&["--bootstrap", &free_address().to_string()]);
-    expect(&["get", "--name", "x", "--timeout", "200ms", "--data-dir", lost.dir()], 9, &["deadline", "--timeout"]);
-    expect(&["delete", "--name", "x", "--timeout", "200ms", "--data-dir", lost.dir()], 9, &["deadline", "--timeout"]);
+    expect(&["get", "--name", "x", "--timeout", "200ms", "--data-dir", lost.dir()], 9, &["timed out", "--timeout"]);
+    expect(&["delete", "--name", "x", "--timeout", "200ms", "--data-dir", lost.dir()], 9, &["timed out", "--timeout"]);
 }
 
 #[test]

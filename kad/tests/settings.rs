@@ -67,7 +67,7 @@ fn what_is_wrong_in_a_file_is_said_with_its_line() {
         ("k = 3\n\n\nk = 4\n", 4, "duplicate"),
         ("# nothing\nk = 3\nalpha = \n", 3, ""),
         ("k = 300\n", 1, "300"),
-        ("k = 1.5\n", 1, "wanted"),
+        ("k = 1.5\n", 1, "must be a text, a number"),
         ("listen = \"nowhere\"\n", 1, "nowhere"),
         ("\nlog-format = \"xml\"\n", 2, "xml"),
         ("detach = true\n", 1, "no setting `detach`"),

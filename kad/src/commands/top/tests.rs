@@ -112,7 +112,7 @@ fn a_frame_has_everything_in_eighty_columns() {
         "1 operations, 0 transfers",
         "operations *",
         "store",
-        "walk to",
+        "lookup of",
         "answered",
         "waiting",
         "q end  ? help",
