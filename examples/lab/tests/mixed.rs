@@ -245,7 +245,7 @@ fn a_sleepy_board_stores_and_finds_and_nobody_counts_on_it() {
         let mut client = lab.board(&firmware, &arguments)?;
         client.wait_for(&format!("get wanted len=64 hash={}", Key::hash(text(64))), START)?;
         let put = client.wait_for("put from-client", COMMAND)?;
-        assert!(figure(&put, "elsewhere").is_some_and(|copies| copies >= 3), "{put}");
+        assert!(figure(&put, "copies").is_some_and(|copies| copies >= 3), "{put}");
         client.wait_for(&format!("get from-client len=400 hash={}", Key::hash(text(400))), COMMAND)?;
         let costs = client.lines().iter().filter_map(|line| figure(line, "sent"));
         assert!(costs.clone().count() >= 2 && costs.clone().all(|sent| sent <= 64), "{:?}", client.lines());
