@@ -26,7 +26,7 @@ pub struct StoreQuery {
 /// The default lifetime of a value.
 pub const TTL: Duration = Duration::from_secs(3600);
 
-/// What the parameter `copies` begins with for [`Copies::UpTo`].
+/// The prefix of the parameter `copies` for [`Copies::UpTo`].
 pub(crate) const UP_TO: &str = "up-to-";
 
 impl Default for StoreQuery {
@@ -142,7 +142,7 @@ pub struct Stored {
     pub complete: bool,
     /// Whether every node asked has answered or failed; otherwise the store continues.
     pub ended: bool,
-    /// True if as many nodes hold it as were asked for. Older daemons do not send it, and judged it no further.
+    /// Whether the requested number of nodes hold it. Older daemons do not send it.
     #[serde(default = "yes")]
     pub reached: bool,
     pub requests: usize,

@@ -140,7 +140,7 @@ impl Server {
     }
 }
 
-/// Accepts the next connection, once there is a slot for it. `None` after a pause if the system does not hand one out.
+/// Accepts the next connection, once there is a slot for it. Returns `None` after a pause if the system fails.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,

@@ -168,7 +168,7 @@ impl Failure {
                     .into()
             }
             Self::NodeEnded(_) => {
-                "See the log. Started again, it has what it had on disk; `docs/troubleshooting.md` says more.".into()
+                "See the log and docs/troubleshooting.md. After a restart the node has the values on its disk.".into()
             }
             Self::StoredNowhere(_) => "See `kad status` and `kad peers`, or try again.".into(),
             Self::Config { .. } => {
