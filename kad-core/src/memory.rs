@@ -275,10 +275,11 @@ impl Memory<'_> {
         families: Families,
         out: &'o mut [u16],
     ) -> &'o [u16] {
+        let audience = asker.endpoint.audience();
         let wanted = |slot: &ContactSlot| {
             let Contact { id, endpoint } = &slot.contact;
             let is_asker = *id == asker.id && *endpoint == asker.endpoint;
-            slot.is_good() && !is_asker && families.reach(endpoint) && endpoint.is_for(&asker.endpoint)
+            slot.is_good() && !is_asker && families.reach(endpoint) && audience.may_know(endpoint)
         };
         let found = self.table().closest(target, wanted, out);
         out.get(..found).unwrap_or_default()

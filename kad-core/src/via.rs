@@ -16,7 +16,7 @@ impl Via {
 /// Where a datagram came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sender {
-    /// The address of whoever sent it.
+    /// The source address of the datagram.
     pub address: SocketAddr,
     /// The address of this node that it was sent to.
     pub via: Via,

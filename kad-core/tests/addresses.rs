@@ -20,7 +20,7 @@ fn peer(number: u64, address: &str) -> Peer {
     Peer { id: id(number), address: at(address) }
 }
 
-/// What a node has to send: to whom, from which of its addresses, what.
+/// The datagrams that a node has to send: destination, own address, content.
 fn sent(node: &mut Node<'_>, now: kad_core::Instant) -> Vec<(SocketAddr, Via, Vec<u8>)> {
     let mut out = [0; DATAGRAM_MAX];
     let next = || node.poll_transmit(now, &mut out).map(|sent| (sent.to, sent.via, out[..sent.len].to_vec()));

@@ -201,6 +201,20 @@ fn a_node_that_leaves_hands_over_what_it_holds_and_its_task_ends() {
 }
 
 #[test]
+fn a_store_that_waits_for_no_other_node_ends_at_once_and_reaches_others_all_the_same() {
+    let (mut lan, nodes) = network(Family::V4, 4, &Shape::default());
+    let here = StoreOptions { copies: Copies::AtLeast(0), ..ALL };
+    // No datagram comes back within this time.
+    let receipt = lan
+        .run_for(Duration::from_micros(1), nodes[0].store(Key::hash("kept"), b"value", &here))
+        .expect("it is held here");
+    assert_eq!((receipt.copies, receipt.elsewhere, receipt.complete), (1, 0, false));
+    lan.pass(SECOND);
+    assert_eq!(lan.run_for(20 * SECOND, nodes[0].leave()), Ok(()));
+    assert!(lan.run_for(10 * SECOND, nodes[3].find(Key::hash("kept"), &mut [0; 16])).expect("found").is_some());
+}
+
+#[test]
 fn the_last_but_one_node_leaves_and_says_when_it_has() {
     let (mut lan, nodes) = network(Family::V4, 2, &Shape::default());
     lan.run_for(10 * SECOND, nodes[1].store(Key::hash("kept"), &value(4096), &ALL)).expect("stored");

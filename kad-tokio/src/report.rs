@@ -1,10 +1,12 @@
-//! What calls answer with.
+//! What calls return.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use kad_wire::{Contact, Digest, Instant, ItemStatus, ItemType, Key, NodeId};
+
+pub use kad_upkeep::Copies;
 
 /// A value that was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,25 +23,6 @@ pub struct Value {
     pub age: Duration,
     /// What is left of its life.
     pub ttl: Duration,
-}
-
-/// How many copies a store asks for, and waits for. A store that does not get them ends with
-/// [`Error::TooFewCopies`](crate::Error::TooFewCopies); what it began goes on all the same.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Copies {
-    /// Asks all of the k nearest nodes, and waits until each has answered or failed. At least one must hold the value, unless
-    /// this node is [alone](Self::UpTo).
-    All,
-    /// So many other nodes must hold the value. The rest goes on meanwhile. 0: this node's own store is enough.
-    AtLeast(u8),
-    /// The same, but where there are fewer other nodes, all of them must hold it. None is enough for a node that is alone: one
-    /// that was given no network to join, and has met nobody.
-    UpTo(u8),
-}
-
-impl Copies {
-    /// What a store asks for if it is not told otherwise.
-    pub const DEFAULT: Self = Self::UpTo(3);
 }
 
 /// What a store achieved.

@@ -251,7 +251,9 @@ pub(crate) fn outcome<W: Notify>(
                 Receipt::of(receipt, serves, ended && !(has_network && receipt.trace().coverage().nearest == 0));
             match call.copies() {
                 _ if nobody(&receipt.trace()) && !is_alone => Err(Error::Unreachable),
-                Some(copies) if !copies.is_reached(&report, ended, is_alone) => Err(Error::TooFewCopies(report)),
+                Some(copies) if !copies.is_reached(report.elsewhere.into(), report.complete, ended, is_alone) => {
+                    Err(Error::TooFewCopies(report))
+                }
                 _ => Ok(Outcome::Stored(report)),
             }
         }

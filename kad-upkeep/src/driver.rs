@@ -7,7 +7,7 @@ use kad_wire::{Instant, ItemHeader, Key, StoreMode};
 use crate::call::{CallSlot, Notify, Outcome, Request, outcome};
 use crate::error::Error;
 use crate::memory::NodeMemory;
-use crate::report::{Found, StoreOptions, lifetime_ms};
+use crate::report::{Copies, Found, Receipt, StoreOptions, lifetime_ms};
 use crate::role::{Next, Role};
 use crate::serve::{Aside, Response, Shelves};
 
@@ -144,7 +144,12 @@ impl<'m, M: NodeMemory, S: Store, R: Role, W: Notify> Driver<'m, M, S, R, W> {
             let started = self.serve(now, until, &request);
             let Some(call) = self.calls.get_mut(index) else { return };
             match started {
-                Ok(Some(Started::Operation(operation))) => call.started(operation),
+                Ok(Some(Started::Operation(operation))) => {
+                    call.started(operation);
+                    if call.copies().is_some_and(Copies::is_here_enough) {
+                        call.end(Ok(Outcome::Stored(Receipt { copies: R::SERVES.into(), ..Receipt::default() })));
+                    }
+                }
                 Ok(Some(Started::Done(outcome))) => call.end(Ok(outcome)),
                 Ok(None) if until <= now => call.end(Err(Error::Timeout)),
                 Ok(None) => {}

@@ -35,7 +35,7 @@ pub struct Exchange<'m, L> {
     pub link: L,
     /// Where every datagram is written that this node sends.
     buffer: &'m mut [u8],
-    /// To whom the datagram in the buffer goes for which the link had no room, and its length.
+    /// The destination and length of the datagram in the buffer for which the link had no room.
     unsent: Option<(SocketAddr, usize)>,
     /// What is left of the answer to a datagram that came.
     response: Option<(SocketAddr, Response)>,

@@ -34,15 +34,21 @@ impl Copies {
         }
     }
 
-    /// Returns whether a store that has `ended`, or has its quorum, achieved this.
-    pub(crate) const fn is_reached(self, receipt: &Receipt, ended: bool, is_alone: bool) -> bool {
-        let any = receipt.elsewhere > 0 || is_alone;
+    /// Returns whether a store achieved this: so many other nodes hold the value, each of the k nearest does (`complete`), every node
+    /// that was asked has answered or failed (`ended`), there are no other nodes (`is_alone`).
+    pub const fn is_reached(self, elsewhere: usize, complete: bool, ended: bool, is_alone: bool) -> bool {
+        let any = elsewhere > 0 || is_alone;
         match self {
             Self::All => any && ended,
             Self::AtLeast(0) | Self::UpTo(0) => true,
-            Self::AtLeast(count) => receipt.elsewhere >= count,
-            Self::UpTo(count) => receipt.elsewhere >= count || (any && receipt.complete),
+            Self::AtLeast(count) => elsewhere >= count as usize,
+            Self::UpTo(count) => elsewhere >= count as usize || (any && complete),
         }
+    }
+
+    /// Returns whether this node's own store is enough: then the caller need not wait at all.
+    pub const fn is_here_enough(self) -> bool {
+        matches!(self, Self::AtLeast(0) | Self::UpTo(0))
     }
 }
 

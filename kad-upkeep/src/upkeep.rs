@@ -70,7 +70,7 @@ impl Upkeep {
     /// Drops what has expired and starts what is due. Answers when it must be called again if no operation ends before;
     /// call it after every [`ended`](Self::ended) too.
     ///
-    /// Not before the node has joined its network, or items would be passed on to whoever happens to be known.
+    /// Call it only once the node has joined its network: before, it would replicate to the few nodes that it happens to know.
     pub fn drive<S: Store + ?Sized>(&mut self, now: Instant, node: &mut Node<'_>, store: &mut S) -> Option<Instant> {
         store.expire(now);
         if self.leaving.is_some() {

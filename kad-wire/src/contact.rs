@@ -73,7 +73,12 @@ impl Endpoint {
     /// Returns whether to send this address to a node at `peer`: it is usable and its scope is at least the peer's. A link-local IPv6
     /// address is only for peers on the same link.
     pub fn is_for(&self, peer: &Self) -> bool {
-        self.is_usable() && if self.link() == 0 { self.scope() >= peer.scope() } else { self.link() == peer.link() }
+        peer.audience().may_know(self)
+    }
+
+    /// Returns what decides which addresses a node at this one may be told of, to ask it of many.
+    pub fn audience(&self) -> Audience {
+        Audience { scope: self.scope(), link: self.link() }
     }
 
     /// Returns this address as received from a node at `peer`: a link-local IPv6 address is on the peer's link. `None`: the peer
@@ -124,6 +129,25 @@ pub enum Scope {
     Private,
     /// The Internet.
     Global,
+}
+
+/// What a node must be sent addresses for: see [`Endpoint::is_for`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Audience {
+    scope: Scope,
+    link: u32,
+}
+
+impl Audience {
+    /// Returns whether to send an address to this node.
+    pub fn may_know(&self, address: &Endpoint) -> bool {
+        let in_scope = || match address.link() {
+            // The narrowest scope is within every other.
+            0 => self.scope == Scope::Loopback || address.scope() >= self.scope,
+            link => link == self.link,
+        };
+        address.is_usable() && in_scope()
+    }
 }
 
 impl Scope {
@@ -217,7 +241,10 @@ impl Contact {
         let (id, endpoint) = writer.array::<CONTACT_LEN>()?.split_first_chunk_mut()?;
         let (ip, port) = endpoint.split_first_chunk_mut()?;
         *id = *self.id.as_bytes();
-        *ip = self.endpoint.without_link().ip;
+        *ip = self.endpoint.ip;
+        if self.endpoint.is_link_local_v6() {
+            *ip = self.endpoint.without_link().ip;
+        }
         *port.first_chunk_mut()? = self.endpoint.port.to_le_bytes();
         Some(())
     }

@@ -17,7 +17,7 @@ mod steering;
 mod time;
 mod tombstone;
 
-pub use contact::{Contact, Contacts, Endpoint, Scope};
+pub use contact::{Audience, Contact, Contacts, Endpoint, Scope};
 pub use item::{DeleteLock, Digest, Invalid, ItemHeader, ItemType, TypeMask, item_flags};
 pub use key::{Distance, Key, NodeId, ParseKeyError};
 pub use message::{Datagram, DecodeError};

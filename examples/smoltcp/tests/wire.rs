@@ -216,7 +216,7 @@ fn one_call_at_a_time_and_none_after_leaving() {
     assert_eq!(world.outcome(1).0, Ok(Outcome::Found));
     assert_eq!(world.hosts[1].plain.found(), None);
 
-    let _ = world.put(1, "handed over", b"value");
+    assert_eq!(copies(world.put(1, "kept", b"value")), (2, 1));
     world.hosts[1].plain.leave(world.now);
     assert_eq!(world.hosts[1].plain.get(world.now, key), Err(Error::Closed));
     while !world.hosts[1].plain.has_left() {
@@ -226,6 +226,6 @@ fn one_call_at_a_time_and_none_after_leaving() {
     // Its last words are still on the cable.
     world.step();
     world.step();
-    assert_eq!(world.get(0, "handed over").0, Ok(Outcome::Found));
+    assert_eq!(world.get(0, "kept").0, Ok(Outcome::Found));
     assert_eq!(world.hosts[0].plain.status().contacts, 0, "it said goodbye");
 }

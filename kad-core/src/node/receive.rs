@@ -152,7 +152,7 @@ impl Node<'_> {
     }
 
     /// Notes a requester that wants to be listed at another address: it is asked there, where it must answer with its id.
-    /// A peer whom that address does not reach cannot have it.
+    /// A peer outside the scope of that address cannot have received it.
     fn meet_elsewhere(&mut self, now: Instant, asked: &Asked<'_>, advertised: &Endpoint) -> usize {
         let settings = &self.memory.head.settings;
         if asked.flags.has(RequestFlags::CLIENT) || settings.client {

@@ -84,7 +84,7 @@ impl Sockets {
         self.all.iter_mut().find_map(Socket::broken)
     }
 
-    /// Reads what there is at one of them, as much as fits, and says whether that was anything.
+    /// Reads the datagrams that wait at one of the sockets, as many as fit, and returns whether there were any.
     pub(crate) fn receive(&mut self, incoming: &mut Incoming, read: Read) -> bool {
         for _ in 0..self.all.len() {
             let place = self.next % self.all.len();

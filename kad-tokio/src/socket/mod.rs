@@ -133,7 +133,7 @@ impl Socket {
         self.broken.take()
     }
 
-    /// Reads what there is, as much as fits, and says whether that was anything.
+    /// Reads waiting datagrams, as many as fit, and returns whether there were any.
     pub(crate) fn receive(&mut self, incoming: &mut Incoming, read: Read) -> bool {
         incoming.clear();
         if std::mem::take(&mut self.drained) || self.paused_until().is_some() {

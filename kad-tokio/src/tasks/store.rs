@@ -95,7 +95,7 @@ impl StoreCall {
         order.sort_by_key(|&place| self.name(place));
         self.batches =
             kad_upkeep::regions(&order, bits, width, |&place| self.name(place)).map(<[usize]>::to_vec).collect();
-        if self.quorum() == 0 && self.copies != Copies::All {
+        if self.copies.is_here_enough() {
             self.answer_now();
         }
     }
@@ -122,10 +122,7 @@ impl StoreCall {
     }
 
     pub(crate) fn quorum(&self) -> u8 {
-        match self.copies {
-            Copies::All => 0,
-            Copies::AtLeast(count) | Copies::UpTo(count) => count,
-        }
+        self.copies.quorum()
     }
 
     pub(crate) fn under_way(&self) -> usize {
@@ -189,13 +186,8 @@ impl StoreCall {
     /// Returns true if a receipt says what was asked for.
     fn is_reached(&self, receipt: &Receipt) -> bool {
         let is_refused_here = receipt.copies == 0 && receipt.ended && receipt.elsewhere == 0;
-        let any = receipt.elsewhere > 0 || (self.alone && !is_refused_here);
-        match self.copies {
-            Copies::All => any && receipt.ended,
-            Copies::AtLeast(0) | Copies::UpTo(0) => !is_refused_here,
-            Copies::AtLeast(count) => receipt.elsewhere >= count.into(),
-            Copies::UpTo(count) => receipt.elsewhere >= count.into() || (any && receipt.complete),
-        }
+        let Receipt { elsewhere, complete, ended, .. } = *receipt;
+        !is_refused_here && self.copies.is_reached(elsewhere, complete, ended, self.alone)
     }
 
     /// Nobody waits for the answer any more. What has begun goes on: it is published.
