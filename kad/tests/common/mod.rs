@@ -15,8 +15,12 @@ use tempfile::TempDir;
 
 /// The program under test.
 pub(crate) fn kad() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kad"));
-    // The user's own settings must not matter.
+    program(env!("CARGO_BIN_EXE_kad"))
+}
+
+/// Any program, without the settings for kad of the user who runs these tests.
+pub(crate) fn program(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KAD_")) {
         command.env_remove(name);
     }

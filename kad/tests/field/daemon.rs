@@ -23,13 +23,21 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// A program that hears SIGHUP, even if these tests run under `nohup`: a daemon that is started with the signal ignored keeps
+/// ignoring it.
+fn hearing(program: &std::ffi::OsStr) -> Command {
+    let mut command = super::common::program("env");
+    command.arg("--default-signal=HUP").arg(program);
+    command
+}
+
 /// A daemon in the background, told to stop when this is dropped.
 struct Detached(PathBuf);
 
 impl Detached {
     fn start(directory: &Path, flags: &[&str]) -> Self {
         let arguments = ["daemon", "--detach", "--listen", "127.0.0.1:0", "--data-dir"];
-        let output = kad().args(arguments).arg(directory).args(flags).output().unwrap();
+        let output = hearing(kad().get_program()).args(arguments).arg(directory).args(flags).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Self(directory.into())
     }
@@ -139,7 +147,7 @@ impl Shelled {
     fn start(script: &str, directory: &Path, flags: &[&str]) -> Self {
         let log = directory.join("stderr");
         // Others than this shell know no file of more than one digit.
-        let mut command = Command::new("bash");
+        let mut command = hearing("bash".as_ref());
         command.args(["-c", script, "bash"]).arg(kad().get_program());
         command.args(["daemon", "--listen", "127.0.0.1:0", "--data-dir"]).arg(directory.join("data")).args(flags);
         command.env("XDG_CONFIG_HOME", "/nonexistent").stdin(Stdio::null()).stdout(Stdio::null());

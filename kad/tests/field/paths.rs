@@ -10,7 +10,7 @@ use kad_netns::{Host, Network, Process};
 /// Nodes; each value is on two of them, so that most reads go through the network.
 const NODES: usize = 5;
 /// The first values of each size find out what passes, between each two nodes that meet.
-const FIRST: usize = 12;
+const FIRST: usize = 30;
 const MEASURED: usize = 9;
 const SIZES: [usize; 4] = [64, 1080, 20_000, 32_768];
 const PATIENCE: Duration = Duration::from_secs(30);
