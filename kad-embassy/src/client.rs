@@ -12,9 +12,9 @@ use kad_upkeep::{
 use kad_wire::{Digest, ItemHeader, Key, NodeId};
 
 use crate::error::{Error, StartError};
-use crate::home::{BOOTSTRAP, NodeDriver};
 use crate::net::{Link, Neighbours};
 use crate::runner::{Assembly, Options, Parts, assemble, close, now, ready};
+use crate::shared::{BOOTSTRAP, NodeDriver};
 
 /// What an operation may cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -11,9 +11,9 @@ use kad_upkeep::{Found, Outcome, Pong, Receipt, Request, StoreOptions, UpkeepSta
 use kad_wire::{Digest, Instant, Key, NodeId};
 
 use crate::error::Error;
-use crate::home::Home;
 use crate::net::LinkStats;
 use crate::runner::now;
+use crate::shared::Shared;
 
 /// How long a call may take, if not told otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,13 +24,13 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// dropped is cancelled, but what a store has begun goes on.
 #[derive(Clone, Copy)]
 pub struct Dht {
-    home: &'static RefCell<Home>,
+    shared: &'static RefCell<Shared>,
     timeout: Duration,
 }
 
 impl Dht {
-    pub(crate) const fn new(home: &'static RefCell<Home>) -> Self {
-        Self { home, timeout: TIMEOUT }
+    pub(crate) const fn new(shared: &'static RefCell<Shared>) -> Self {
+        Self { shared, timeout: TIMEOUT }
     }
 
     /// The same node with another timeout for each call.
@@ -41,7 +41,7 @@ impl Dht {
 
     /// Who this node is.
     pub fn id(&self) -> NodeId {
-        self.home.borrow_mut().driver.with_node(|node| node.id())
+        self.shared.borrow_mut().driver.with_node(|node| node.id())
     }
 
     /// Waits until the node has joined its network, and answers how many others it knows.
@@ -63,7 +63,7 @@ impl Dht {
     /// [`Error::TooLarge`], [`Error::Lifetime`] and [`Error::Refused`] when nothing was stored; [`Error::Unreachable`],
     /// [`Error::Timeout`], [`Error::Busy`] and [`Error::Closed`] when it is stored here only.
     pub async fn store(&self, key: Key, value: &[u8], options: &StoreOptions) -> Result<Receipt, Error> {
-        let header = self.home.borrow_mut().driver.publish(now(), &key, value, options)?;
+        let header = self.shared.borrow_mut().driver.publish(now(), &key, value, options)?;
         let call = self.begin(Request::Store { key, header, copies: options.copies })?;
         match call.outcome().await? {
             Outcome::Stored(receipt) => Ok(receipt),
@@ -105,16 +105,16 @@ impl Dht {
         mut each: impl FnMut(&Found, &[u8]),
     ) -> Result<(), Error> {
         let call = self.begin(Request::Find { key, options })?;
-        let enough = self.home.borrow_mut().driver.find_here(now(), call.index, key, options);
+        let enough = self.shared.borrow_mut().driver.find_here(now(), call.index, key, options);
         let ended = if enough { Ok(Outcome::Found) } else { call.outcome().await };
-        self.home.borrow().driver.values(call.index).for_each(|(found, bytes)| each(found, bytes));
+        self.shared.borrow().driver.values(call.index).for_each(|(found, bytes)| each(found, bytes));
         ended.map(drop)
     }
 
     /// Stops to publish the values under a key, or one of them. Answers how many there were. They are held like anybody's
     /// until they expire.
     pub fn forget(&self, key: &Key, digest: Option<&Digest>) -> usize {
-        self.home.borrow_mut().driver.store().forget(key, digest)
+        self.shared.borrow_mut().driver.store().forget(key, digest)
     }
 
     /// Asks whoever is at an address for a sign of life.
@@ -136,64 +136,64 @@ impl Dht {
     /// [`Error::Timeout`] and [`Error::Busy`]: the node leaves all the same.
     pub async fn leave(&self) -> Result<(), Error> {
         let now = now();
-        if self.home.borrow().driver.role().has_left() {
+        if self.shared.borrow().driver.role().has_left() {
             return Ok(());
         }
-        self.home.borrow_mut().driver.leave(now, now + self.timeout / 2);
+        self.shared.borrow_mut().driver.leave(now, now + self.timeout / 2);
         let call = self.begin(Request::Leave)?;
         call.outcome().await.map(drop)
     }
 
     /// How the node is.
     pub fn status(&self) -> Status {
-        self.home.borrow_mut().driver.with_node(|node| node.status())
+        self.shared.borrow_mut().driver.with_node(|node| node.status())
     }
 
     /// What the node counted.
     pub fn stats(&self) -> Stats {
-        self.home.borrow_mut().driver.with_node(|node| *node.stats())
+        self.shared.borrow_mut().driver.with_node(|node| *node.stats())
     }
 
     /// What its upkeep has done.
     pub fn upkeep_stats(&self) -> UpkeepStats {
-        *self.home.borrow().driver.role().upkeep_stats()
+        *self.shared.borrow().driver.role().upkeep_stats()
     }
 
     /// What its link counted.
     pub fn link_stats(&self) -> LinkStats {
-        self.home.borrow().link
+        self.shared.borrow().link
     }
 
     /// How much its store holds.
     pub fn usage(&self) -> kad_store::Usage {
-        self.home.borrow_mut().driver.store().usage()
+        self.shared.borrow_mut().driver.store().usage()
     }
 
     /// Shows every contact of the routing table.
     pub fn contacts(&self, each: impl FnMut(KnownContact)) {
-        self.home.borrow_mut().driver.with_node(|node| node.contacts().for_each(each));
+        self.shared.borrow_mut().driver.with_node(|node| node.contacts().for_each(each));
     }
 
     fn begin(&self, request: Request) -> Result<Call, Error> {
-        let index = self.home.borrow_mut().begin(request, now() + self.timeout)?;
-        Ok(Call { home: self.home, index })
+        let index = self.shared.borrow_mut().begin(request, now() + self.timeout)?;
+        Ok(Call { shared: self.shared, index })
     }
 }
 
 /// A call's place, which is free again when this is dropped.
 struct Call {
-    home: &'static RefCell<Home>,
+    shared: &'static RefCell<Shared>,
     index: usize,
 }
 
 impl Call {
     async fn outcome(&self) -> Result<Outcome, Error> {
         poll_fn(|context| {
-            let home = &mut *self.home.borrow_mut();
-            if let Some(outcome) = home.driver.outcome(self.index) {
+            let shared = &mut *self.shared.borrow_mut();
+            if let Some(outcome) = shared.driver.outcome(self.index) {
                 return Poll::Ready(outcome);
             }
-            let Some(waker) = home.driver.notify(self.index) else { return Poll::Ready(Err(Error::Closed)) };
+            let Some(waker) = shared.driver.notify(self.index) else { return Poll::Ready(Err(Error::Closed)) };
             waker.register(context.waker());
             Poll::Pending
         })
@@ -204,6 +204,6 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         let now: Instant = now();
-        self.home.borrow_mut().end_call(now, self.index);
+        self.shared.borrow_mut().end_call(now, self.index);
     }
 }

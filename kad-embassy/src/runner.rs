@@ -16,9 +16,9 @@ use kad_wire::Instant;
 
 use crate::error::StartError;
 use crate::handle::Dht;
-use crate::home::{BOOTSTRAP, CallSlot, Home};
 use crate::logs;
 use crate::net::{Link, Neighbours};
+use crate::shared::{BOOTSTRAP, CallSlot, Shared};
 use crate::space::{Buffers, Place};
 
 /// Longest sleep: nothing is due, but a timer must have some time.
@@ -83,8 +83,8 @@ pub fn start(
     let Assembly { node, store, calls, found, exchange } = assemble(stack, neighbours, parts, options)?;
     let role = FullNode::<BOOTSTRAP>::new(&node, options.bootstrap, options.rejoin_interval);
     let driver = Driver::new(node, store, role, calls, found);
-    let home: &'static RefCell<_> = place.home.init(RefCell::new(Home::new(driver)));
-    Ok((Dht::new(home), Runner { stack, home, exchange: place.exchange.init(exchange) }))
+    let shared: &'static RefCell<_> = place.shared.init(RefCell::new(Shared::new(driver)));
+    Ok((Dht::new(shared), Runner { stack, shared, exchange: place.exchange.init(exchange) }))
 }
 
 /// A node and what it works with.
@@ -148,7 +148,7 @@ pub(crate) fn sleep_until(now: Instant, at: Option<Instant>) -> Timer {
 /// Runs a node: everything that it does happens in [`run`](Self::run).
 pub struct Runner {
     stack: Stack<'static>,
-    home: &'static RefCell<Home>,
+    shared: &'static RefCell<Shared>,
     /// In its place, so that futures which hold the runner stay small.
     exchange: &'static mut Exchange<'static, Link>,
 }
@@ -158,26 +158,26 @@ impl Runner {
     /// [left](Dht::leave).
     pub async fn run(mut self) {
         self.stack.wait_config_up().await;
-        while !self.home.borrow().driver.role().has_left() {
+        while !self.shared.borrow().driver.role().has_left() {
             let (now, next) = self.turn();
-            select(ready(self.exchange, now, next), changed(self.home)).await;
+            select(ready(self.exchange, now, next), changed(self.shared)).await;
         }
         // A caller that waits for it is told.
-        self.home.borrow_mut().driver.turn(now());
+        self.shared.borrow_mut().driver.turn(now());
         close(self.exchange);
     }
 
     /// Does everything that can be done now. Returns when that was, and when there is more to do if nothing happens.
     fn turn(&mut self) -> (Instant, Option<Instant>) {
-        let home = &mut *self.home.borrow_mut();
+        let shared = &mut *self.shared.borrow_mut();
         let now = now();
         self.exchange.link.handle_timeout(now);
-        self.exchange.run_until_idle(now, &mut home.driver, &());
-        home.link = *self.exchange.link.stats();
-        if let Some(joined) = home.driver.role_mut().take_joined() {
+        self.exchange.run_until_idle(now, &mut shared.driver, &());
+        shared.link = *self.exchange.link.stats();
+        if let Some(joined) = shared.driver.role_mut().take_joined() {
             log_join(joined);
         }
-        (now, home.driver.next_wake())
+        (now, shared.driver.next_wake())
     }
 }
 
@@ -203,13 +203,13 @@ pub(crate) fn close(exchange: &mut Exchange<'static, Link>) {
 }
 
 /// Waits until a handle has something for the node.
-async fn changed(home: &RefCell<Home>) {
+async fn changed(shared: &RefCell<Shared>) {
     let mut asked = false;
     poll_fn(|context| {
         if core::mem::replace(&mut asked, true) {
             return Poll::Ready(());
         }
-        home.borrow_mut().runner.register(context.waker());
+        shared.borrow_mut().runner.register(context.waker());
         Poll::Pending
     })
     .await;

@@ -7,8 +7,8 @@ use kad_upkeep::Exchange;
 use kad_wire::limits::ROOM_MIN;
 use static_cell::StaticCell;
 
-use crate::home::{CallSlot, Home};
 use crate::net::{HeldDatagram, Link, LinkBuffers, held_len};
+use crate::shared::{CallSlot, Shared};
 
 /// Bytes of the largest datagram that a node takes and sends, if its [`space!`](crate::space) does not say less.
 pub const DATAGRAM: usize = kad_wire::limits::DATAGRAM_MAX;
@@ -66,7 +66,7 @@ impl Buffers {
 
 /// Where a node lives that tasks share: a `static` of it is handed to [`start`](crate::start).
 pub struct Place {
-    pub(crate) home: StaticCell<RefCell<Home>>,
+    pub(crate) shared: StaticCell<RefCell<Shared>>,
     pub(crate) exchange: StaticCell<Exchange<'static, Link>>,
 }
 
@@ -74,7 +74,7 @@ impl Place {
     /// An empty place.
     #[expect(clippy::new_without_default, reason = "it makes sense in a static only")]
     pub const fn new() -> Self {
-        Self { home: StaticCell::new(), exchange: StaticCell::new() }
+        Self { shared: StaticCell::new(), exchange: StaticCell::new() }
     }
 }
 

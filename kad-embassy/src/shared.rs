@@ -38,7 +38,7 @@ pub type CallSlot = kad_upkeep::CallSlot<CallWaker>;
 pub(crate) type NodeDriver<R> = Driver<'static, Node<'static>, &'static mut dyn Store, R, CallWaker>;
 
 /// See the [module](self).
-pub(crate) struct Home {
+pub(crate) struct Shared {
     pub(crate) driver: NodeDriver<FullNode<BOOTSTRAP>>,
     /// Wakes the task that runs this node.
     pub(crate) runner: WakerRegistration,
@@ -46,7 +46,7 @@ pub(crate) struct Home {
     pub(crate) link: LinkStats,
 }
 
-impl Home {
+impl Shared {
     pub(crate) const fn new(driver: NodeDriver<FullNode<BOOTSTRAP>>) -> Self {
         Self { driver, runner: WakerRegistration::new(), link: LinkStats::new() }
     }
